@@ -1,1 +1,256 @@
-def main(): ...
+"""The ``tfx-bert`` command. Heavy imports stand inside the commands, so that ``--help`` answers at once."""
+
+import errno
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXIT_FAILED, EXIT_CONFIG, EXIT_DATA, EXIT_NOT_BLESSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+
+
+class _Group(click.Group):
+    """Turns every exception into one sentence and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            _print("interrupted; what is done is kept, the next run goes on from there", EXIT_INTERRUPTED)
+            ctx.exit(EXIT_INTERRUPTED)
+        except Exception as error:
+            sentence, code = explain(error)
+            _print(sentence, code)
+            ctx.exit(code)
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """The sentence and the exit code for ``error``, or for what caused it."""
+    from configs.experiment import ConfigError
+    from pipeline.data import FetchError
+    from pipeline.result import RunError
+    from schemas import DataError
+
+    codes = {ConfigError: EXIT_CONFIG, DataError: EXIT_DATA, RunError: EXIT_FAILED, FetchError: EXIT_FAILED}
+    cause: BaseException | None = error
+    while cause is not None:
+        for kind, code in codes.items():
+            if isinstance(cause, kind):
+                return str(cause), code
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"the disk is full ({cause.filename or 'while writing'}); free space and run again", EXIT_FAILED
+        if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EROFS):
+            return f"{cause.filename} cannot be written: {cause.strerror}", EXIT_FAILED
+        cause = cause.__cause__ or cause.__context__
+    log = getattr(error, "log", None) or _crash_log(error)
+    told = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    # TensorFlow tells the path through the code first and the fault last.
+    what = f"{type(error).__name__}: {told[-1] if told[0].endswith(':') else told[0]}"[:300]
+    node = getattr(error, "node", "")
+    return f"{f'{node} failed: ' if node else ''}{what}\n  The traceback: {log}", EXIT_FAILED
+
+
+def _crash_log(error: BaseException) -> Path:
+    """Keeps the traceback of a failure that nobody foresaw."""
+    log = Path("runs/crash.log")
+    log.parent.mkdir(exist_ok=True)
+    handler = logging.FileHandler(log, encoding="utf-8")
+    handler.emit(logging.makeLogRecord({"msg": "crash", "exc_info": (type(error), error, error.__traceback__)}))
+    handler.close()
+    return log
+
+
+def _print(message: str, code: int) -> None:
+    """One ✗ a fault; indented lines belong to the one above."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    lines = message.rstrip().split("\n")
+    for number, line in enumerate(lines, start=1):
+        text = Text.assemble(("" if line.startswith(" ") else "✗ ", "red"), line)
+        if number == len(lines):
+            text.append(f"   (exit {code})", "dim")
+        console.print(text, soft_wrap=True)
+
+
+_environment = click.option(
+    "--env", default="local", metavar="NAME|FILE", help="Where to run: a name in configs/environments/, or a YAML file."
+)
+_set = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a value: --set train.batch_size=64. Repeatable.",
+)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="tfx-bert", message="tfx-bert %(version)s")
+def main() -> None:
+    r"""BERT on your text: CSV in, REST answer out.
+
+    \b
+    tfx-bert init --data reviews.csv    writes reviews.yaml from what it sees in the file
+    tfx-bert check reviews.yaml         seconds: is everything there, how long will it take
+    tfx-bert run reviews.yaml           validate, tokenize, train, evaluate, bless, push
+    tfx-bert predict "a gorgeous film"  ask the pushed model
+    """
+
+
+@main.command()
+@click.option("--data", "data", required=True, metavar="FILE", help="CSV, TSV, JSONL or Parquet, plain or .gz.")
+@click.option("--name", help="Of the experiment; from the file's name where not given.")
+@click.option("--text", help="The text column, where the guess is wrong.")
+@click.option("--label", help="The label column, where the guess is wrong.")
+@click.option("--checkpoint", metavar="FOLDER", help="A Hugging Face BERT folder to start from.")
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+def init(**options: Any) -> None:
+    """Write an experiment's YAML, and a schema, for a file of yours."""
+    from pipeline.init import init as write
+
+    write(**options)
+
+
+@main.command()
+@click.argument("experiment", default="sentiment")
+@_environment
+@_set
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of an experiment's YAML, for editors.")
+def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -> None:
+    """Validate an experiment and its data in seconds; estimate time and memory."""
+    if schema:
+        import json
+
+        from configs.loader import json_schema
+
+        click.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))
+        return
+    from configs import environment, loader
+    from pipeline.check import check as look
+
+    look(loader.load(experiment, overrides), environment.load(env))
+
+
+@main.command()
+@click.argument("experiment", default="sentiment")
+@_environment
+@_set
+@click.option(
+    "--from",
+    "from_nodes",
+    multiple=True,
+    metavar="NODE",
+    help="Start here; earlier nodes are taken from the last run. Repeatable.",
+)
+@click.option("--to", "to_nodes", multiple=True, metavar="NODE", help="Stop after this node. Repeatable.")
+@click.option("--no-cache", is_flag=True, help="Run every node again, and ignore training checkpoints.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=20),
+    metavar="N",
+    help="Send N records through every node, quickly; never pushes.",
+)
+def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, **options: Any) -> None:
+    """Run an experiment: a YAML file, or a name in configs/experiments/."""
+    from configs import environment, loader
+    from pipeline.execute import execute
+
+    code = execute(loader.load(experiment, overrides), environment.load(env), cache=not no_cache, **options)
+    click.get_current_context().exit(code)
+
+
+@main.command()
+@click.argument("experiment", required=False)
+@_environment
+def runs(experiment: str | None, env: str) -> None:
+    """List the runs, newest last."""
+    from configs import environment
+    from pipeline.history import runs as listing
+
+    listing(Path(environment.load(env).runs), experiment)
+
+
+@main.command()
+@click.argument("run", required=False)
+@_environment
+def show(run: str | None, env: str) -> None:
+    """Show a run: nodes, figures, artifacts, lineage.
+
+    RUN: reviews/2, reviews (its latest), 2 (of the experiment that ran last); the latest of all where left out.
+    """
+    from configs import environment
+    from pipeline.history import show as one
+
+    one(Path(environment.load(env).runs), run)
+
+
+@main.command()
+@click.argument("texts", nargs=-1, metavar="TEXT…")
+@click.option(
+    "--model", metavar="NAME[/VERSION]", help="The experiment whose pushed model answers; the newest if left out."
+)
+@_environment
+def predict(texts: tuple[str, ...], model: str | None, env: str) -> None:
+    """Ask the pushed model.
+
+    Without TEXT: one a line from standard input. The two texts of a pair stand with a tab between them.
+    """
+    from configs import environment
+    from pipeline.predict import predict as answer
+
+    answer(Path(environment.load(env).runs), model, texts)
+
+
+@main.group()
+def data() -> None:
+    """The demo data."""
+
+
+@data.command()
+@click.argument("names", nargs=-1, metavar="[reviews|dialogues|minilm|korean]…")
+@click.option("--folder", default="data", show_default=True)
+def fetch(names: tuple[str, ...], folder: str) -> None:
+    """Fetch it at exact versions, checked by SHA-256. Without names: what `tfx-bert run sentiment` needs."""
+    from rich.console import Console
+
+    from pipeline import data as demo
+    from pipeline.figures import size
+
+    unknown = [name for name in names if name not in demo.NAMES]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(demo.NAMES)}")
+    console = Console()
+    with console.status("fetching and checking the demo data"):
+        files = demo.fetch(names or demo.DEFAULT, folder)
+    console.print(
+        f"data ✓ sha256 · {len(files)} files · {size(sum(file.stat().st_size for file in files))} in {folder}/"
+    )
+
+
+@main.command()
+@click.argument("run", required=False)
+@_environment
+@click.option("--number", "-n", default=20, show_default=True, help="How many mistakes.")
+def errors(run: str | None, env: str, number: int) -> None:
+    """Confusion matrix and the most confident mistakes. The only command that shows record text."""
+    from configs import environment
+    from pipeline.errors import errors as mistakes
+
+    mistakes(Path(environment.load(env).runs), run, number)
+
+
+@main.command()
+@click.argument("a")
+@click.argument("b")
+@_environment
+def diff(a: str, b: str, env: str) -> None:
+    """What differs between two runs: configuration, data, metrics, predictions."""
+    from configs import environment
+    from pipeline.diff import diff as compare
+
+    compare(Path(environment.load(env).runs), a, b)

@@ -1,0 +1,37 @@
+# BERT on your text. `make help` lists the targets; each does the set-up that it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+EXPERIMENT ?= sentiment
+
+.PHONY: help run test check lint types format setup data lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup data ## raw text to a blessed, pushed model (EXPERIMENT=from_scratch for another)
+	@tfx-bert run $(EXPERIMENT)
+
+test: setup data ## every test
+	@python -m pytest
+
+lint: setup ## formatting, rules, and which layer imports which
+	@ruff format --check . && ruff check . && lint-imports
+
+types: setup ## mypy, strict
+	@mypy
+
+format: setup ## formats the code
+	@ruff format . && ruff check --fix .
+
+setup: ## .venv from the locked requirements; a second call does nothing
+	@scripts/setup
+
+data: setup ## the demo data, by version and SHA-256
+	@tfx-bert data fetch
+
+lock: setup ## resolves requirements/*.in again
+	@scripts/lock
+
+clean: ## removes what runs and builds left; keeps .venv and data
+	@rm -rf runs build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

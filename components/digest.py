@@ -1,0 +1,91 @@
+"""What decides whether work can be reused: the content of files, and the source that a node calls.
+
+TFX compares neither the code behind a dotted path nor files edited in place, so these digests travel as node properties.
+"""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import json
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+_PACKAGES = ("components", "configs", "models", "schemas")
+_CHUNK = 1 << 20  # bytes a read
+
+
+def of_files(patterns: Iterable[str], **values: Any) -> str:
+    """SHA-256 (hex) over the content of every file that matches, in name order, and over ``values`` as JSON.
+
+    Names stay out: a re-run writes the same records under another address.
+    """
+    import tensorflow as tf
+
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    for pattern in patterns:
+        for name in sorted(tf.io.gfile.glob(pattern)):
+            with tf.io.gfile.GFile(name, "rb") as file:
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+    return digest.hexdigest()
+
+
+def of_text(text: str) -> str:
+    """SHA-256 (hex, 32 digits) of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def of_folder(folder: str | pathlib.Path) -> str:
+    """SHA-256 (hex) over the relative names and contents of a local folder's files."""
+    root = pathlib.Path(folder)
+    digest = hashlib.sha256()
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(root)).encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def of_source(*modules: str) -> str:
+    """SHA-256 (hex, 16 digits) over the source of ``modules`` and of every module of ours that they import."""
+    seen: set[str] = set()
+    pending = list(modules)
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            pending += _imports(name)
+    digest = hashlib.sha256()
+    for name in sorted(seen):
+        digest.update(name.encode() + b"\0" + _file(name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _imports(module: str) -> tuple[str, ...]:
+    """The modules of ours that ``module`` names in its imports, inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(_file(module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(name for name in found if name.split(".")[0] in _PACKAGES and _exists(name))
+
+
+def _exists(name: str) -> bool:
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # `name` is a class or function of a module
+        return False
+    return spec is not None and spec.origin is not None
+
+
+def _file(name: str) -> pathlib.Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"there is no module {name}")
+    return pathlib.Path(spec.origin)

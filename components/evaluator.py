@@ -1,0 +1,92 @@
+"""TFX's Evaluator, and its verdict in words: which threshold failed, on which slice, with which value."""
+
+import json
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from tfx import types
+from tfx.components.evaluator import executor
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
+from tfx.types.component_spec import ExecutionParameter
+from tfx.utils import json_utils
+
+from components import evaluation, verdict
+from models import progress
+
+
+class Spec(standard_component_specs.EvaluatorSpec):
+    """TFX's, with what the verdict is written from."""
+
+    PARAMETERS = {  # noqa: RUF012
+        **standard_component_specs.EvaluatorSpec.PARAMETERS,
+        "labels": ExecutionParameter(type=str),
+        "bless": ExecutionParameter(type=str),
+        "source_digest": ExecutionParameter(type=str),
+    }
+
+
+class Executor(executor.Executor):
+    """Adds ``verdict.json`` to the evaluation."""
+
+    def Do(  # noqa: N802
+        self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
+    ) -> None:
+        """See ``tfx.components.evaluator.executor.Executor.Do``."""
+        super().Do(input_dict, output_dict, exec_properties)
+        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
+        found = evaluation.verdict(
+            folder,
+            labels=json.loads(exec_properties["labels"]),
+            bless=json.loads(exec_properties["bless"]),
+            baseline=verdict.uri_of(input_dict, standard_component_specs.BASELINE_MODEL_KEY),
+        )
+        found.write(folder)
+        progress.emit(progress.Summary(str(found)))
+
+
+class Evaluator(base_beam_component.BaseBeamComponent):
+    """Judges a model on the test split, against thresholds and against the latest blessed model.
+
+    Args:
+      examples: raw Examples.
+      schema: theirs.
+      model: the candidate.
+      baseline_model: the latest blessed model, or an empty channel.
+      labels: of the task, in the order of the scores.
+      slices: columns whose values are figures of their own.
+      bless: ``configs.experiment.Bless`` as a dict.
+      source_digest: of the code behind this node.
+    """
+
+    SPEC_CLASS = Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        schema: types.BaseChannel,
+        model: types.BaseChannel,
+        baseline_model: types.BaseChannel,
+        labels: list[str],
+        slices: list[str],
+        bless: dict[str, Any],
+        source_digest: str,
+    ) -> None:
+        config: tfma.EvalConfig = evaluation.eval_config(labels, slices, bless)
+        super().__init__(
+            spec=Spec(
+                examples=examples,
+                schema=schema,
+                model=model,
+                baseline_model=baseline_model,
+                eval_config=config,
+                example_splits=json_utils.dumps(["test"]),
+                fairness_indicator_thresholds="null",
+                labels=json.dumps(labels),
+                bless=json.dumps(bless),
+                source_digest=source_digest,
+                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+            )
+        )

@@ -1,0 +1,315 @@
+"""ExampleGen for labelled records and for corpora: files to tf.Examples in the splits train, eval and test.
+
+Beam reads file by file, so any Beam runner spreads the files over its workers; nothing but the rows of joined documents
+is ever grouped. What workers have to tell (bad records, faults of whole files, counts) travels as data, in notes that
+``Executor`` reads afterwards: an exception in a worker would reach the user without its message.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, channel_utils, component_spec, standard_artifacts
+
+from components import bad_records, encodings, readers, records
+from components.artifacts import BadRecords
+from components.records import SPLITS
+from configs.experiment import Corpus, Source, TaskData
+from models import progress
+from schemas import DataError
+
+# (split, key, file, line, label, serialized tf.Example)
+Element = tuple[str, bytes, str, int, str, bytes]
+
+
+def input_digest(source: Source) -> str:
+    """SHA-256 (hex) over the names and contents of the source's files: TFX's cache does not see a file that was edited.
+
+    Raises:
+      DataError: a pattern that no file matches.
+    """
+    digest = hashlib.sha256()
+    for key, paths in readers.files(source).items():
+        for path in paths:
+            with encodings.open_bytes(path, unpack=False) as stream:
+                content = hashlib.sha256()
+                while chunk := stream.read(1 << 20):
+                    content.update(chunk)
+            digest.update(json.dumps([key, path, content.hexdigest()]).encode())
+    return digest.hexdigest()
+
+
+class _Read(beam.DoFn):  # type: ignore[misc]
+    """(given, path) → elements; parts of documents on ``parts``; notes on ``notes``."""
+
+    def __init__(self, source: TaskData | Corpus, labels: Sequence[str], slices: Sequence[str]) -> None:
+        self.source, self.labels, self.slices = source, labels, slices
+
+    def process(self, element: tuple[str, str]) -> Iterator[Any]:
+        given, path = element
+        counts = Counter[str]()
+        source = self.source
+        found = (
+            records.corpus_records(path, source)
+            if isinstance(source, Corpus)
+            else records.task_records(path, source, self.labels, self.slices)
+        )
+        try:
+            for item in found:
+                counts["rows"] += 1
+                if isinstance(item, records.Record):
+                    yield _element(item, source, given)
+                elif isinstance(item, records.Part):
+                    yield beam.pvalue.TaggedOutput("parts", ((given, item.document), item))
+                elif isinstance(item, readers.Bad):
+                    yield _note("bad", item.file, item.line, item.reason)
+                else:
+                    counts["left out"] += 1
+        except DataError as error:
+            yield _note("fault", str(error))
+        for name, number in counts.items():
+            yield _note("count", name, number)
+
+
+class _Join(beam.DoFn):  # type: ignore[misc]
+    """The parts of one document → its element."""
+
+    def __init__(self, source: Corpus) -> None:
+        self.source = source
+
+    def process(self, element: tuple[tuple[str, str], Iterable[records.Part]]) -> Iterator[Element]:
+        (given, _), parts = element
+        yield _element(records.join(list(parts)), self.source, given)
+
+
+class _Route(beam.DoFn):  # type: ignore[misc]
+    """Elements → the outputs named as the splits; a text that a later split has too becomes a bad record."""
+
+    def setup(self) -> None:
+        self.counts = Counter[tuple[str, str]]()
+
+    def process(self, element: Element, leaks: Mapping[bytes, int] = {}) -> Iterator[Any]:
+        split, key, file, line, label, example = element
+        if (latest := leaks.get(key)) is not None and SPLITS[latest] != split:
+            yield _note("bad", file, line, f"also in {SPLITS[latest]}")
+            return
+        self.counts[split, label] += 1
+        yield beam.pvalue.TaggedOutput(split, example)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        for (split, label), number in self.counts.items():
+            note = _note("records", split, label, number)
+            window = GlobalWindow()
+            yield beam.pvalue.TaggedOutput(note.tag, WindowedValue(note.value, window.max_timestamp(), [window]))
+        self.counts.clear()
+
+
+def _element(record: records.Record, source: Source, given: str) -> Element:
+    feature = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=values)) for name, values in record.features.items()
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
+    label = record.features.get("label", [b""])[0].decode()
+    return records.split_of(record.key, source, given), record.key, record.file, record.line, label, example
+
+
+def _note(*values: str | int) -> beam.pvalue.TaggedOutput:
+    return beam.pvalue.TaggedOutput("notes", json.dumps(values))
+
+
+def _leaks(elements: beam.PCollection) -> beam.PCollection:
+    """(key, index of the latest split) of every text that more than one split has."""
+    return (
+        elements
+        | "SplitOfKey" >> beam.Map(lambda element: (element[1], SPLITS.index(element[0])))
+        | "DistinctSplits" >> beam.Distinct()
+        | "SplitsOfKey" >> beam.GroupByKey()
+        | "Straddling" >> beam.FlatMap(lambda item: [(item[0], max(found))] if len(found := list(item[1])) > 1 else [])
+    )
+
+
+def _sampled(elements: beam.PCollection, size: int) -> beam.PCollection:
+    """The ``size`` elements with the smallest keys, counted from the end that does not decide the split."""
+    return (
+        elements
+        | "Sample" >> beam.combiners.Top.Smallest(size, key=lambda element: (element[1][8:], element[2], element[3]))
+        | "Sampled" >> beam.FlatMap(lambda sample: sample)
+    )
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
+    """Runs the Beam pipeline, then judges what it reported."""
+
+    def Do(  # noqa: N802
+        self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
+    ) -> None:
+        """Writes the splits and ``bad_records.csv``.
+
+        Raises:
+          DataError: a fault of a file, too many bad records, an empty split, one label only.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        folder = artifact_utils.get_single_uri(output_dict["bad_records"])
+        source, labels, slices = _source(exec_properties), *_columns(exec_properties)
+        readers.check(source, records.columns(source, slices))
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        examples.span = examples.version = 0
+        examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+        examples_utils.set_file_format(examples, "tfrecords_gzip")
+        with self._make_beam_pipeline() as pipeline:
+            split = self._split(pipeline, source, labels, slices, exec_properties["sample"])
+            for name in SPLITS:
+                prefix = f"{artifact_utils.get_split_uri([examples], name)}/data_tfrecord"
+                _ = split[name] | f"Write[{name}]" >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
+            _ = split["notes"] | "WriteNotes" >> beam.io.WriteToText(f"{folder}/notes")
+        report = bad_records.gather(fileio.glob(f"{folder}/notes*"), f"{folder}/{bad_records.FILE}")
+        for path in fileio.glob(f"{folder}/notes*"):
+            fileio.remove(path)
+        kept = exec_properties["bad_records_path"]
+        if report.bad:
+            fileio.makedirs(kept.rpartition("/")[0] or ".")
+            fileio.copy(f"{folder}/{bad_records.FILE}", kept, overwrite=True)
+        bad_records.judge(report, source, labels, kept)
+        progress.emit(progress.Summary(str(report)))
+
+    def _split(
+        self,
+        pipeline: beam.Pipeline,
+        source: TaskData | Corpus,
+        labels: Sequence[str],
+        slices: Sequence[str],
+        sample: int,
+    ) -> dict[str, beam.PCollection]:
+        """Serialized examples by split, and the ``notes``."""
+        paths = [(given, path) for given, found in readers.files(source).items() for path in found]
+        read = (
+            pipeline
+            | "Files" >> beam.Create(paths)
+            | "Spread" >> beam.Reshuffle()
+            | "Read" >> beam.ParDo(_Read(source, labels, slices)).with_outputs("notes", "parts", main="elements")
+        )
+        elements = read.elements
+        if isinstance(source, Corpus) and source.document:
+            elements = read.parts | "Rows" >> beam.GroupByKey() | "Join" >> beam.ParDo(_Join(source))
+        leaks = [beam.pvalue.AsDict(_leaks(elements))] if source.eval or source.test else []
+        if sample:
+            elements = _sampled(elements, sample)
+        routed = elements | "Route" >> beam.ParDo(_Route(), *leaks).with_outputs("notes", *SPLITS)
+        notes = (read.notes, routed.notes) | "Notes" >> beam.Flatten()
+        return {"notes": notes, **{name: routed[name] for name in SPLITS}}
+
+
+def _source(exec_properties: Mapping[str, Any]) -> TaskData | Corpus:
+    kind = Corpus if exec_properties["kind"] == "corpus" else TaskData
+    return kind.model_validate_json(exec_properties["source"])
+
+
+def _columns(exec_properties: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    return json.loads(exec_properties["labels"]), json.loads(exec_properties["slices"])
+
+
+class Spec(component_spec.ComponentSpec):  # type: ignore[misc]
+    """What decides the output; every parameter is part of the cache key."""
+
+    PARAMETERS = {  # noqa: RUF012 (TFX's declaration)
+        "kind": component_spec.ExecutionParameter(type=str),
+        "source": component_spec.ExecutionParameter(type=str),
+        "labels": component_spec.ExecutionParameter(type=str),
+        "slices": component_spec.ExecutionParameter(type=str),
+        "sample": component_spec.ExecutionParameter(type=int),
+        "input_digest": component_spec.ExecutionParameter(type=str),
+        "source_digest": component_spec.ExecutionParameter(type=str),
+        "bad_records_path": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS: dict[str, Any] = {}  # noqa: RUF012
+    OUTPUTS = {  # noqa: RUF012
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "bad_records": component_spec.ChannelParameter(type=BadRecords),
+    }
+
+
+class _ExampleGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+    SPEC_CLASS = Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def _specify(self, kind: str, source: Source, **properties: Any) -> None:
+        super().__init__(
+            spec=Spec(
+                kind=kind,
+                source=source.model_dump_json(),
+                input_digest=input_digest(source),
+                examples=channel_utils.as_channel([standard_artifacts.Examples()]),
+                bad_records=channel_utils.as_channel([BadRecords()]),
+                **properties,
+            )
+        )
+
+
+class CorpusExampleGen(_ExampleGen):
+    """Documents for pretraining: ``sentences`` (bytes, n ≥ 1) and ``origin``.
+
+    Args:
+      source: the experiment's ``corpus``.
+      source_digest: of the code behind this node.
+      bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
+      sample: take so many documents; 0 takes all.
+    """
+
+    def __init__(self, source: Corpus, *, source_digest: str, bad_records_path: str, sample: int = 0) -> None:
+        self._specify(
+            "corpus",
+            source,
+            labels="[]",
+            slices="[]",
+            sample=sample,
+            source_digest=source_digest,
+            bad_records_path=bad_records_path,
+        )
+
+
+class TaskExampleGen(_ExampleGen):
+    """Labelled records: ``text``, ``text_pair`` (pairs), ``label``, a feature a slice column, and ``origin``.
+
+    Args:
+      source: the experiment's ``task.data``.
+      labels: every label there is.
+      slices: columns of ``evaluate.slices``.
+      source_digest: of the code behind this node.
+      bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
+      sample: take so many records; 0 takes all.
+
+    Raises:
+      ConfigError: a slice column whose name a record uses for something else.
+    """
+
+    def __init__(
+        self,
+        source: TaskData,
+        *,
+        labels: Sequence[str],
+        slices: Sequence[str] = (),
+        source_digest: str,
+        bad_records_path: str,
+        sample: int = 0,
+    ) -> None:
+        records.check_slices(slices, source.label_column)
+        self._specify(
+            "task",
+            source,
+            labels=json.dumps(list(labels)),
+            slices=json.dumps(list(slices)),
+            sample=sample,
+            source_digest=source_digest,
+            bad_records_path=bad_records_path,
+        )

@@ -1,0 +1,113 @@
+"""Pretraining behind the stock Trainer: ``run_fn="components.pretrainer.run_fn"``."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+from tfx.components.trainer import fn_args_utils
+
+from components import training
+from models import checkpoint, export, pretraining, pretraining_data, progress, text
+from models.heads import PretrainingModel, pretraining_loss
+from models.text import Tokenizer
+from models.training import Loop, rows
+
+FIGURES = "pretraining.json"  # inside assets.extra
+# Enough for ±0.03 nats, little enough to cost seconds; the gate of a pretraining experiment uses the whole test split.
+_HELD_OUT_BATCHES = 40
+
+
+def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
+    """Pretrains on the corpus and exports a base model: ``embed``, and a Hugging Face folder to start from.
+
+    ``custom_config``: ``pretrain`` (its section of the YAML), ``encoder`` (None with a base model), ``seed``,
+    ``checkpoint_root``, ``source_digest``.
+    """
+    config = fn_args.custom_config
+    keras.utils.set_random_seed(config["seed"])
+    transformed = tft.TFTransformOutput(fn_args.transform_output)
+    tokenizer = training.tokenizer(fn_args.transform_output)
+    folder = training.base_checkpoint(fn_args.base_model)
+    encoder = training.encoder(folder, config["encoder"], tokenizer.size)
+    model = PretrainingModel(encoder, "nsp" in config["pretrain"]["objectives"])
+    if folder:
+        checkpoint.load(folder, encoder, model.masked_language, model.next_sentence)
+    spec = transformed.transformed_feature_spec()
+    before, after = _train(fn_args, config, model, tokenizer, spec)
+
+    def featurize(record: dict[str, tf.Tensor]) -> dict[str, tf.RaggedTensor]:
+        ids = tokenizer.tokenize(record["text"])
+        names = ("token_ids", "segment_ids")
+        length = encoder.max_positions
+        return dict(zip(names, text.single(ids, tokenizer.cls_id, tokenizer.sep_id, length), strict=True))
+
+    export.write(
+        fn_args.serving_model_dir,
+        model=model,
+        encoder=encoder,
+        answer=None,
+        featurize=featurize,
+        columns=["text"],
+        raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
+    )
+    extra = export.assets(fn_args.serving_model_dir)
+    checkpoint.save(
+        extra / training.CHECKPOINT,
+        encoder,
+        tokenizer.vocabulary,
+        tokenizer.rules.dump(),
+        model.masked_language,
+        model.next_sentence,
+    )
+    figures = {"before": dataclasses.asdict(before), "after": dataclasses.asdict(after)}
+    (extra / FIGURES).write_text(json.dumps(figures, indent=1), "utf-8")
+    progress.emit(progress.Summary(f"held-out MLM {before.mlm_loss:.2f}→{after.mlm_loss:.2f} nats · unigrams {after.unigram_loss:.2f}"))
+
+
+def _train(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], model: PretrainingModel, tokenizer: Tokenizer, spec: Any
+) -> tuple[pretraining.Figures, pretraining.Figures]:
+    settings = config["pretrain"]
+    train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
+    ids = pretraining_data.Ids.of(tokenizer.vocabulary)
+    shape = {name: settings[name] for name in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
+    held_out = pretraining_data.held_out(eval_files, spec, ids, seed=config["seed"], **shape).take(_HELD_OUT_BATCHES)
+    unigrams = pretraining.unigram_log_probabilities(rows(train_files, spec), tokenizer.size)
+    before = pretraining.evaluate(model, held_out, unigrams)
+
+    def stream(start_step: int) -> tf.data.Dataset:
+        return pretraining_data.batches(
+            train_files, spec, ids, seed=config["seed"], start_step=start_step, **shape
+        )
+
+    steps = settings.get("steps") or _steps(settings["tokens"], stream(0))
+    key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
+    optimizer, state = training.prepare(model, settings, steps, config["checkpoint_root"], key)
+    done = state.restore()
+    if done:
+        progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))
+    loop = Loop(
+        model,
+        pretraining_loss,
+        optimizer,
+        state,
+        steps=steps,
+        checkpoint_seconds=settings["checkpoint_seconds"],
+        logs=fn_args.model_run_dir,
+    )
+    loop.run(stream(done), "pretraining")
+    loop.save()
+    after = pretraining.evaluate(model, held_out, unigrams)
+    with loop.writer.as_default(step=steps):
+        tf.summary.scalar("eval/mlm_loss", after.mlm_loss)
+    return before, after
+
+
+def _steps(tokens: int, batches: tf.data.Dataset) -> int:
+    """Optimizer steps that see about ``tokens`` real tokens, by the mean of the first 20 batches."""
+    seen = [int(tf.math.count_nonzero(batch["padding_mask"])) for batch in batches.take(20)]
+    return max(1, math.ceil(tokens * len(seen) / sum(seen)))

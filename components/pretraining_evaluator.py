@@ -1,0 +1,136 @@
+"""The gate of an experiment that pretrains alone: MLM loss on the test split."""
+
+import json
+from typing import Any
+
+import tensorflow_transform as tft
+from tfx import types
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils import path_utils
+
+from components import training
+from components.verdict import Check, Verdict, bless, uri_of
+from models import checkpoint, pretraining, pretraining_data, progress
+from models.encoder import BertEncoder
+from models.heads import PretrainingModel
+from models.training import rows
+
+
+class Executor(base_executor.BaseExecutor):
+    """Judges the candidate, and the baseline where there is one, on the same masks."""
+
+    def Do(  # noqa: N802
+        self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
+    ) -> None:
+        """Writes ``verdict.json`` and the blessing."""
+        settings, bounds = json.loads(exec_properties["pretrain"]), json.loads(exec_properties["bless"])
+        figures = self._figures(input_dict, settings, exec_properties["seed"], "model")
+        baseline = uri_of(input_dict, "baseline_model")
+        before = self._figures(input_dict, settings, exec_properties["seed"], "baseline_model") if baseline else None
+        found = verdict(figures, before, bounds, baseline)
+        found.write(artifact_utils.get_single_uri(output_dict["evaluation"]))
+        model = artifact_utils.get_single_instance(input_dict["model"])
+        bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
+        progress.emit(progress.Summary(str(figures)))
+
+    def _figures(self, inputs: dict[str, list[Any]], settings: Any, seed: int, name: str) -> pretraining.Figures:
+        graph = artifact_utils.get_single_uri(inputs["transform_graph"])
+        spec = tft.TFTransformOutput(graph).transformed_feature_spec()
+        tokenizer = training.tokenizer(graph)
+        files = {
+            split: training.matching([f"{uri}/*" for uri in artifact_utils.get_split_uris(inputs["examples"], split)])
+            for split in ("train", "test")
+        }
+        folder = training.base_checkpoint(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs[name])))
+        assert folder is not None
+        model = PretrainingModel(BertEncoder(**checkpoint.read(folder).encoder), "nsp" in settings["objectives"])
+        checkpoint.load(folder, model.encoder, model.masked_language, model.next_sentence)
+        shape = {key: settings[key] for key in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
+        batches = pretraining_data.held_out(
+            files["test"], spec, pretraining_data.Ids.of(tokenizer.vocabulary), seed=seed, **shape
+        )
+        unigrams = pretraining.unigram_log_probabilities(rows(files["train"], spec), tokenizer.size)
+        return pretraining.evaluate(model, batches, unigrams)
+
+
+def verdict(
+    figures: pretraining.Figures, before: pretraining.Figures | None, bounds: dict[str, Any], baseline: str | None
+) -> Verdict:
+    """Blessed if the loss is under its bound, by default the unigrams' loss, and no worse than the baseline's."""
+    loss, bound = figures.mlm_loss, bounds.get("mlm_loss", figures.unigram_loss)
+    checks = [Check(name="mlm_loss", value=loss, relation="≤", bound=bound, passed=loss <= bound, n=figures.masked)]
+    if before:
+        change, allowed = loss - before.mlm_loss, bounds["max_regression"]
+        checks.append(Check(name="change", value=change, relation="≤", bound=allowed, passed=change <= allowed))
+    metrics = {"mlm_loss": loss, "mlm_accuracy": figures.mlm_accuracy, "unigram_loss": figures.unigram_loss}
+    if figures.nsp_accuracy is not None:
+        metrics["nsp_accuracy"] = figures.nsp_accuracy
+    passed = all(check.passed for check in checks)
+    return Verdict(blessed=passed, checks=checks, metrics=metrics, n=figures.masked, baseline=baseline)
+
+
+class Spec(ComponentSpec):
+    """A base model and tokenized documents in, a verdict out."""
+
+    PARAMETERS = {  # noqa: RUF012
+        "pretrain": ExecutionParameter(type=str),
+        "bless": ExecutionParameter(type=str),
+        "seed": ExecutionParameter(type=int),
+        "source_digest": ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph),
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+    }
+    OUTPUTS = {  # noqa: RUF012
+        "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+
+
+class PretrainingEvaluator(base_component.BaseComponent):
+    """Blesses a base model.
+
+    Args:
+      examples: tokenized documents.
+      transform_graph: that made them.
+      model: the candidate.
+      baseline_model: the latest blessed one, or an empty channel.
+      pretrain: ``configs.experiment.Pretrain`` as a dict.
+      bless: ``configs.experiment.Bless`` as a dict.
+      seed: of the masks.
+      source_digest: of the code behind this node.
+    """
+
+    SPEC_CLASS = Spec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        model: types.BaseChannel,
+        baseline_model: types.BaseChannel,
+        pretrain: dict[str, Any],
+        bless: dict[str, Any],
+        seed: int,
+        source_digest: str,
+    ) -> None:
+        super().__init__(
+            spec=Spec(
+                examples=examples,
+                transform_graph=transform_graph,
+                model=model,
+                baseline_model=baseline_model,
+                pretrain=json.dumps(pretrain),
+                bless=json.dumps(bless),
+                seed=seed,
+                source_digest=source_digest,
+                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+            )
+        )

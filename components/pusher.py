@@ -1,0 +1,67 @@
+"""Pusher that a reader can watch: a version appears whole, under the next number, and old ones stay.
+
+The stock Pusher copies in place, under the second of the day, so a server may load half a model.
+"""
+
+import json
+import pathlib
+import shutil
+from typing import Any
+
+from tfx.components.pusher import component, executor
+from tfx.dsl.components.base import executor_spec
+from tfx.types import artifact_utils, standard_component_specs
+
+from components import digest
+from models import progress
+
+
+def versions(folder: pathlib.Path) -> list[int]:
+    """The versions that a server may load, oldest first."""
+    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()) if folder.is_dir() else []
+
+
+class Executor(executor.Executor):
+    """Copies a blessed model beside its place, then renames it: readers see the old version or the new one."""
+
+    def Do(  # noqa: N802
+        self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
+    ) -> None:
+        """Pushes if every blessing was given and the newest version is another model."""
+        pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            progress.emit(progress.Summary("nothing pushed: the model is not blessed"))
+            return
+        model = pathlib.Path(self.GetModelPath(input_dict))
+        destination = json.loads(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY])
+        folder = pathlib.Path(destination["filesystem"]["base_directory"])
+        version, is_new = push(model, folder)
+        pushed.set_string_custom_property("model", artifact_utils.get_single_uri(input_dict["model"]))
+        pushed.set_int_custom_property("is_new", int(is_new))
+        self._MarkPushed(pushed, pushed_destination=str(folder / str(version)), pushed_version=str(version))
+        progress.emit(progress.Summary(f"v{version}" if is_new else f"v{version} is this model already"))
+
+
+class Pusher(component.Pusher):
+    """TFX's Pusher with the executor above."""
+
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+
+def push(model: pathlib.Path, folder: pathlib.Path) -> tuple[int, bool]:
+    """Puts ``model`` under ``folder`` as its next version, unless the newest version is the same model.
+
+    Returns:
+      The version, and whether it is new.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    there = versions(folder)
+    if there and digest.of_folder(folder / str(there[-1])) == digest.of_folder(model):
+        return there[-1], False
+    version = there[-1] + 1 if there else 1
+    staged = folder / f".staged-{version}"  # on the same file system, and no number: no server loads it
+    shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
+    shutil.copytree(model, staged)
+    staged.rename(folder / str(version))
+    return version, True

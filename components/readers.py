@@ -1,0 +1,356 @@
+"""Files of records, and of text, to rows: every format, encoding and fault of the input ends here.
+
+``rows`` yields a ``Row`` or a ``Bad`` for every record of a file, in order. What concerns a single record is a ``Bad``
+and follows ``on_bad_record``; what leaves the rest of a file in doubt (its encoding, its header, a quote that is never
+closed) raises ``DataError``. Nothing here imports Beam or TFX.
+"""
+
+import csv
+import difflib
+import glob
+import gzip
+import io
+import itertools
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, cast
+
+from components.encodings import CODECS, decodes_as, open_bytes, undecodable
+from configs.experiment import ConfigError, Corpus, Source
+from schemas import DataError
+
+# BERT reads 512 tokens. A text past this many characters is a file that lost its line ends or its quotes.
+MAX_TEXT = 1_000_000
+# Longest line and longest quoted field that are read at all, characters: bounds the memory of a reader.
+MAX_LINE = 16 << 20
+# Records that ``check`` reads, over all files: a fraction of a second.
+_CHECKED_ROWS = 10_000
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as its file has it.
+
+    Attributes:
+      line: where it starts, from 1.
+      values: the columns that were asked for.
+    """
+
+    line: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A record that cannot be used, and why. The reason reads well after ``12 ×`` and holds no text of the record."""
+
+    file: str
+    line: int
+    reason: str
+
+
+def section(source: Source) -> str:
+    """Where the source stands in the YAML."""
+    return "corpus" if isinstance(source, Corpus) else "task.data"
+
+
+def files(source: Source) -> dict[str, list[str]]:
+    """The files of ``path``, ``eval`` and ``test`` (where given), globs resolved, in name order.
+
+    Raises:
+      DataError: a pattern that no file matches.
+      ConfigError: one file under two of the keys.
+    """
+    found = {
+        key: list(dict.fromkeys(path for pattern in patterns for path in _match(pattern, f"$.{section(source)}.{key}")))
+        for key, patterns in (("path", source.path), ("eval", source.eval), ("test", source.test))
+        if patterns is not None
+    }
+    seen: dict[str, str] = {}
+    for key, paths in found.items():
+        for path in paths:
+            if not path.isprintable():  # surrogates too: they stand for bytes that are not UTF-8
+                raise DataError(f"the name of the file {path!r} is not printable text; rename it.")
+            if (other := seen.setdefault(path, key)) != key:
+                raise ConfigError(f"$.{section(source)}.{key}: {path} is among the files of {other} too; name it once.")
+    return found
+
+
+def _match(pattern: str, where: str) -> list[str]:
+    if "://" in pattern:
+        from apache_beam.io.filesystems import FileSystems
+
+        paths = [match.path for match in FileSystems.match([pattern])[0].metadata_list]
+    else:
+        paths = glob.glob(pattern, recursive=True)  # noqa: PTH207 (the pattern may be absolute)
+        paths = [path for path in paths if not PurePath(path).name.startswith(".")]
+    if not paths:
+        raise DataError(f"{where}: no file matches {pattern!r}.")
+    return sorted(paths)
+
+
+def format_of(path: str, source: Source) -> str:
+    """``source.format``, or what the ending says.
+
+    Raises:
+      ConfigError: neither says it.
+    """
+    suffix = PurePath(path.removesuffix(".gz")).suffix.lower()
+    if found := source.format or FORMATS.get(suffix):
+        return found
+    raise ConfigError(
+        f"$.{section(source)}.format: the ending of {path} does not tell it; give csv, tsv, jsonl, parquet or text."
+    )
+
+
+def check(source: Source, columns: Sequence[str]) -> None:
+    """The faults that the first records of each file show: a missing file, an empty one, its encoding, its columns.
+
+    Raises:
+      DataError: the first fault of the data.
+      ConfigError: a format that cannot be told, or does not fit.
+    """
+    paths = [path for found in files(source).values() for path in found]
+    rows_each = max(10, _CHECKED_ROWS // len(paths))
+    for path in paths:
+        kind = format_of(path, source)
+        if kind == "text" and not isinstance(source, Corpus):
+            raise ConfigError(
+                f"$.{section(source)}.format: {path} is plain text; a task reads csv, tsv, jsonl or parquet."
+            )
+        for _ in itertools.islice(rows(path, source, columns), rows_each):
+            pass
+
+
+def rows(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+    """The records of one file; for plain text its documents, as ``{"sentences": [...]}``.
+
+    Args:
+      path: local, or an address that Beam's file systems know.
+      source: format and encoding.
+      columns: which values are wanted; every record has them, or is ``Bad``.
+
+    Raises:
+      DataError: a fault of the file as a whole.
+    """
+    kind = format_of(path, source)
+    wanted = tuple(dict.fromkeys(columns))
+    at, count = 0, 0
+    looked = False
+    try:
+        for row in _READERS[kind](path, source, wanted):
+            at, count = row.line, count + 1
+            if isinstance(row, Row) and (reason := undecodable(row.values, source.encoding)):
+                if not looked and (other := decodes_as(path, source.encoding)):
+                    raise DataError(_wrong_encoding(path, row.line, reason, other, source))
+                looked = True
+                yield Bad(path, row.line, reason)
+            else:
+                yield row
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise DataError(f"{path}: the gzip stream is damaged or cut short after line {at}; copy it again.") from None
+    except UnicodeError as error:
+        cause = getattr(error, "reason", error)
+        raise DataError(f"{path}: not {source.encoding.upper()} after line {at} ({cause}); copy it again.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if not count:
+        below = " below its header" if kind in ("csv", "tsv") else ""
+        raise DataError(f"{path} holds no record{below}; remove the file, or fill it.")
+
+
+def _wrong_encoding(path: str, line: int, reason: str, other: str, source: Source) -> str:
+    return f"{path}:{line} is {reason}; it decodes as {other.upper()}.\n  Fix $.{section(source)}.encoding: {other}"
+
+
+def _lines(path: str, source: Source) -> Iterator[str]:
+    """Decoded lines with their ends; undecodable bytes become lone surrogates, to be reported with their record."""
+    errors = "surrogatepass" if source.encoding == "utf-16" else "surrogateescape"
+    number = 0
+    binary = cast("io.BufferedReader", open_bytes(path))
+    with io.TextIOWrapper(binary, encoding=CODECS[source.encoding], errors=errors, newline="") as stream:
+        while line := stream.readline(MAX_LINE):
+            number += 1
+            if number == 1 and source.encoding != "utf-16" and line.count("\0") * 3 > len(line):
+                raise DataError(
+                    _wrong_encoding(path, 1, f"not {source.encoding.upper()} (byte 0x00)", "utf-16", source)
+                )
+            if len(line) == MAX_LINE and not line.endswith(("\n", "\r")):
+                raise DataError(
+                    f"{path}:{number} is longer than {MAX_LINE >> 20} M characters; check the file's line ends."
+                )
+            yield line
+
+
+# --- formats -------------------------------------------------------------------------------------------------------
+
+
+def _csv(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+    """RFC 4180: quotes doubled inside quotes, line ends inside quotes."""
+    return _separated(path, source, columns, csv.reader(_lines(path, source), strict=True))
+
+
+def _tsv(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+    """IANA text/tab-separated-values, as GLUE and NSMC are: a line is a row, a quote is a letter."""
+    return _separated(path, source, columns, csv.reader(_lines(path, source), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def _separated(path: str, source: Source, columns: Sequence[str], reader: Any) -> Iterator[Row | Bad]:
+    csv.field_size_limit(MAX_LINE)
+    header = _header(path, source, columns, reader)
+    places = [(name, header.index(name)) for name in columns]
+    while True:
+        start = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if reader.line_num > start or "unexpected end" in str(error):
+                raise DataError(
+                    f"{path}:{start}: a quote opens in this record and is never closed, or closes amid a field; "
+                    "close it, or double it if it belongs to the text."
+                ) from None
+            yield Bad(path, start, _csv_reason(error))
+            continue
+        if not cells:  # a blank line is no record
+            continue
+        if len(cells) != len(header):
+            yield Bad(path, start, f"{len(cells)} columns, header has {len(header)}")
+        else:
+            yield Row(start, {name: cells[place] for name, place in places})
+
+
+def _csv_reason(error: csv.Error) -> str:
+    if "larger than field limit" in str(error):
+        return f"a field of more than {MAX_LINE >> 20} M characters"
+    return "a quote inside a quoted field is not doubled"
+
+
+def _header(path: str, source: Source, columns: Sequence[str], reader: Any) -> list[str]:
+    try:
+        header: list[str] = next(reader)
+    except StopIteration:
+        raise DataError(f"{path} is empty; a header line with the column names is expected.") from None
+    except csv.Error as error:
+        raise DataError(f"{path}:1: the header cannot be read: {error}.") from None
+    if reason := undecodable({"header": header}, source.encoding):
+        other = decodes_as(path, source.encoding)
+        raise DataError(_wrong_encoding(path, 1, reason, other, source) if other else f"{path}:1 is {reason}.")
+    _require(path, source, columns, header)
+    return header
+
+
+def _require(path: str, source: Source, columns: Iterable[str], header: list[str]) -> None:
+    for name in columns:
+        if name not in header:
+            near = difflib.get_close_matches(name, header, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, header[:20]))}."
+            raise DataError(f"{path}:1 has no column {name!r}, which {_asked_by(source, name)} names; {hint}")
+        if header.count(name) > 1:
+            raise DataError(f"{path}:1 has {header.count(name)} columns {name!r}; rename all but one.")
+
+
+def _asked_by(source: Source, name: str) -> str:
+    keys = ("text", "text_pair", "label", "label_column", "document", "order")
+    found = next((key for key in keys if name == (value := getattr(source, key, None)) or name in _listed(value)), None)
+    return f"$.{section(source)}.{found.removesuffix('_column')}" if found else "$.evaluate.slices"
+
+
+def _listed(value: object) -> list[str]:
+    return value if isinstance(value, list) else []
+
+
+def _jsonl(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+    """An object a line."""
+    for number, line in enumerate(_lines(path, source), start=1):
+        if not line.strip():
+            continue
+        if number == 1 and line.lstrip().startswith("["):
+            raise DataError(f"{path}:1 begins a JSON array; an object a line is expected (jq -c '.[]' makes it so).")
+        try:
+            record = json.loads(line, object_pairs_hook=_Pairs)
+        except json.JSONDecodeError as error:
+            yield Bad(path, number, f"not JSON ({error.msg})")
+        except (ValueError, RecursionError):
+            yield Bad(path, number, "JSON nested too deep, or a number too long")
+        else:
+            yield _object(path, number, record, columns)
+
+
+class _Pairs(dict[str, Any]):
+    """A JSON object that remembers whether a key came twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated = len(self) < len(pairs)
+        self.pairs = pairs if self.repeated else []
+
+
+def _object(path: str, number: int, record: object, columns: Sequence[str]) -> Row | Bad:
+    if not isinstance(record, _Pairs):
+        return Bad(path, number, f"{json_type(record)}, a JSON object is expected")
+    for name in columns:
+        if name not in record:
+            return Bad(path, number, f"no key {name!r}")
+        if record.repeated and sum(key == name for key, _ in record.pairs) > 1:
+            return Bad(path, number, f"key {name!r} twice")
+    return Row(number, {name: record[name] for name in columns})
+
+
+def json_type(value: object) -> str:
+    """What JSON calls the type of ``value``."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    names = {str: "a string", int: "a number", float: "a number", list: "a list"}
+    return names.get(type(value), "an object" if isinstance(value, dict) else f"a {type(value).__name__}")
+
+
+def _parquet(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+    """``line`` is the row's number, from 1. Batches bound the memory."""
+    import pyarrow
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        with open_bytes(path) as stream, pyarrow.parquet.ParquetFile(stream) as table:
+            _require(path, source, columns, table.schema_arrow.names)
+            for batch in table.iter_batches(batch_size=1024, columns=list(columns)):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield Row(number, record)
+    except pyarrow.ArrowException as error:
+        cause = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"{path} is not a whole Parquet file ({cause}); copy it again.") from None
+
+
+def _text(path: str, source: Source, _columns: Sequence[str]) -> Iterator[Row | Bad]:
+    """Documents are separated by blank lines; a line is a sentence."""
+    start, sentences = 1, list[str]()
+    for number, line in enumerate(_lines(path, source), start=1):
+        if stripped := line.strip():
+            start = start if sentences else number
+            sentences.append(stripped)
+        elif sentences:
+            yield Row(start, {"sentences": sentences})
+            sentences = []
+    if sentences:
+        yield Row(start, {"sentences": sentences})
+
+
+_READERS = {"csv": _csv, "tsv": _tsv, "jsonl": _jsonl, "parquet": _parquet, "text": _text}

@@ -1,0 +1,110 @@
+"""Fine-tuning behind the stock Trainer: ``run_fn="components.trainer.run_fn"``."""
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+import yaml
+from tfx.components.trainer import fn_args_utils
+
+from components import training
+from models import checkpoint, export, progress, task
+from models.training import Loop, rows
+
+
+def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
+    """Trains the task named in ``custom_config`` and exports the epoch that did best on the eval split.
+
+    ``custom_config``: ``task`` (its section of the YAML), ``train``, ``encoder`` (None with a base model), ``seed``,
+    ``checkpoint_root``, ``source_digest``.
+    """
+    config = fn_args.custom_config
+    keras.utils.set_random_seed(config["seed"])
+    transformed = tft.TFTransformOutput(fn_args.transform_output)
+    the_task = task.load(config["task"]["type"])(config["task"]["config"])
+    folder = training.base_checkpoint(fn_args.base_model)
+    tokenizer = training.tokenizer(fn_args.transform_output)
+    encoder = training.encoder(folder, config["encoder"], tokenizer.size)
+    model = the_task.build(encoder)
+    if folder:
+        checkpoint.load(folder, encoder)
+    best = _train(fn_args, config, the_task, model, transformed.transformed_feature_spec())
+    _export(fn_args, config, the_task, model, encoder, transformed)
+    progress.emit(progress.Summary(best))
+
+
+def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, model: Any, spec: Any) -> str:
+    settings = config["train"]
+    train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
+    train, held_out = rows(train_files, spec), rows(eval_files, spec)
+    count = int(train.reduce(0, lambda n, _: n + 1))
+    epoch_steps = math.ceil(count / settings["batch_size"])
+    key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
+    optimizer, state = training.prepare(
+        model, settings, epoch_steps * settings["epochs"], config["checkpoint_root"], key
+    )
+    done = state.restore()
+    if done:
+        progress.emit(progress.Notice(f"resumed at step {done:,} of {epoch_steps * settings['epochs']:,}"))
+    loop = Loop(
+        model,
+        the_task.loss,
+        optimizer,
+        state,
+        steps=epoch_steps * settings["epochs"],
+        checkpoint_seconds=settings["checkpoint_seconds"],
+        logs=fn_args.model_run_dir,
+    )
+    evaluate = _scorer(the_task, model, task.pad(held_out, settings["batch_size"]))
+    metric = the_task.metrics[0]
+    for epoch in range(int(state.epoch), settings["epochs"]):
+        start = int(state.step) - epoch * epoch_steps
+        batches = the_task.batches(
+            train, batch_size=settings["batch_size"], seed=config["seed"], epoch=epoch, start_step=start
+        )
+        loop.run(batches, f"epoch {epoch + 1}/{settings['epochs']}")
+        score = evaluate()
+        with loop.writer.as_default(step=int(state.step)):
+            tf.summary.scalar(f"eval/{metric.name}", score)
+        state.keep_best(score if metric.better == "higher" else -score)
+        state.epoch.assign(epoch + 1)
+        loop.save()
+    state.restore_best()
+    return f"eval {metric.name} {abs(float(state.best_score)):.3f} · {count:,} records · {settings['epochs']} epochs"
+
+
+def _scorer(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Any:
+    """The headline figure over one pass of ``batches``."""
+
+    @tf.function(input_signature=[batches.element_spec])
+    def score(batch: task.Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        return the_task.score(model(batch, training=False), batch)
+
+    def evaluate() -> float:
+        parts = [score(batch) for batch in batches]
+        return float(sum(part[0] for part in parts) / sum(part[1] for part in parts))
+
+    return evaluate
+
+
+def _export(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, model: Any, encoder: Any, transformed: Any
+) -> None:
+    raw = transformed.raw_feature_spec()
+    columns = [name for name in ("text", "text_pair") if name in raw]
+    export.write(
+        fn_args.serving_model_dir,
+        model=model,
+        encoder=encoder,
+        answer=the_task.answer,
+        featurize=transformed.transform_features_layer(),
+        columns=columns,
+        raw_spec={name: raw[name] for name in columns},
+    )
+    folder = export.assets(fn_args.serving_model_dir)
+    tokenizer = training.tokenizer(fn_args.transform_output)
+    checkpoint.save(folder / training.CHECKPOINT, encoder, tokenizer.vocabulary, tokenizer.rules.dump())
+    made_with = {name: config[name] for name in ("task", "train", "encoder", "seed")}
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(made_with, allow_unicode=True, sort_keys=False), "utf-8")

@@ -1,0 +1,92 @@
+"""What an evaluation came to: ``verdict.json`` beside TFMA's results, the same for a task and for pretraining alone."""
+
+import json
+from typing import Any, Literal
+
+import pydantic
+from tfx.dsl.io import fileio
+from tfx.types import artifact, artifact_utils
+
+FILE = "verdict.json"
+
+
+class Check(pydantic.BaseModel):
+    """One threshold.
+
+    Attributes:
+      name: such as ``accuracy``, ``recall[negative]``, ``change``.
+      value: on the test split.
+      relation: of value to bound, when it passes.
+      bound: the threshold.
+      passed: whether it held.
+      n: records behind the value, where it is of one label.
+    """
+
+    name: str
+    value: float
+    relation: Literal["≥", "≤", ">", "<"]
+    bound: float
+    passed: bool
+    n: int | None = None
+
+
+class Slice(pydantic.BaseModel):
+    """A part of the test split: ``name`` is ``column: value``, ``value`` its headline figure, ``n`` its records."""
+
+    name: str
+    value: float
+    n: int
+
+
+class Verdict(pydantic.BaseModel):
+    """What an evaluation came to.
+
+    Attributes:
+      blessed: whether every check passed.
+      checks: every threshold.
+      metrics: over the whole test split, the headline figure first.
+      n: records of the test split.
+      majority: accuracy of always answering the most frequent label.
+      slices: every part that was judged.
+      baseline: URI of the latest blessed model other than the candidate.
+    """
+
+    blessed: bool
+    checks: list[Check]
+    metrics: dict[str, float]
+    n: int
+    majority: float | None = None
+    slices: list[Slice] = []
+    baseline: str | None = None
+
+    def write(self, folder: str) -> None:
+        """Writes ``verdict.json``."""
+        with fileio.open(f"{folder}/{FILE}", "w") as file:
+            file.write(json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, indent=1))
+
+    def __str__(self) -> str:
+        name, value = next(iter(self.metrics.items()))
+        failed = sum(not check.passed for check in self.checks)
+        return f"{name} {value:.3f} on {self.n:,} · " + (
+            "blessed" if self.blessed else f"{failed} of {len(self.checks)} checks failed"
+        )
+
+
+def read(folder: str) -> Verdict:
+    """Reads what ``Verdict.write`` wrote."""
+    with fileio.open(f"{folder}/{FILE}") as file:
+        return Verdict.model_validate_json(file.read())
+
+
+def bless(blessing: artifact.Artifact, verdict: Verdict, model: artifact.Artifact) -> None:
+    """Marks a ModelBlessing as the stock Evaluator does: Pusher and the resolver read these properties."""
+    blessing.set_string_custom_property("current_model", model.uri)
+    blessing.set_int_custom_property("current_model_id", model.id)
+    blessing.set_int_custom_property("blessed", int(verdict.blessed))
+    with fileio.open(f"{blessing.uri}/{'BLESSED' if verdict.blessed else 'NOT_BLESSED'}", "w") as file:
+        file.write("")
+
+
+def uri_of(inputs: dict[str, list[Any]], key: str) -> str | None:
+    """The URI of an optional input."""
+    return artifact_utils.get_single_uri(inputs[key]) if inputs.get(key) else None

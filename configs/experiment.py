@@ -1,0 +1,381 @@
+"""The experiment: what a person writes in YAML, typed.
+
+Every model is frozen, refuses unknown keys and takes no other type than the one it names. Paths are relative to the
+folder the command runs in. ``configs.loader.load`` turns a file into an ``Experiment``.
+"""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import BeforeValidator, Field, model_validator
+
+
+class ConfigError(ValueError):
+    """The configuration is at fault: the place (``file:line``, ``$.path``), what was given, what is allowed. Exit 2."""
+
+
+def _integral(value: object) -> object:
+    """``2e9`` is a count too, though YAML reads it as a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _listed(value: object) -> object:
+    """One item may stand without brackets."""
+    return value if isinstance(value, list) else [value]
+
+
+Count = Annotated[int, BeforeValidator(_integral), Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Paths = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Columns = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class Section(pydantic.BaseModel):
+    """A part of the YAML."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# --- records -------------------------------------------------------------------------------------------------------
+
+RANGE = re.compile(r"^(<=|<|>=|>)\s*(-?\d+(?:\.\d+)?)$")
+
+
+class LabelRanges(Section):
+    """Labels cut from a number: ``{column: sentiment, ranges: {negative: "< -0.5", positive: "> 0.5"}}``.
+
+    A record whose number lies in no range is left out, and counted as left out.
+    """
+
+    column: str
+    ranges: dict[str, Annotated[str, Field(pattern=RANGE.pattern)]] = Field(min_length=2)
+
+
+class Split(Section):
+    """Shares of the distinct texts in each split. Decided by the hash of the normalised text."""
+
+    train: Share = 0.8
+    eval: Share = 0.1
+    test: Share = 0.1
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(self.train + self.eval + self.test - 1) > 1e-6 or not self.train:
+            raise ValueError(
+                f"the shares must sum to 1 and train must not be 0. Received: {self.train}, {self.eval}, {self.test}"
+            )
+        return self
+
+
+Encoding = Literal["utf-8", "utf-8-sig", "utf-16", "cp949", "euc-kr"]
+
+
+class Source(Section):
+    """Files of records, or of text.
+
+    Attributes:
+      path: files or globs, gzip by their ending ``.gz``.
+      format: from the file's ending where not given: ``csv``, ``tsv``, ``jsonl`` (``.json``, ``.ndjson``), ``parquet``,
+        ``text`` (``.txt``).
+      eval: files of the eval split; then ``path`` is train.
+      test: files of the test split.
+      encoding: of the text files.
+      on_bad_record: ``fail`` stops before anything is trained; ``quarantine`` sets bad records aside, with place and
+        reason.
+      max_bad_share: ``quarantine`` fails past this share of the records.
+    """
+
+    path: Paths
+    format: Literal["csv", "tsv", "jsonl", "parquet", "text"] | None = None
+    eval: Paths | None = None
+    test: Paths | None = None
+    split: Split = Split()
+    encoding: Encoding = "utf-8"
+    on_bad_record: Literal["fail", "quarantine"] = "fail"
+    max_bad_share: Share = 0.05
+
+
+class TaskData(Source):
+    """Labelled records: one text, or two, and a label."""
+
+    text: str = "text"
+    text_pair: str | None = None
+    label: str | LabelRanges = "label"
+
+    @property
+    def label_column(self) -> str:
+        """The column that the label is read from."""
+        return self.label if isinstance(self.label, str) else self.label.column
+
+
+class Corpus(Source):
+    """Text for pretraining: a document is a blank-line separated paragraph, a row, or the rows that share ``document``.
+
+    Attributes:
+      text: the column, or several: each is a sentence of the row's document. Unused for plain text, where a line is a
+        sentence.
+      document: rows with the same value here are one document.
+      order: sorts the rows of a document; else they keep the file's order.
+    """
+
+    text: Columns = ["text"]
+    document: str | None = None
+    order: str | None = None
+
+    @model_validator(mode="after")
+    def _order_needs_document(self) -> Self:
+        if self.order and not self.document:
+            raise ValueError("order sorts the rows of a document: name the column that joins them in document")
+        return self
+
+
+# --- text and vocabulary -------------------------------------------------------------------------------------------
+
+
+class Replacement(Section):
+    r"""An RE2 rule, applied in the graph before WordPiece, so served identically; ``with`` may use ``\1`` … ``\9``."""
+
+    pattern: str
+    with_: str = Field(alias="with")
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", strict=True, serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
+    )
+
+
+class Text(Section):
+    """How text becomes words.
+
+    Attributes:
+      mode: ``bert_uncased`` (Google's, exactly: lower-case, accents stripped), ``cased`` or ``uncased_nfc``
+        (lower-case, NFC, accents kept: right for Korean). A checkpoint brings its own.
+      replace: rules applied first, in order.
+    """
+
+    mode: Literal["bert_uncased", "cased", "uncased_nfc"] | None = None
+    replace: list[Replacement] = []
+
+
+class Vocabulary(Section):
+    """``{learn: 32000, reserve: ["[URL]"]}`` or ``{path: vocab.txt}``.
+
+    Attributes:
+      learn: pieces to learn from the train splits.
+      reserve: pieces that get an id of their own and are never split.
+      path: a vocabulary to import, a piece a line.
+    """
+
+    learn: Count | None = None
+    reserve: list[str] = []
+    path: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.learn is None) == (self.path is None):
+            raise ValueError("give either learn (how many pieces) or path (a vocab.txt)")
+        return self
+
+
+class Encoder(Section):
+    """The shape of a BERT encoder (Devlin et al. 2019, section 3). Defaults: BERT-base.
+
+    Attributes:
+      num_layers: transformer blocks.
+      hidden_dim: width D.
+      num_heads: attention heads; divides ``hidden_dim``.
+      intermediate_dim: width of the feed-forward layer; 4·D where not given.
+      max_positions: longest row in tokens.
+      dropout: of embeddings and of each sublayer's output.
+      attention_dropout: of the attention weights.
+    """
+
+    num_layers: Count = 12
+    hidden_dim: Count = 768
+    num_heads: Count = 12
+    intermediate_dim: Count | None = None
+    max_positions: Count = 512
+    dropout: Share = 0.1
+    attention_dropout: Share = 0.1
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden_dim % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide hidden_dim. Received: num_heads={self.num_heads}, hidden_dim={self.hidden_dim}"
+            )
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """What ``models.encoder.BertEncoder`` takes, the vocabulary's size left out."""
+        return {**self.model_dump(), "intermediate_dim": self.intermediate_dim or 4 * self.hidden_dim}
+
+
+class FromExperiment(Section):
+    """``checkpoint: {experiment: NAME}``: that experiment's latest blessed base model."""
+
+    experiment: Name
+
+
+# --- training ------------------------------------------------------------------------------------------------------
+
+
+class Optimization(Section):
+    """AdamW as in BERT: linear warm-up, then linear decay to 0; no weight decay on biases and LayerNorm.
+
+    Attributes:
+      batch_size: rows a step.
+      learning_rate: the peak.
+      warmup: share of the steps.
+      weight_decay: decoupled (Loshchilov & Hutter 2019).
+      clip_norm: of the global gradient norm.
+      checkpoint_seconds: at least this long between two checkpoints.
+    """
+
+    batch_size: Count = 32
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-5
+    warmup: Share = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+
+
+class Pretrain(Optimization):
+    """Masked language model, and next-sentence prediction.
+
+    Attributes:
+      objectives: ``[mlm, nsp]`` or ``[mlm]``.
+      steps: the budget in optimizer steps, or
+      tokens: … in real tokens: a step counts ``batch_size · max_length`` at most.
+      max_length: tokens a row, special ones included.
+      mask_share: of the tokens; 80 % [MASK], 10 % random, 10 % kept.
+      pack: several short texts in one row, with no attention across them; for ``[mlm]`` only.
+    """
+
+    objectives: Annotated[list[Literal["mlm", "nsp"]], Field(min_length=1)] = ["mlm", "nsp"]
+    steps: Count | None = None
+    tokens: Count | None = None
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    max_length: Count = 128
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    pack: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.steps is None) == (self.tokens is None):
+            raise ValueError("give either steps or tokens as the budget")
+        if "mlm" not in self.objectives:
+            raise ValueError(f"objectives must contain mlm. Received: {self.objectives}")
+        if self.pack and "nsp" in self.objectives:
+            raise ValueError("pack joins unrelated texts in one row, so it goes with objectives: [mlm] only")
+        return self
+
+
+class Train(Optimization):
+    """Fine-tuning; the epoch with the best figure on the eval split is kept."""
+
+    epochs: Count = 3
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 3e-5
+
+
+# --- evaluation ----------------------------------------------------------------------------------------------------
+
+Threshold = Annotated[float, Field(ge=0)]
+
+
+class Bless(Section):
+    """What a model must reach on the test split.
+
+    Nothing given: better than always answering the majority class, and no regression.
+
+    Attributes:
+      accuracy, f1, auc: lower bounds. f1 and auc take the last label as positive (two labels only).
+      precision, recall: lower bounds for single labels.
+      mlm_loss: upper bound in nats, for experiments that pretrain alone. Nothing given: below the unigram entropy.
+      max_regression: how far the headline figure may fall below the latest blessed model's.
+    """
+
+    accuracy: Share | None = None
+    f1: Share | None = None
+    auc: Share | None = None
+    precision: dict[str, Share] = {}
+    recall: dict[str, Share] = {}
+    mlm_loss: Threshold | None = None
+    max_regression: Threshold = 0.01
+
+
+class Evaluate(Section):
+    """How a model is judged, on the test split.
+
+    Attributes:
+      slices: columns whose values are figures of their own; length bucket and label always are.
+      bless: thresholds.
+    """
+
+    slices: list[str] = []
+    bless: Bless = Bless()
+
+
+# --- the whole -----------------------------------------------------------------------------------------------------
+
+
+class Task(Section):
+    """The part of a task's section that every task has; ``models/tasks/<type>.py`` defines the rest as its ``Config``.
+
+    Attributes:
+      schema_: a TFMD schema to validate against; where not given, the task's own with the labels and columns named
+        here.
+    """
+
+    type: str
+    data: TaskData
+    schema_: str | None = Field(default=None, alias="schema")
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", strict=True, serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    def own(self) -> dict[str, Any]:
+        """The keys that ``models/tasks/<type>.py`` defines: what its ``Config`` takes."""
+        return self.model_dump(mode="json", exclude=set(Task.model_fields))
+
+
+class Experiment(Section):
+    """What is trained on what. ``corpus`` pretrains, ``task`` fine-tunes; at least one of them.
+
+    Attributes:
+      checkpoint: a Hugging Face BERT folder, or another experiment's base model.
+      encoder: a name in ``configs/encoders/`` or the values themselves; a checkpoint brings its own.
+      vocabulary: to learn or to import; a checkpoint brings its own.
+      seed: of every random stream.
+    """
+
+    name: Name
+    checkpoint: str | FromExperiment | None = None
+    corpus: Corpus | None = None
+    task: pydantic.SerializeAsAny[Task] | None = None
+    text: Text = Text()
+    vocabulary: Vocabulary | None = None
+    encoder: Encoder | None = None
+    pretrain: Pretrain | None = None
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    seed: Annotated[int, Field(ge=0)] = 1
+
+    @model_validator(mode="after")
+    def _shape(self) -> Self:
+        if self.corpus is None and self.task is None:
+            raise ValueError("give corpus (pretraining), task (fine-tuning), or both")
+        if (self.corpus is None) != (self.pretrain is None):
+            raise ValueError("corpus and pretrain go together: one is the text, the other the budget")
+        if self.checkpoint is None and (self.vocabulary is None or self.encoder is None):
+            raise ValueError("without a checkpoint, vocabulary and encoder must be given")
+        if self.checkpoint is not None and (self.vocabulary is not None or self.encoder is not None):
+            raise ValueError("a checkpoint brings its own vocabulary and encoder: remove those sections")
+        return self
+
+    def dump(self) -> dict[str, Any]:
+        """The resolved experiment, ready for YAML or JSON."""
+        return self.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,188 @@
+"""A YAML file, and ``--set`` overrides, as an ``Experiment``."""
+
+import functools
+import importlib
+import math
+import operator
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+import models.tasks
+from configs.document import Document, Key, read, write
+from configs.experiment import Bless, ConfigError, Experiment, LabelRanges, Task, Train
+from configs.validate import nearest, one_of, raise_all, shown, validate
+
+FOLDER = Path(__file__).parent
+EXPERIMENTS = FOLDER / "experiments"
+ENCODERS = FOLDER / "encoders"
+
+
+def load(path: Path | str, overrides: Sequence[str] = ()) -> Experiment:
+    """Reads an experiment.
+
+    Args:
+      path: a YAML file, or the name of one in ``configs/experiments/``.
+      overrides: ``a.b=c``, applied in order.
+
+    Raises:
+      ConfigError: one line for every fault found.
+    """
+    document = read(_find(str(path)))
+    if "kind" in document.values and "name" not in document.values:
+        raise ConfigError(f"{document.file} is an environment, not an experiment: pass it as --env {document.file}")
+    for assignment in overrides:
+        if assignment.startswith("encoder."):
+            _expand_encoder(document)
+        document.override(assignment)
+    complaints = _expand_encoder(document)
+    model, unknown = _composed(document)
+    # What an unknown task would be judged by is unknown too.
+    ignore: tuple[tuple[Key, ...], ...] = (("evaluate", "bless"),) if unknown else ()
+    experiment, faults = validate(model, document, (*ignore, ("encoder",)) if complaints else ignore)
+    raise_all(complaints + unknown + faults)
+    assert experiment is not None
+    raise_all([document.complain(path, sentence) for path, sentence in _contradictions(experiment)])
+    return experiment
+
+
+def save_resolved(experiment: Experiment, path: Path) -> None:
+    """Writes every value, defaults included, as YAML that ``load`` reads again; whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+        file.write(write(experiment.dump()))
+    Path(file.name).replace(path)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of an experiment's YAML, for editors: every task in ``models/tasks/``, every encoder's name."""
+    task: Any = functools.reduce(operator.or_, [_task_model(name) for name in task_types()])
+    whole = pydantic.create_model("Experiment", __base__=Experiment, task=(task | None, None))
+    schema = whole.model_json_schema(by_alias=True)
+    schema["properties"]["encoder"]["anyOf"].insert(0, {"enum": encoder_names(), "type": "string"})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def encoder_names() -> list[str]:
+    """The files of ``configs/encoders/``, smallest name first."""
+    return sorted(file.stem for file in ENCODERS.glob("*.yaml"))
+
+
+def task_types() -> list[str]:
+    """The files of ``models/tasks/``."""
+    return sorted(file.stem for file in Path(models.tasks.__path__[0]).glob("[!_]*.py"))
+
+
+def near(path: Path) -> Path:
+    """``path`` as a person in the current folder would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _find(name: str) -> Path:
+    file, known = Path(name), EXPERIMENTS / f"{name}.yaml"
+    if file.exists() or file.suffix in (".yaml", ".yml"):
+        return file
+    if known.is_file():
+        return near(known)
+    names = sorted(experiment.stem for experiment in EXPERIMENTS.glob("*.yaml"))
+    raise ConfigError(f"{name}: no such file, and no experiment in {near(EXPERIMENTS)}/: {one_of(name, names)}")
+
+
+def _expand_encoder(document: Document) -> list[str]:
+    """Puts the values of ``configs/encoders/NAME.yaml`` in the place of the name."""
+    name = document.values.get("encoder")
+    if not isinstance(name, str):
+        return []
+    if name not in encoder_names():
+        return [
+            document.complain(
+                ("encoder",), f"{one_of(name, encoder_names())} Or give the values themselves: {{num_layers: …}}"
+            )
+        ]
+    encoder = read(near(ENCODERS / f"{name}.yaml"))
+    document.values["encoder"] = encoder.values
+    document.places |= {("encoder", *path): place for path, place in encoder.places.items()}
+    return []
+
+
+def _composed(document: Document) -> tuple[type[Experiment], list[str]]:
+    """``Experiment`` with the section of this task's type, and what is wrong with that type."""
+    section = document.values.get("task")
+    if not isinstance(section, dict):
+        return Experiment, []
+    known = task_types()
+    name = section.get("type")
+    if name in known:
+        return pydantic.create_model("Experiment", __base__=Experiment, task=(_task_model(name), ...)), []
+    where: tuple[Key, ...] = ("task", "type") if "type" in section else ("task",)
+    received = f"there is no task {shown(name)}" if "type" in section else "type is missing"
+    close = nearest(name, known) if isinstance(name, str) else None
+    hint = f", did you mean {close}?" if close else ""
+    sentence = f"{received}; models/tasks/ has {', '.join(known)}{hint}"
+    return pydantic.create_model("Experiment", __base__=Experiment, task=(Any, ...)), [
+        document.complain(where, sentence)
+    ]
+
+
+def _task_model(name: str) -> type[Task]:
+    """The keys that every task has, and those of ``models/tasks/<name>.py``."""
+    config = importlib.import_module(f"models.tasks.{name}").Config
+    only: Any = Literal[name]
+    return pydantic.create_model(f"{name}_task", __base__=(config, Task), type=(only, ...))
+
+
+def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
+    """Sections that are right by themselves and do not go together: path and sentence."""
+    bless = {key for key, value in experiment.evaluate.bless if value != getattr(Bless(), key)}
+    if experiment.task is None:
+        if experiment.train != Train():
+            yield ("train",), "there is no task to train; pretraining reads $.pretrain"
+        for key in sorted(bless - {"mlm_loss", "max_regression"}):
+            yield (
+                ("evaluate", "bless", key),
+                "judges a task, and there is none; mlm_loss judges pretraining",
+            )
+    else:
+        if "mlm_loss" in bless:
+            yield ("evaluate", "bless", "mlm_loss"), "judges experiments that pretrain alone; this one has a task"
+        yield from _task_contradictions(experiment, experiment.task)
+    positions = experiment.encoder.max_positions if experiment.encoder else math.inf
+    lengths = {
+        "pretrain": experiment.pretrain and experiment.pretrain.max_length,
+        "task": getattr(experiment.task, "max_length", 0),
+    }
+    for section, length in lengths.items():
+        if length and length > positions:
+            yield (section, "max_length"), f"{length} is longer than $.encoder.max_positions {positions}"
+
+
+def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[tuple[Key, ...], str]]:
+    data, bless = task.data, experiment.evaluate.bless
+    if data.format == "text":
+        yield ("task", "data", "format"), "plain text has no labels; use csv, tsv, jsonl or parquet"
+    if data.label_column in (data.text, data.text_pair):
+        yield ("task", "data", "label"), f"column {shown(data.label_column)} is the text already"
+    if data.text_pair == data.text:
+        yield ("task", "data", "text_pair"), f"column {shown(data.text)} is the text already"
+    for index, column in enumerate(experiment.evaluate.slices):
+        if column in (data.text, data.text_pair, data.label_column):
+            yield (
+                ("evaluate", "slices", index),
+                f"{shown(column)} is the text or the label; labels are slices anyway",
+            )
+    labels: list[str] | None = getattr(task, "labels", None)
+    if labels is None:
+        return
+    for kind in ("precision", "recall"):
+        for label in sorted(getattr(bless, kind).keys() - set(labels)):
+            yield ("evaluate", "bless", kind, label), one_of(label, labels)
+    if len(labels) > 2:
+        for key in [key for key in ("f1", "auc") if getattr(bless, key) is not None]:
+            yield ("evaluate", "bless", key), f"needs two labels, there are {len(labels)}; use precision and recall"
+    if isinstance(data.label, LabelRanges):
+        for label in sorted(data.label.ranges.keys() ^ set(labels)):
+            known = label in labels
+            sentence = f"{label} has no range" if known else one_of(label, labels)
+            yield ("task", "data", "label", "ranges", *(() if known else (label,))), sentence

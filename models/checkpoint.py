@@ -1,0 +1,374 @@
+"""Checkpoints in and out: a Hugging Face BERT folder is the one format.
+
+``config.json`` (shape), ``vocab.txt`` or ``tokenizer.json`` (pieces), ``tokenizer_config.json`` (casing, and our text
+rules under ``tfx_bert``), ``model.safetensors`` (weights; dense ones stand there as (out, in)).
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from models import progress
+from models.encoder import BertEncoder, Block, MaskedLanguageHead, NextSentenceHead
+from schemas import DataError
+
+Json = dict[str, Any]
+Path = str | pathlib.Path
+_OURS = "tfx_bert"
+_WEIGHTS = "model.safetensors"
+_FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", _WEIGHTS)
+# config.json's names of BertEncoder's arguments.
+_ARGUMENTS = {
+    "vocabulary_size": "vocab_size",
+    "num_layers": "num_hidden_layers",
+    "hidden_dim": "hidden_size",
+    "num_heads": "num_attention_heads",
+    "intermediate_dim": "intermediate_size",
+    "max_positions": "max_position_embeddings",
+    "num_segments": "type_vocab_size",
+    "dropout": "hidden_dropout_prob",
+    "attention_dropout": "attention_probs_dropout_prob",
+    "layer_norm_epsilon": "layer_norm_eps",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a folder says besides its weights.
+
+    Attributes:
+      encoder: arguments of ``BertEncoder``.
+      vocabulary: the pieces, in the order of their ids.
+      mode: ``bert_uncased``, ``cased`` or ``uncased_nfc``.
+      rules: text.json's contents, if this project wrote the folder.
+      digest: SHA-256 over the files' contents, hexadecimal.
+    """
+
+    encoder: Json
+    vocabulary: list[str]
+    mode: str
+    rules: Json | None
+    digest: str
+
+
+def read(folder: Path) -> Checkpoint:
+    """Reads everything but the weights.
+
+    Raises:
+      DataError: if a file is missing or unreadable, or the model is not the BERT of Devlin et al. 2019.
+    """
+    folder = pathlib.Path(folder)
+    encoder = _encoder_arguments(folder / "config.json")
+    tokenizer = _json(folder / "tokenizer_config.json", required=False)
+    vocabulary = _vocabulary(folder)
+    if len(vocabulary) > encoder["vocabulary_size"]:
+        raise DataError(
+            f"{folder}: the vocabulary has {len(vocabulary):,} pieces but config.json says vocab_size "
+            f"{encoder['vocabulary_size']:,}: the files come from different models."
+        )
+    rules = tokenizer.get(_OURS)
+    mode = rules["mode"] if rules else _mode(folder, tokenizer)
+    return Checkpoint(encoder, vocabulary, mode, rules, _digest(folder))
+
+
+def load(
+    folder: Path, encoder: BertEncoder, mlm: MaskedLanguageHead | None = None, nsp: NextSentenceHead | None = None
+) -> set[str]:
+    """Assigns the folder's weights.
+
+    Args:
+      folder: a Hugging Face BERT folder.
+      encoder: built from ``read(folder).encoder``.
+      mlm: filled if the folder has the head, else left as it is.
+      nsp: the same.
+
+    Returns:
+      Which of ``pooler``, ``mlm`` and ``nsp`` were found. A pooler that is missing stays as it was initialised, and a
+      notice says so.
+
+    Raises:
+      DataError: naming the tensor and the file, if one is missing or has another shape, or the file is truncated.
+    """
+    path = pathlib.Path(folder) / _WEIGHTS
+    stored = _stored(path)
+    parts = {"encoder": _encoder_weights(encoder), "pooler": _pooler_weights(encoder)}
+    if mlm is not None:
+        parts["mlm"] = _mlm_weights(mlm)
+    if nsp is not None:
+        parts["nsp"] = _nsp_weights(nsp)
+    found = {
+        part
+        for part, weights in parts.items()
+        if part == "encoder" or any(name in stored for _, names in weights for name in names)
+    }
+    for part in found:
+        for variable, names in parts[part]:
+            variable.assign(_value(variable, names, stored, path))
+    if "pooler" not in found:
+        progress.emit(progress.Notice(f"{path} has no pooler: it starts from random weights"))
+    return found - {"encoder"}
+
+
+def save(
+    folder: Path,
+    encoder: BertEncoder,
+    vocabulary: list[str],
+    rules: Json,
+    mlm: MaskedLanguageHead | None = None,
+    nsp: NextSentenceHead | None = None,
+) -> None:
+    """Writes a folder that ``load`` and transformers read. Files appear whole, the weights last.
+
+    Args:
+      folder: created where it does not exist.
+      encoder: the weights and the shape.
+      vocabulary: the pieces, in the order of their ids.
+      rules: text.json's contents: ``{"mode": …, "replace": […]}``.
+      mlm: written if given.
+      nsp: the same.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = [*_encoder_weights(encoder), *_pooler_weights(encoder)]
+    weights += _mlm_weights(mlm) if mlm is not None else []
+    weights += _nsp_weights(nsp) if nsp is not None else []
+    tensors = {name: value for variable, names in weights for name, value in _parts(variable, names)}
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:
+        stage = pathlib.Path(staging)
+        _write_json(stage / "config.json", _config(encoder, mlm is not None, nsp is not None))
+        (stage / "vocab.txt").write_text("".join(f"{piece}\n" for piece in vocabulary), encoding="utf-8")
+        _write_json(stage / "tokenizer_config.json", _tokenizer_config(encoder, rules))
+        safetensors.numpy.save_file(tensors, stage / _WEIGHTS, metadata={"format": "pt"})
+        (stage / _WEIGHTS).chmod(0o644)  # safetensors makes it the writer's alone
+        for name in ("config.json", "vocab.txt", "tokenizer_config.json", _WEIGHTS):
+            (stage / name).replace(folder / name)
+
+
+# --- config.json and the tokenizer's files -------------------------------------------------------------------------
+
+
+def _json(path: pathlib.Path, required: bool = True) -> Json:
+    if not required and not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file; a checkpoint is a Hugging Face BERT folder with {', '.join(_FILES)}."
+        ) from None
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}); fetch the checkpoint again.") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected a JSON object, received {type(value).__name__}; fetch the checkpoint again.")
+    return value
+
+
+def _encoder_arguments(path: pathlib.Path) -> Json:
+    config = _json(path)
+    # What the first releases, which lack these keys, meant.
+    for key, default in (
+        ("model_type", "bert"),
+        ("position_embedding_type", "absolute"),
+        ("hidden_act", "gelu"),
+        ("is_decoder", False),
+    ):
+        if config.get(key, default) != default:
+            raise DataError(
+                f"{path}: $.{key} must be {json.dumps(default)}, received {json.dumps(config[key])}: "
+                "only BERT encoders can be imported."
+            )
+    defaults = {
+        "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12,
+        "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1,
+    }
+    missing = [name for name in _ARGUMENTS.values() if name not in config and name not in defaults]
+    if missing:
+        raise DataError(f"{path}: {', '.join(missing)} missing: not the configuration of a BERT encoder.")
+    return {argument: config.get(name, defaults.get(name)) for argument, name in _ARGUMENTS.items()}
+
+
+def _vocabulary(folder: pathlib.Path) -> list[str]:
+    if (folder / "vocab.txt").exists():
+        # Not splitlines(): U+2028 and others are pieces.
+        return (folder / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise DataError(f"{folder}: neither vocab.txt nor tokenizer.json is there, so the vocabulary is unknown.")
+    tokenizer = _json(path)
+    model = tokenizer.get("model", {})
+    if model.get("type", "WordPiece") != "WordPiece" or model.get("continuing_subword_prefix", "##") != "##":
+        raise DataError(
+            f"{path}: $.model must be WordPiece with the prefix ##, received {model.get('type')}: "
+            "only BERT's tokenizer can be imported."
+        )
+    ids = {**model.get("vocab", {}), **{token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}}
+    if sorted(ids.values()) != list(range(len(ids))) or not ids:
+        raise DataError(f"{path}: $.model.vocab must number its {len(ids)} pieces from 0 without a gap.")
+    return sorted(ids, key=ids.__getitem__)
+
+
+def _mode(folder: pathlib.Path, tokenizer: Json) -> str:
+    """``tokenizer_config.json`` speaks first, ``tokenizer.json`` where it is silent."""
+    normalizer = _json(folder / "tokenizer.json", required=False).get("normalizer") or {}
+    lower = tokenizer.get("do_lower_case", normalizer.get("lowercase"))
+    strip = tokenizer.get("strip_accents", normalizer.get("strip_accents"))
+    split_chinese = tokenizer.get("tokenize_chinese_chars", normalizer.get("handle_chinese_chars", True))
+    if lower is None:
+        raise DataError(
+            f"{folder}: nothing says whether text is lower-cased: "
+            'add tokenizer_config.json with {"do_lower_case": true} or false.'
+        )
+    modes = {(True, True): "bert_uncased", (True, False): "uncased_nfc", (False, False): "cased"}
+    # As in the original: accents go with the case unless said otherwise.
+    key = (lower, lower if strip is None else strip)
+    if key not in modes or not split_chinese:
+        raise DataError(
+            f"{folder}: do_lower_case={lower}, strip_accents={strip}, tokenize_chinese_chars={split_chinese} is none "
+            "of the text modes bert_uncased, cased, uncased_nfc: this checkpoint cannot be imported."
+        )
+    return modes[key]
+
+
+def _digest(folder: pathlib.Path) -> str:
+    total = hashlib.sha256()
+    for name in _FILES:
+        if (folder / name).exists():
+            with (folder / name).open("rb") as file:
+                total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _config(encoder: BertEncoder, mlm: bool, nsp: bool) -> Json:
+    architecture = "BertForPreTraining" if nsp else "BertForMaskedLM" if mlm else "BertModel"
+    shape = {name: getattr(encoder, argument) for argument, name in _ARGUMENTS.items()}
+    constants = {
+        "model_type": "bert",
+        "hidden_act": "gelu",
+        "position_embedding_type": "absolute",
+        "initializer_range": 0.02,
+        "pad_token_id": 0,
+    }
+    return {"architectures": [architecture], **constants, **shape}
+
+
+def _tokenizer_config(encoder: BertEncoder, rules: Json) -> Json:
+    return {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": rules["mode"] != "cased",
+        "strip_accents": rules["mode"] == "bert_uncased",
+        "tokenize_chinese_chars": True,
+        "model_max_length": encoder.max_positions,
+        _OURS: rules,
+    }
+
+
+def _write_json(path: pathlib.Path, value: Json) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+# --- weights -------------------------------------------------------------------------------------------------------
+
+# A variable and its tensors in the file: one, or several that stand side by side along the last axis.
+Weight = tuple[Any, tuple[str, ...]]
+
+
+def _dense(layer: Any, *names: str) -> Iterator[Weight]:
+    yield layer.kernel, tuple(f"{name}.weight" for name in names)
+    yield layer.bias, tuple(f"{name}.bias" for name in names)
+
+
+def _norm(layer: Any, name: str) -> Iterator[Weight]:
+    yield layer.gamma, (f"{name}.LayerNorm.weight",)
+    yield layer.beta, (f"{name}.LayerNorm.bias",)
+
+
+def _block_weights(block: Block, name: str) -> Iterator[Weight]:
+    yield from _dense(block.qkv, *(f"{name}.attention.self.{part}" for part in ("query", "key", "value")))
+    yield from _dense(block.projection, f"{name}.attention.output.dense")
+    yield from _norm(block.attention_norm, f"{name}.attention.output")
+    yield from _dense(block.intermediate, f"{name}.intermediate.dense")
+    yield from _dense(block.output_dense, f"{name}.output.dense")
+    yield from _norm(block.output_norm, f"{name}.output")
+
+
+def _encoder_weights(encoder: BertEncoder) -> list[Weight]:
+    weights: list[Weight] = [
+        (encoder.token_embedding, ("bert.embeddings.word_embeddings.weight",)),
+        (encoder.position_embedding, ("bert.embeddings.position_embeddings.weight",)),
+        (encoder.segment_embedding, ("bert.embeddings.token_type_embeddings.weight",)),
+        *_norm(encoder.embedding_norm, "bert.embeddings"),
+    ]
+    for i, block in enumerate(encoder.blocks):
+        weights += _block_weights(block, f"bert.encoder.layer.{i}")
+    return weights
+
+
+def _pooler_weights(encoder: BertEncoder) -> list[Weight]:
+    return list(_dense(encoder.pooler, "bert.pooler.dense"))
+
+
+def _mlm_weights(head: MaskedLanguageHead) -> list[Weight]:
+    name = "cls.predictions"
+    return [
+        *_dense(head.transform, f"{name}.transform.dense"),
+        *_norm(head.norm, f"{name}.transform"),
+        (head.bias, (f"{name}.bias",)),
+    ]
+
+
+def _nsp_weights(head: NextSentenceHead) -> list[Weight]:
+    return list(_dense(head.logits, "cls.seq_relationship"))
+
+
+def _stored(path: pathlib.Path) -> Mapping[str, np.ndarray]:
+    """Every tensor of the file, under its newest name."""
+    if not path.exists():
+        raise DataError(f"{path}: no such file; save the model with transformers' save_pretrained, which writes it.")
+    try:
+        tensors = safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(f"{path}: truncated or damaged ({error}); fetch the checkpoint again.") from None
+    return {_canonical(name): value for name, value in tensors.items()}
+
+
+def _canonical(name: str) -> str:
+    name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+    return name if name.startswith(("bert.", "cls.")) else f"bert.{name}"
+
+
+def _is_dense_kernel(variable: Any) -> bool:
+    return bool(variable.name == "kernel")
+
+
+def _value(variable: Any, names: tuple[str, ...], stored: Mapping[str, np.ndarray], path: pathlib.Path) -> np.ndarray:
+    parts = []
+    shape = (*variable.shape[:-1], variable.shape[-1] // len(names))
+    for name in names:
+        if name not in stored:
+            raise DataError(
+                f"{path}: tensor {name} is missing; the file holds {len(stored)} others. Fetch the checkpoint again."
+            )
+        part = stored[name].T if _is_dense_kernel(variable) else stored[name]
+        if part.shape != shape:
+            expected = shape[::-1] if _is_dense_kernel(variable) else shape
+            raise DataError(
+                f"{path}: tensor {name} has shape {stored[name].shape}, config.json makes it {expected}: "
+                "the files come from different models."
+            )
+        parts.append(part)
+    return np.concatenate(parts, axis=-1)
+
+
+def _parts(variable: Any, names: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+    for name, part in zip(names, np.split(np.asarray(variable), len(names), axis=-1), strict=True):
+        yield name, np.ascontiguousarray(part.T if _is_dense_kernel(variable) else part)

@@ -1,0 +1,116 @@
+"""The SavedModel: raw text in, answer out, everything inside (docs/one_record.md walks through it).
+
+Signatures:
+
+- ``serving_default``: strings by column, each (B,) -> what a person reads.
+- ``serving_examples``: ``examples`` string (B,), serialized tf.Example of raw records -> the same, plus ``all_classes``
+  for TFMA.
+- ``embed``: strings by column -> ``pooled`` and ``mean`` float32 (B, D).
+- ``transform_features``: ``examples`` -> ``token_ids`` int64 (B, S) padded with 0, and the dense slicing features.
+
+``ExportArchive``, not ``tf.saved_model.save``: the latter's result does not load in a TF1 session, which the C++ loader
+and BulkInferrer use.
+"""
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models import golden
+from models.encoder import BertEncoder
+from models.task import Tensors, dense
+
+Answer = Callable[[Tensors, Tensors, Tensors], dict[str, Any]]
+
+
+def write(
+    folder: str,
+    *,
+    model: Any,
+    encoder: BertEncoder,
+    answer: Answer | None,
+    featurize: Any,
+    columns: list[str],
+    raw_spec: Mapping[str, Any],
+) -> None:
+    """Writes the SavedModel into ``folder``.
+
+    Args:
+      folder: does not exist yet.
+      model: a built Keras layer: batch to outputs; holds ``encoder``.
+      encoder: gives ``embed``.
+      answer: the task's; without one (a base model) ``serving_default`` is ``embed``.
+      featurize: raw columns to features: ``TFTransformOutput.transform_features_layer()``, or a function.
+      columns: of text, in order: the arguments of ``serving_default``.
+      raw_spec: how a serialized raw record is parsed, label left out.
+    """
+
+    def features_of(record: Tensors) -> dict[str, Any]:
+        features = featurize(dict(record))
+        return {name: value for name, value in features.items() if name != "label_id"}
+
+    def numeric(features: Tensors) -> dict[str, Any]:
+        batch = dense(features)
+        return {name: batch[name] for name in ("token_ids", "segment_ids", "padding_mask")}
+
+    def answered(record: Tensors) -> dict[str, Any]:
+        if answer is None:
+            return embedded(record)
+        features = features_of(record)
+        return answer(model(numeric(features), training=False), features, record)
+
+    def embedded(record: Tensors) -> dict[str, Any]:
+        return embed(encoder, numeric(features_of(record)))
+
+    def parsed(examples: tf.Tensor) -> dict[str, Any]:
+        return tf.io.parse_example(examples, dict(raw_spec))
+
+    def serve(*texts: tf.Tensor) -> dict[str, Any]:
+        return answered(dict(zip(columns, texts, strict=True)))
+
+    def serve_examples(examples: tf.Tensor) -> dict[str, Any]:
+        out = answered(parsed(examples))
+        return {**out, "all_classes": out["labels"]} if "labels" in out else out
+
+    def serve_embedding(*texts: tf.Tensor) -> dict[str, Any]:
+        return embedded(dict(zip(columns, texts, strict=True)))
+
+    def transform_features(examples: tf.Tensor) -> dict[str, Any]:
+        return {
+            name: value.to_tensor() if isinstance(value, tf.RaggedTensor) else value
+            for name, value in features_of(parsed(examples)).items()
+        }
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    # ExportArchive lists the weights again under these names, and the file would hold each of them twice.
+    for name in ("variables", "trainable_variables", "non_trainable_variables"):
+        setattr(archive._tf_trackable, name, [])
+    if isinstance(featurize, tf.Module):
+        archive._tf_trackable.featurize = featurize  # its tables and files travel along
+    texts = [tf.TensorSpec([None], tf.string, name=column) for column in columns]
+    examples = [tf.TensorSpec([None], tf.string, name="examples")]
+    for name, function, signature in (
+        ("serving_default", serve, texts),
+        ("serving_examples", serve_examples, examples),
+        ("embed", serve_embedding, texts),
+        ("transform_features", transform_features, examples),
+    ):
+        archive.add_endpoint(name, function, signature)
+    archive.write_out(folder, verbose=False)
+    golden.write(assets(folder), columns, tf.function(serve))
+
+
+def embed(encoder: BertEncoder, batch: Tensors) -> dict[str, Any]:
+    """``pooled``: tanh-pooled [CLS]; ``mean``: mean of the last layer over the real tokens. float32 (B, D)."""
+    out = encoder.padding_free(batch["token_ids"], batch["segment_ids"], batch["padding_mask"], training=False)
+    row = tf.cast(tf.where(batch["padding_mask"])[:, 0], tf.int32)
+    return {"pooled": out["pooled"], "mean": tf.math.segment_mean(out["sequence"], row)}
+
+
+def assets(folder: str) -> pathlib.Path:
+    """Where a SavedModel carries what TF Serving does not read: weights for hand-over, the experiment, the vocabulary."""
+    return pathlib.Path(folder) / "assets.extra"

@@ -1,0 +1,90 @@
+"""Encoders with their heads: a batch in, named outputs out.
+
+Both compute without padding (``BertEncoder.padding_free``) unless rows are packed: packed rows have one shape and no
+padding to save.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
+
+Batch = Mapping[str, Any]
+
+
+class Classifier(keras.layers.Layer):
+    """Dropout and one linear layer over the pooled [CLS] (Devlin et al. 2019, section 4.1).
+
+    Args:
+      encoder: gives ``pooled`` (B, D).
+      num_classes: C.
+      dropout: share of the pooled vector set to 0 in training.
+    """
+
+    def __init__(self, encoder: BertEncoder, num_classes: int, dropout: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.dropout = keras.layers.Dropout(dropout)
+        self.logits = keras.layers.Dense(
+            num_classes, kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02), name="logits"
+        )
+        self.logits.build((None, encoder.hidden_dim))
+        self.built = True
+
+    def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
+        """``logits`` float32 (B, C) from ``token_ids``, ``segment_ids`` int (B, S) and ``padding_mask`` bool (B, S)."""
+        pooled = self.encoder.padding_free(
+            batch["token_ids"], batch["segment_ids"], batch["padding_mask"], training=training
+        )["pooled"]
+        return {"logits": self.logits(self.dropout(pooled, training=training))}
+
+
+class PretrainingModel(keras.layers.Layer):
+    """Masked language model, and next-sentence prediction where asked (Devlin et al. 2019, section 3.1).
+
+    Args:
+      encoder: shared with the fine-tuned model.
+      next_sentence: whether there is an NSP head.
+    """
+
+    def __init__(self, encoder: BertEncoder, next_sentence: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.masked_language = MaskedLanguageHead(encoder, name="masked_language")
+        self.next_sentence = NextSentenceHead(encoder.hidden_dim, name="next_sentence") if next_sentence else None
+        self.built = True
+
+    def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
+        """``mlm_logits`` float32 (M, V) for ``masked_indices`` int32 (M,) into B·S, and ``nsp_logits`` float32 (B, 2)."""
+        inputs = (batch["token_ids"], batch["segment_ids"], batch["padding_mask"])
+        if "group_ids" in batch:
+            out = self.encoder(*inputs, position_ids=batch["position_ids"], group_ids=batch["group_ids"], training=training)
+            hidden = tf.gather(tf.reshape(out["sequence"], [-1, self.encoder.hidden_dim]), batch["masked_indices"])
+        else:
+            out = self.encoder.padding_free(*inputs, training=training)
+            # Where each cell of the padded grid stands among the real tokens.
+            real = tf.cumsum(tf.cast(tf.reshape(batch["padding_mask"], [-1]), tf.int32)) - 1
+            hidden = tf.gather(out["sequence"], tf.gather(real, batch["masked_indices"]))
+        outputs = {"mlm_logits": self.masked_language(hidden)}
+        if self.next_sentence is not None:
+            outputs["nsp_logits"] = self.next_sentence(out["pooled"])
+        return outputs
+
+
+def pretraining_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
+    """Mean MLM loss over the masked tokens plus mean NSP loss over the rows: float32 scalar, nats."""
+    loss = mlm_loss(outputs, batch)
+    if "nsp_logits" in outputs:
+        loss += tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(batch["next_sentence_label"], outputs["nsp_logits"])
+        )
+    return loss
+
+
+def mlm_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
+    """Mean over the masked tokens: float32 scalar, nats; 0 where nothing is masked."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["masked_ids"], outputs["mlm_logits"])
+    return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32))

@@ -1,0 +1,109 @@
+"""The pointwise mathematics of BERT: next to the matrix products, what a training step on a CPU spends its time on.
+
+On TensorFlow the gradients are written out: the automatic ones keep more intermediates and pass over memory more often
+(2.8 for 3.6 CPU ms a LayerNorm, 5.0 for 6.9 a GELU, at the sizes of MiniLM with 860 tokens).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+_TENSORFLOW = keras.backend.backend() == "tensorflow"
+if _TENSORFLOW:
+    import tensorflow as tf
+
+
+def linear(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """``x·kernel + bias``: (…, N) to (…, M)."""
+    if not _TENSORFLOW:
+        return ops.matmul(x, kernel) + bias
+    # BiasAdd, not an addition: its gradient is one op, and graph optimization fuses it with the product.
+    return tf.nn.bias_add(ops.matmul(x, kernel), tf.convert_to_tensor(bias))
+
+
+def tied_linear(x: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+    """``x·tableᵀ + bias``: (M, D) and (V, D) to (M, V)."""
+    if not _TENSORFLOW:
+        return ops.matmul(x, ops.transpose(table)) + bias
+    return tf.nn.bias_add(tf.matmul(x, tf.convert_to_tensor(table), transpose_b=True), tf.convert_to_tensor(bias))
+
+
+def gelu(x: Tensor) -> Tensor:
+    """``x·Φ(x)`` by the error function (Hendrycks & Gimpel 2016), not its tanh approximation."""
+    return tf.custom_gradient(_gelu)(x) if _TENSORFLOW else ops.gelu(x, approximate=False)
+
+
+def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+    """Normalisation over the last axis (Ba et al. 2016).
+
+    Args:
+      x: (…, D).
+      gamma: (D,), the scale.
+      beta: (D,), the offset.
+      epsilon: added to the variance.
+    """
+    if _TENSORFLOW:
+        return _layer_norm(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta), epsilon)
+    normal, _ = _normalize(x, epsilon)
+    return normal * gamma + beta
+
+
+def dropout(x: Tensor, rate: float, seeds: keras.random.SeedGenerator | None) -> Tensor:
+    """Inverted dropout (Srivastava et al. 2014); ``x`` itself without ``seeds``.
+
+    On TensorFlow a random byte decides about a cell, so the rate is rounded to a multiple of 1/256.
+    """
+    if seeds is None or not rate:
+        return x
+    if not _TENSORFLOW:
+        return keras.random.dropout(x, rate, seed=seeds)
+    dropped = round(rate * 256)
+    keep = tf.cast(_random_bytes(tf.shape(x), seeds.next()) >= dropped, x.dtype)
+    return x * keep * (256 / (256 - dropped))
+
+
+def _normalize(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """(…, D) with mean 0 and variance 1, and the factor (…, 1) that made it so."""
+    centred = x - ops.mean(x, axis=-1, keepdims=True)
+    factor = ops.rsqrt(ops.mean(ops.square(centred), axis=-1, keepdims=True) + epsilon)
+    return centred * factor, factor
+
+
+if _TENSORFLOW:
+
+    def _random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
+        """uint8 of ``shape``, uniform; four from each random word."""
+        size = tf.reduce_prod(shape)
+        words = tf.random.stateless_uniform(
+            [(size + 3) // 4], seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+        )
+        return tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], shape)
+
+    def _gelu(x: Tensor) -> tuple[Tensor, Callable[..., Any]]:
+        below = 0.5 * tf.math.erf(x * math.sqrt(0.5)) + 0.5
+
+        def gradient(upstream: Tensor) -> Tensor:
+            density = tf.exp(-0.5 * tf.square(x) - 0.5 * math.log(2 * math.pi))
+            return upstream * (below + x * density)
+
+        return x * below, gradient
+
+    def _layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+        def apply(x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Callable[..., Any]]:
+            normal, factor = _normalize(x, epsilon)
+
+            def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+                rows = list(range(x.shape.rank - 1))
+                scaled = upstream * gamma
+                mean = tf.reduce_mean(scaled, axis=-1, keepdims=True)
+                slope = tf.reduce_mean(scaled * normal, axis=-1, keepdims=True)
+                d_gamma = tf.reduce_sum(upstream * normal, axis=rows)
+                return (scaled - mean - normal * slope) * factor, d_gamma, tf.reduce_sum(upstream, axis=rows)
+
+            return normal * gamma + beta, gradient
+
+        return tf.custom_gradient(apply)(x, gamma, beta)

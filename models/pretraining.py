@@ -1,0 +1,86 @@
+"""How well a pretrained model predicts held-out text, and what knowing only the word frequencies would give."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models.heads import mlm_loss
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """Over one pass of a held-out split.
+
+    Attributes:
+      mlm_loss: mean over the masked tokens, nats.
+      mlm_accuracy: share of the masked tokens whose best guess is right.
+      nsp_accuracy: share of the rows; None without next-sentence prediction.
+      unigram_loss: what the train split's token frequencies alone would lose on the same masked tokens, nats.
+      masked: how many tokens that is.
+    """
+
+    mlm_loss: float
+    mlm_accuracy: float
+    nsp_accuracy: float | None
+    unigram_loss: float
+    masked: int
+
+    def __str__(self) -> str:
+        nsp = "" if self.nsp_accuracy is None else f" · NSP accuracy {self.nsp_accuracy:.3f}"
+        return f"MLM {self.mlm_loss:.2f} nats (unigrams {self.unigram_loss:.2f}) · accuracy {self.mlm_accuracy:.3f}{nsp}"
+
+
+def evaluate(model: Any, batches: tf.data.Dataset, unigrams: np.ndarray) -> Figures:
+    """One pass.
+
+    Args:
+      model: ``heads.PretrainingModel``.
+      batches: ``pretraining_data.held_out``.
+      unigrams: log-probabilities, float64 (V,).
+    """
+
+    @tf.function(input_signature=[batches.element_spec])
+    def judge(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        outputs = model(batch, training=False)
+        masked = tf.cast(tf.size(batch["masked_ids"]), tf.float32)
+        guesses = tf.argmax(outputs["mlm_logits"], axis=-1, output_type=tf.int32)
+        sums = {
+            "masked": masked,
+            "loss": mlm_loss(outputs, batch) * masked,
+            "right": tf.reduce_sum(tf.cast(guesses == batch["masked_ids"], tf.float32)),
+            "unigram": -tf.reduce_sum(tf.gather(tf.constant(unigrams, tf.float32), batch["masked_ids"])),
+        }
+        if "nsp_logits" in outputs:
+            label = batch["next_sentence_label"]
+            right = tf.argmax(outputs["nsp_logits"], axis=-1, output_type=tf.int32) == label
+            sums |= {"rows": tf.cast(tf.size(label), tf.float32), "nsp": tf.reduce_sum(tf.cast(right, tf.float32))}
+        return sums
+
+    totals: dict[str, float] = {}
+    for batch in batches:
+        for name, value in judge(batch).items():
+            totals[name] = totals.get(name, 0.0) + float(value)
+    if not totals.get("masked"):
+        raise ValueError("the held-out split has no token to mask")
+    return Figures(
+        mlm_loss=totals["loss"] / totals["masked"],
+        mlm_accuracy=totals["right"] / totals["masked"],
+        nsp_accuracy=totals["nsp"] / totals["rows"] if "nsp" in totals else None,
+        unigram_loss=totals["unigram"] / totals["masked"],
+        masked=int(totals["masked"]),
+    )
+
+
+def unigram_log_probabilities(documents: tf.data.Dataset, size: int) -> np.ndarray:
+    """Log-frequencies of the pieces, add-one smoothed: float64 (V,).
+
+    Args:
+      documents: transformed records with ``token_ids``, ragged.
+      size: V.
+    """
+    counts = np.ones(size)
+    for record in documents:
+        counts += np.bincount(record["token_ids"].flat_values.numpy(), minlength=size)
+    return np.log(counts / counts.sum())

@@ -1,0 +1,271 @@
+"""Pretraining batches from tokenized documents: pairs or windows, packing, masks (Devlin et al. 2019, appendix A.1).
+
+A stream: documents → pieces of at most ``max_length`` tokens → shuffled blocks of rows → batches → masks. Memory holds
+one block, whatever the corpus. All randomness is a function of (seed, epoch, block) or (seed, step).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from models import packing, text
+from models.masking import Ids, mask
+from schemas import DataError
+
+Objective = Literal["mlm", "nsp"]
+
+# Documents tokenized at once, and pieces shuffled together: about 10 MB of tokens at length 128.
+_DOCUMENTS = 64
+_BLOCK = 8192
+# Draws for a sentence of another document; a corpus of two equal documents fails all of them once in 256 rows.
+_TRIES = 8
+_TRAIN, _MASKS, _HELD_OUT = range(3)  # streams of random numbers
+
+
+class Corpus:
+    """Featurizer of documents.
+
+    Args:
+      config: nothing is read from it.
+    """
+
+    def __init__(self, config: Mapping[str, Any]):
+        del config
+
+    def featurize(self, record: Mapping[str, Any], tokenizer: text.Tokenizer) -> dict[str, Any]:
+        """``sentences`` ragged string (N, None) -> ``token_ids`` ragged int64 (N, sentences, tokens), none special."""
+        sentences = record["sentences"]
+        return {"token_ids": sentences.with_flat_values(tokenizer.tokenize(sentences.flat_values))}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Recipe:
+    """What the rows look like; the arguments of ``batches``."""
+
+    ids: Ids
+    objectives: Sequence[Objective]
+    batch_size: int
+    max_length: int
+    mask_share: float
+    pack: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.pack and "nsp" in self.objectives:
+            raise ValueError("pack joins unrelated texts in one row: it goes with objectives [mlm] only")
+        if self.max_length < 8:
+            raise ValueError(f"max_length must be at least 8 tokens. Received: max_length={self.max_length}")
+
+
+def batches(
+    files: Sequence[str],
+    feature_spec: Mapping[str, Any],
+    ids: Ids,
+    *,
+    objectives: Sequence[Objective],
+    batch_size: int,
+    max_length: int,
+    mask_share: float = 0.15,
+    pack: bool = False,
+    seed: int = 0,
+    start_step: int = 0,
+) -> tf.data.Dataset:
+    """Training batches without end, the same for the same arguments.
+
+    Args:
+      files: TFRecords (gzip) that Transform wrote with ``Corpus``.
+      feature_spec: of their features.
+      ids: of the vocabulary.
+      objectives: with ``nsp`` a row is a pair of segments, else a document or a window of one.
+      batch_size: rows, B.
+      max_length: tokens a row, special ones included.
+      mask_share: of the tokens.
+      pack: several documents in one row of exactly ``max_length``; ``mlm`` only.
+      seed: of everything random here.
+      start_step: the first batch is the one that the stream from 0 has at this step. The rows before it are made
+        again and thrown away, their masks are not.
+
+    Returns:
+      A dataset of dicts, S being the longest row or, packed, ``max_length``:
+      ``token_ids``, ``segment_ids`` int32 (B, S); ``padding_mask`` bool (B, S), False on padding;
+      ``masked_indices`` int32 (M,) into the flattened (B · S) rows; ``masked_ids`` int32 (M,);
+      with nsp ``next_sentence_label`` int32 (B,), 0 where the second segment is the next one;
+      packed ``position_ids``, ``group_ids`` int32 (B, S), groups from 1, 0 on padding.
+
+    Raises:
+      DataError: the files hold no tokens.
+    """
+    recipe = _Recipe(ids, objectives, batch_size, max_length, mask_share, pack, seed)
+    if not list(_pieces(files, feature_spec, recipe, _seed(recipe, _TRAIN)).take(1)):
+        raise DataError(f"the corpus holds no words to pretrain on: {len(files)} files without a token")
+    rows = tf.data.Dataset.counter().flat_map(lambda epoch: _epoch(files, feature_spec, recipe, _TRAIN, epoch))
+    return _batched(rows.skip(start_step * batch_size), recipe, _MASKS, start_step)
+
+
+def held_out(
+    files: Sequence[str],
+    feature_spec: Mapping[str, Any],
+    ids: Ids,
+    *,
+    objectives: Sequence[Objective],
+    batch_size: int,
+    max_length: int,
+    mask_share: float = 0.15,
+    pack: bool = False,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """The same batches in one pass, for figures: the same rows and masks each time; the last may be smaller."""
+    recipe = _Recipe(ids, objectives, batch_size, max_length, mask_share, pack, seed)
+    return _batched(_epoch(files, feature_spec, recipe, _HELD_OUT, tf.constant(0, tf.int64)), recipe, _HELD_OUT, 0)
+
+
+def _seed(recipe: _Recipe, stream: int, *indices: Any) -> Any:
+    """The int64 (2,) seed of ``stream`` at ``indices``."""
+    seed = tf.constant([recipe.seed, stream], tf.int64)
+    for index in indices:
+        seed = tf.random.fold_in(seed, index)
+    return seed
+
+
+def _epoch(files: Sequence[str], spec: Mapping[str, Any], recipe: _Recipe, stream: int, epoch: Any) -> tf.data.Dataset:
+    """Each piece once: a dataset of ragged rows, shuffled by block."""
+    file_seed, piece_seed, block_seed = tf.unstack(tf.random.split(_seed(recipe, stream, epoch), 3))
+    order = tf.random.experimental.stateless_shuffle(tf.constant(sorted(files)), file_seed)
+    blocks = _pieces(order, spec, recipe, piece_seed).ragged_batch(_BLOCK).enumerate()
+
+    def rows(block: Any, pieces: Any) -> Any:
+        order_seed, row_seed = tf.unstack(tf.random.split(tf.random.fold_in(block_seed, block), 2))
+        count = tf.shape(pieces["document"], out_type=tf.int64)[0]
+        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count), order_seed)
+        pieces = {name: tf.gather(value, shuffled) for name, value in pieces.items()}
+        if "nsp" in recipe.objectives:
+            return _pairs(pieces, recipe, row_seed)
+        token_ids, segment_ids = text.single(pieces["a"], recipe.ids.cls, recipe.ids.sep, recipe.max_length)
+        if recipe.pack:
+            return _int32(**packing.pack(token_ids, recipe.max_length, row_seed))
+        return _int32(token_ids=token_ids, segment_ids=segment_ids)
+
+    return blocks.map(rows).unbatch()
+
+
+def _int32(**row: Any) -> dict[str, Any]:
+    return {name: tf.cast(value, tf.int32) for name, value in row.items()}
+
+
+# --- documents to pieces --------------------------------------------------------------------------------------------
+
+
+def _pieces(files: Any, spec: Mapping[str, Any], recipe: _Recipe, seed: Any) -> tf.data.Dataset:
+    """``document`` int64, ``a`` int64 (tokens,) and, for nsp, ``b`` int64 (tokens,): in file order."""
+
+    def cut(batch: Any, records: Any) -> dict[str, Any]:
+        ids = tf.io.parse_example(records, {"token_ids": spec["token_ids"]})["token_ids"]
+        ids = ids.with_row_splits_dtype(tf.int64)
+        # Its content names a document, so that a copy of it is no other document.
+        documents = tf.strings.to_hash_bucket_fast(records, 2**62)
+        if "nsp" in recipe.objectives:
+            return segments(ids, documents, recipe.max_length, tf.random.fold_in(seed, batch))
+        return windows(ids, documents, recipe.max_length - 2)
+
+    return tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_DOCUMENTS).enumerate().map(cut).unbatch()
+
+
+def windows(ids: Any, documents: Any, room: int) -> dict[str, Any]:
+    """Each document's tokens, ``room`` at a time.
+
+    Args:
+      ids: ragged int64 (N, sentences, tokens).
+      documents: int64 (N,), which document each is.
+      room: tokens in a window.
+
+    Returns:
+      ``document`` int64 (P,) and ``a`` ragged int64 (P, tokens); no empty ones.
+    """
+    ids = ids.merge_dims(1, 2)
+    starts = tf.ragged.range(ids.row_starts(), ids.row_limits(), tf.cast(room, tf.int64))
+    a = tf.RaggedTensor.from_row_splits(ids.values, tf.concat([starts.values, ids.row_splits[-1:]], axis=0))
+    return {"document": tf.gather(documents, starts.value_rowids()), "a": a}
+
+
+def segments(ids: Any, documents: Any, max_length: int, seed: Any) -> dict[str, Any]:
+    """Consecutive sentences of a document, cut in two between sentences (``create_instances_from_document``).
+
+    A chunk takes sentences until it has ``max_length - 3`` tokens; where it is cut in two is random. A chunk of one
+    sentence has an empty ``b``.
+
+    Args:
+      ids: ragged int64 (N, sentences, tokens).
+      documents: int64 (N,), which document each is.
+      max_length: tokens a row; segments are cut to it, which loses nothing that the pair could hold.
+      seed: int64 (2,), of the cuts.
+
+    Returns:
+      ``document`` int64 (P,), ``a`` and ``b`` ragged int64 (P, tokens).
+    """
+    tokens, lengths, owner = ids.flat_values, ids.values.row_lengths(), ids.value_rowids()
+    said = lengths > 0
+    lengths, owner = lengths[said], owner[said]
+    starts = tf.cumsum(lengths, exclusive=True)
+    # How many tokens of its document come before a sentence.
+    place = starts - tf.gather(ids.values.row_splits, tf.gather(ids.row_splits, owner))
+    chunk = owner * 2**40 + place // (max_length - 3)
+    is_first = tf.concat([tf.ones_like(chunk[:1], tf.bool), chunk[1:] != chunk[:-1]], axis=0)
+    first = tf.where(is_first)[:, 0]  # sentences that begin a chunk
+    count = tf.concat([first[1:], [tf.size(lengths, tf.int64)]], axis=0) - first
+    sides = tf.random.stateless_uniform(tf.shape(first), seed, dtype=tf.float64) * tf.cast(count - 1, tf.float64)
+    in_a = 1 + tf.cast(sides, tf.int64)
+    bounds = tf.concat([starts, [tf.size(tokens, tf.int64)]], axis=0)
+    splits = tf.stack([tf.gather(bounds, first), tf.gather(bounds, first + in_a)], axis=1)
+    halves = tf.RaggedTensor.from_row_splits(tokens, tf.concat([tf.reshape(splits, [-1]), bounds[-1:]], axis=0))
+    a, b = halves[0::2, :max_length], halves[1::2, :max_length]
+    return {"document": tf.gather(documents, tf.gather(owner, first)), "a": a, "b": b}
+
+
+# --- pieces to rows -------------------------------------------------------------------------------------------------
+
+
+def _pairs(pieces: Mapping[str, Any], recipe: _Recipe, seed: Any) -> dict[str, Any]:
+    """A block of pairs: half of the second segments become one of another document.
+
+    A chunk of one sentence always takes another document's; where eight draws find none, it is left out.
+    """
+    flip, draw = tf.unstack(tf.random.split(seed, 2))
+    a, b, document = pieces["a"], pieces["b"], pieces["document"]
+    count = tf.size(document)
+    alone = b.row_lengths() == 0
+    drawn = tf.random.stateless_uniform([count, _TRIES], draw, maxval=count, dtype=tf.int32)
+    other = tf.gather(document, drawn) != document[:, None]
+    swapped = (alone | (tf.random.stateless_uniform([count], flip) < 0.5)) & tf.reduce_any(other, axis=1)
+    found = tf.gather(drawn, tf.argmax(other, axis=1), axis=1, batch_dims=1)
+    source = tf.where(swapped, found, tf.range(count))
+    # A drawn chunk of one sentence gives that sentence.
+    second = tf.gather(tf.concat([b, a], axis=0), source + count * tf.cast(tf.gather(alone, source), tf.int32))
+    token_ids, segment_ids = text.pair(a, second, recipe.ids.cls, recipe.ids.sep, recipe.max_length)
+    rows = _int32(token_ids=token_ids, segment_ids=segment_ids, next_sentence_label=swapped)
+    return {name: tf.ragged.boolean_mask(value, swapped | ~alone) for name, value in rows.items()}
+
+
+# --- rows to batches ------------------------------------------------------------------------------------------------
+
+
+def _batched(rows: tf.data.Dataset, recipe: _Recipe, stream: int, start_step: int) -> tf.data.Dataset:
+    """Pads and masks. ``start_step`` is the number of the first batch."""
+    length = recipe.max_length if recipe.pack else None
+
+    def finish(step: Any, ragged: dict[str, Any]) -> dict[str, Any]:
+        batch = {
+            name: value.to_tensor(recipe.ids.pad if name == "token_ids" else 0, shape=[None, length])
+            for name, value in ragged.items()
+            if isinstance(value, tf.RaggedTensor)
+        }
+        mask_seed = _seed(recipe, stream, step)
+        padding_mask = tf.sequence_mask(ragged["token_ids"].row_lengths(), tf.shape(batch["token_ids"])[1])
+        batch["token_ids"], indices, hidden = mask(
+            batch["token_ids"], padding_mask, recipe.ids, share=recipe.mask_share, seed=mask_seed
+        )
+        return {**ragged, **batch, "padding_mask": padding_mask, "masked_indices": indices, "masked_ids": hidden}
+
+    numbered = rows.ragged_batch(recipe.batch_size).enumerate(start_step)
+    return numbered.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

@@ -1,0 +1,118 @@
+"""What a running node tells the person who waits: log records that carry figures, so that no layer knows the screen.
+
+A handler on the logger ``tfx_bert`` draws them (a terminal), prints them (a pipe) or writes them as JSON (a container).
+Each record has an attribute ``event``: one of the dataclasses below. Record text is never logged.
+"""
+
+import dataclasses
+import logging
+from typing import Literal
+
+logger = logging.getLogger("tfx_bert")
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """One line that says what a finished node produced, such as ``8,034 train · 1,004 eval · 1,005 test · 0 bad``."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Where a training loop stands.
+
+    Attributes:
+      step: optimizer steps done.
+      steps: optimizer steps in all.
+      loss: training loss, mean since the last event, nats.
+      learning_rate: of the last step.
+      tokens_per_second: real (non-pad) tokens since the last event.
+      seconds_left: estimate.
+      phase: what the loop is in, such as ``epoch 1/2`` or ``MLM``.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    tokens_per_second: float
+    seconds_left: float
+    phase: str
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(round(self.seconds_left), 60)
+        return (
+            f"{self.phase} · step {self.step:,}/{self.steps:,} · loss {self.loss:.3g} · lr {self.learning_rate:.1e} · "
+            f"{self.tokens_per_second:,.0f} tokens/s · {minutes}:{seconds:02d} left"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Notice:
+    """Something a person should know although the run goes on, such as a checkpoint that could not be read."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclasses.dataclass(frozen=True)
+class RunStarted:
+    """A run has its folder and its plan.
+
+    Attributes:
+      name: of the experiment.
+      number: of the run, from 1.
+      folder: ``runs/<name>/<number>``.
+      nodes: ids of the nodes, in the order in which they will run.
+    """
+
+    name: str
+    number: int
+    folder: str
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} #{self.number} started in {self.folder}"
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeStarted:
+    """A node begins."""
+
+    node: str
+
+    def __str__(self) -> str:
+        return f"{self.node} started"
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeFinished:
+    """A node is through.
+
+    Attributes:
+      node: its id.
+      state: how it went.
+      seconds: wall time.
+    """
+
+    node: str
+    state: Literal["ran", "cached", "skipped", "failed"]
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.state} · {self.seconds:.1f} s"
+
+
+Event = Summary | Step | Notice | RunStarted | NodeStarted | NodeFinished
+
+
+def emit(event: Event) -> None:
+    """Logs ``event``: its text as the message, itself as the record's ``event``."""
+    level = logging.WARNING if isinstance(event, Notice) else logging.INFO
+    logger.log(level, "%s", event, extra={"event": event})

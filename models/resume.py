@@ -1,0 +1,67 @@
+"""What a killed training needs to end with the weights of an uninterrupted one."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from models import progress
+from models.optimizer import AdamW
+
+
+class TrainingState:
+    """Weights, random seeds, optimizer and step, in TensorFlow checkpoints (checksummed, any file system that TF knows).
+
+    Args:
+      folder: of this training alone; its name is a digest of all that decides the weights.
+      model: a built Keras layer.
+      optimizer: whose slots are saved too.
+
+    Attributes:
+      step: int64 scalar, optimizer steps done.
+      epoch: int64 scalar, epochs trained and judged.
+      best_score: float32 scalar, the headline figure of the best epoch so far.
+    """
+
+    def __init__(self, folder: str, model: Any, optimizer: AdamW) -> None:
+        self.folder = folder
+        self.step = tf.Variable(0, dtype=tf.int64, name="step")
+        self.epoch = tf.Variable(0, dtype=tf.int64, name="epoch")
+        self.best_score = tf.Variable(float("-inf"), name="best_score")
+        # `variables`, not `weights`: the states of the dropout seeds are among them.
+        self._weights = tf.train.Checkpoint(variables=[variable.value for variable in model.variables])
+        checkpoint = tf.train.Checkpoint(
+            step=self.step, epoch=self.epoch, best_score=self.best_score, model=self._weights, optimizer=optimizer
+        )
+        self._manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=2)
+        self._checkpoint = checkpoint
+
+    def restore(self) -> int:
+        """Goes to the newest readable checkpoint; the steps done, 0 without one. An unreadable one is named and passed over."""
+        for path in reversed(self._manager.checkpoints):
+            try:
+                self._checkpoint.restore(path).assert_consumed()
+            except (tf.errors.OpError, AssertionError) as error:
+                reason = str(error).splitlines()[0]
+                progress.emit(progress.Notice(f"checkpoint {path} cannot be read ({reason}); trying the one before it"))
+                continue
+            return int(self.step)
+        self.step.assign(0)
+        self.epoch.assign(0)
+        self.best_score.assign(float("-inf"))
+        return 0
+
+    def save(self) -> None:
+        """Writes a checkpoint, then drops the third newest."""
+        self._manager.save(checkpoint_number=int(self.step))
+
+    def keep_best(self, score: float) -> bool:
+        """Keeps the weights aside if ``score`` is better than any before."""
+        if score <= float(self.best_score):
+            return False
+        self._weights.write(f"{self.folder}/best")
+        self.best_score.assign(score)
+        return True
+
+    def restore_best(self) -> None:
+        """Goes back to the weights of the best epoch."""
+        self._weights.read(f"{self.folder}/best").assert_consumed()

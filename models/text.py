@@ -1,0 +1,255 @@
+"""WordPiece in the graph: raw strings to token ids, with the same operations in training and in serving.
+
+Text is normalised first, then split into words and pieces by tensorflow-text. Every operation here is one that a stock
+TensorFlow Serving links: TensorFlow's own, ``NormalizeUTF8`` and ``FastWordpieceTokenizeWithOffsets``.
+"""
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import tensorflow as tf
+
+from schemas import DataError
+
+Mode = Literal["bert_uncased", "cased", "uncased_nfc"]
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# A word of 100 characters, the longest that the reference tokenizer looks at, has at most 4 bytes a character.
+MAX_BYTES_PER_WORD = 400
+# A row of these alone needs no Unicode: the reference removes the other ASCII control characters.
+PLAIN = r"[\t\n\r -~]*"
+# Control and format characters but tab and line ends, the replacement character, the private planes.
+CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\p{Cf}\x{FFFD}\x{F0000}-\x{FFFFD}\x{100000}-\x{10FFFD}"
+# Unicode's White_Space beyond ASCII, without U+0085, which counts as a control character.
+SPACE = "[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+# The private-use area stands for reserved pieces inside the graph: one character, hence one word and one piece.
+PLACEHOLDER = 0xE000
+MAX_RESERVED = 0xF8FF - PLACEHOLDER
+
+
+@dataclasses.dataclass(frozen=True)
+class TextRules:
+    r"""How text becomes words.
+
+    Attributes:
+      mode: ``bert_uncased`` (lower-case, accents stripped: Devlin et al. 2019), ``cased`` (NFC) or ``uncased_nfc``
+        (lower-case, NFC, accents kept: right for Korean, whose syllables NFD would take apart).
+      replace: RE2 patterns and what to write for them, applied first, in order. ``\1`` … ``\9`` are groups.
+      reserve: pieces of the vocabulary that are never split, such as ``[URL]``; found in the text as they are written.
+    """
+
+    mode: Mode = "bert_uncased"
+    replace: tuple[tuple[str, str], ...] = ()
+    reserve: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}. Received: mode={self.mode!r}")
+        if len(self.reserve) > MAX_RESERVED:
+            raise ValueError(f"at most {MAX_RESERVED} pieces can be reserved. Received: {len(self.reserve)}")
+        if bad := [piece for piece in self.reserve if not piece or piece in SPECIAL or re.search(r"\s", piece)]:
+            raise ValueError(f"a reserved piece is one word other than {' '.join(SPECIAL)}. Received: reserve={bad}")
+
+    def check(self) -> None:
+        """Tries every replacement: TensorFlow ignores in silence what RE2 cannot write.
+
+        Raises:
+          ValueError: RE2 cannot read a pattern, or the replacement names a group that the pattern lacks.
+        """
+        for pattern, with_ in self.replace:
+            try:
+                # Matches the empty text whatever the pattern; only a replacement that RE2 can write gives the "x".
+                written = tf.strings.regex_replace("", f"(?:{pattern})|", f"x{with_}").numpy()
+            except tf.errors.InvalidArgumentError as error:
+                reason = str(error.message).partition(", error: ")[2]
+                raise ValueError(f"replace: {pattern!r} is no RE2 pattern: {reason}") from None
+            if not pattern or not written:
+                rule = r"groups are \1 to \9, a backslash is \\"
+                raise ValueError(f"replace: {with_!r} cannot be written for {pattern!r}: {rule}")
+
+    def dump(self) -> dict[str, Any]:
+        """What ``text.json`` holds."""
+        replace = [{"pattern": pattern, "with": with_} for pattern, with_ in self.replace]
+        return {"mode": self.mode, "replace": replace, "reserve": list(self.reserve)}
+
+    @classmethod
+    def load(cls, value: Mapping[str, Any]) -> Self:
+        """The inverse of ``dump``; only ``mode`` must be there."""
+        replace = tuple((rule["pattern"], rule["with"]) for rule in value.get("replace", ()))
+        return cls(value["mode"], replace, tuple(value.get("reserve", ())))
+
+
+class Tokenizer:
+    """WordPiece in the graph (Wu et al. 2016; the linear algorithm of Song et al. 2021).
+
+    Example:
+      >>> Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##able"], TextRules()).tokenize(["Unable"])
+      <tf.RaggedTensor [[5, 6]]>
+
+    Attributes:
+      vocabulary: the pieces; a piece's place is its id.
+      rules: how text becomes words.
+      size: number of pieces, V.
+      pad_id, unk_id, cls_id, sep_id, mask_id: ids of the special pieces.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], rules: TextRules):
+        self.vocabulary = tuple(vocabulary)
+        self.rules = rules
+        self.size = len(self.vocabulary)
+        place = {piece: index for index, piece in enumerate(self.vocabulary)}
+        if len(place) < self.size:
+            double = next(piece for index, piece in enumerate(self.vocabulary) if place[piece] != index)
+            raise DataError(f"the vocabulary holds the piece {double!r} twice: remove one of them")
+        if absent := [piece for piece in (*SPECIAL, *rules.reserve) if piece not in place]:
+            raise DataError(f"the vocabulary lacks {' '.join(absent)}: add a line for each of them to vocab.txt")
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (place[piece] for piece in SPECIAL)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """Reads ``vocab.txt`` and ``text.json`` from a vocabulary's ``folder``."""
+        rules = json.loads((Path(folder) / "text.json").read_text("utf-8"))
+        return cls(read_vocabulary(Path(folder) / "vocab.txt"), TextRules.load(rules))
+
+    def normalize(self, text: Any) -> Any:
+        """Applies the rules: ``text`` string (N,) -> string (N,), the text that is then split into words and pieces.
+
+        Control characters vanish, white space becomes a space, and the mode decides on case, accents and composition.
+        A reserved piece becomes a private-use character; those in the text itself vanish as control characters do.
+        """
+        text = tf.convert_to_tensor(text, tf.string)
+        for pattern, with_ in self.rules.replace:
+            text = tf.strings.regex_replace(text, pattern, with_)
+        text = self._reserve(text)
+        # Most rows of most corpora are plain, and Unicode costs more than WordPiece itself.
+        rows = tf.where(tf.logical_not(tf.strings.regex_full_match(text, PLAIN)))
+        text = tf.tensor_scatter_nd_update(text, rows, self._normalize_unicode(tf.gather_nd(text, rows)))
+        return text if self.rules.mode == "cased" else tf.strings.lower(text)
+
+    def _reserve(self, text: Any) -> Any:
+        if self.rules.reserve:
+            last = PLACEHOLDER + len(self.rules.reserve) - 1
+            text = tf.strings.regex_replace(text, rf"[\x{{{PLACEHOLDER:X}}}-\x{{{last:X}}}]+", "")
+        for piece, placeholder in self.placeholders.items():
+            text = tf.strings.regex_replace(text, re2_literal(piece), f" {placeholder} ")
+        return text
+
+    def _normalize_unicode(self, text: Any) -> Any:
+        import tensorflow_text
+
+        private = rf"\x{{{PLACEHOLDER + len(self.rules.reserve):X}}}-\x{{F8FF}}"
+        text = tf.strings.regex_replace(text, rf"[{CONTROL}{private}]+", "")
+        text = tf.strings.regex_replace(text, SPACE, " ")
+        if self.rules.mode != "cased":
+            text = tf.strings.lower(text, encoding="utf-8")
+        if self.rules.mode == "bert_uncased":
+            return tf.strings.regex_replace(tensorflow_text.normalize_utf8(text, "NFD"), r"\p{Mn}+", "")
+        return tensorflow_text.normalize_utf8(text, "NFC")
+
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """What stands for each reserved piece in normalised text."""
+        return {piece: chr(PLACEHOLDER + index) for index, piece in enumerate(self.rules.reserve)}
+
+    def tokenize(self, text: Any) -> Any:
+        """Splits ``text`` string (N,) into pieces: RaggedTensor int64 (N, None), without special pieces."""
+        return self.pieces(self.normalize(text))
+
+    def pieces(self, text: Any) -> Any:
+        """``tokenize`` for text that is normalised already."""
+        import tensorflow_text
+
+        # A constant of the graph that is being traced: exports hold the vocabulary and need no file.
+        model = tf.constant(_model(self.vocabulary, self.rules.reserve))
+        return tensorflow_text.FastWordpieceTokenizer(token_out_type=tf.int64, model_buffer=model).tokenize(text)
+
+
+def read_vocabulary(path: str | Path) -> list[str]:
+    """The pieces of a ``vocab.txt``, a piece a line.
+
+    Raises:
+      DataError: the file is absent, empty or not UTF-8.
+    """
+    try:
+        pieces = Path(path).read_text("utf-8").removesuffix("\n").split("\n")
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist: it should hold the vocabulary, a piece a line") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}): save the vocabulary as UTF-8") from None
+    pieces = [piece.removesuffix("\r") for piece in pieces]
+    if pieces == [""]:
+        raise DataError(f"{path} is empty: it should hold the vocabulary, a piece a line")
+    return pieces
+
+
+def re2_literal(text: str) -> str:
+    """An RE2 pattern that finds ``text`` itself. ``re.escape`` escapes for Python, which RE2 refuses in places."""
+    return "".join(char if char.isalnum() else rf"\x{{{ord(char):X}}}" for char in text)
+
+
+@functools.lru_cache(maxsize=8)
+def _model(vocabulary: tuple[str, ...], reserve: tuple[str, ...]) -> Any:
+    """The tokenizer's tables, uint8 (bytes,). Built once: Transform traces its function eight times."""
+    from tensorflow_text.core.pybinds import pywrap_fast_wordpiece_tokenizer_model_builder as builder
+
+    reserved = {piece: chr(PLACEHOLDER + index) for index, piece in enumerate(reserve)}
+    pieces = [reserved.get(piece, piece) for piece in vocabulary]
+    buffer = builder.build_fast_wordpiece_model(pieces, MAX_BYTES_PER_WORD, "##", "[UNK]", False, False)
+    return np.frombuffer(buffer, np.uint8)
+
+
+def single(ids: Any, cls_id: int, sep_id: int, max_length: int) -> tuple[Any, Any]:
+    """``[CLS] a [SEP]``, with ``a`` cut to fit.
+
+    Args:
+      ids: RaggedTensor int64 (N, None).
+      cls_id: of [CLS].
+      sep_id: of [SEP].
+      max_length: of the result, special pieces included, in tokens; at least 2.
+
+    Returns:
+      ``token_ids`` and ``segment_ids``, RaggedTensors int64 (N, None).
+    """
+    if max_length < 2:
+        raise ValueError(f"max_length must leave room for [CLS] and [SEP]. Received: max_length={max_length}")
+    column = tf.ones([ids.nrows(), 1], tf.int64)
+    token_ids = tf.concat([column * cls_id, ids[:, : max_length - 2], column * sep_id], axis=1)
+    return token_ids, tf.zeros_like(token_ids)
+
+
+def pair(a: Any, b: Any, cls_id: int, sep_id: int, max_length: int) -> tuple[Any, Any]:
+    """``[CLS] a [SEP] b [SEP]``, cut longest first: tokens fall off the end of the longer text, off ``b`` when equal.
+
+    That is ``_truncate_seq_pair`` of Devlin et al. 2019's code in closed form. Segments: 0 to the first [SEP], then 1.
+
+    Args:
+      a: RaggedTensor int64 (N, None).
+      b: RaggedTensor int64 (N, None).
+      cls_id: of [CLS].
+      sep_id: of [SEP].
+      max_length: of the result, special pieces included, in tokens; at least 3.
+
+    Returns:
+      ``token_ids`` and ``segment_ids``, RaggedTensors int64 (N, None).
+    """
+    if max_length < 3:
+        raise ValueError(f"max_length must leave room for [CLS] and two [SEP]. Received: max_length={max_length}")
+    room = tf.cast(max_length - 3, tf.int64)
+    keep = tf.minimum(a.row_lengths(), tf.maximum(room - b.row_lengths(), (room + 1) // 2))
+    column = tf.ones([a.nrows(), 1], tf.int64)
+    first = tf.concat([column * cls_id, _head(a, keep), column * sep_id], axis=1)
+    second = tf.concat([_head(b, tf.minimum(b.row_lengths(), room - keep)), column * sep_id], axis=1)
+    token_ids = tf.concat([first, second], axis=1)
+    return token_ids, tf.concat([tf.zeros_like(first), tf.ones_like(second)], axis=1)
+
+
+def _head(ids: Any, lengths: Any) -> Any:
+    """The first ``lengths`` int64 (N,) tokens of each row of ``ids`` ragged (N, None)."""
+    starts = ids.row_starts()
+    return tf.gather(ids.values, tf.ragged.range(starts, starts + lengths))

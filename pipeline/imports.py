@@ -1,0 +1,93 @@
+"""Files from outside enter a run under the digest of their content: TFX does not see edits in place."""
+
+import pathlib
+import shutil
+
+import schemas
+from components import digest
+from configs.environment import Environment
+from configs.experiment import ConfigError, Experiment, FromExperiment
+from pipeline.result import RunError
+
+# A base model is a TFX Model that carries a Hugging Face folder; an imported checkpoint takes the same shape.
+_CHECKPOINT = pathlib.Path("Format-Serving") / "assets.extra" / "checkpoint"
+# What a Hugging Face folder holds beside these (other formats of the same weights, READMEs) is not read.
+_FILES = ("config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json")
+
+
+def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path | None:
+    """The experiment's checkpoint as a base model: the folder that an Importer points to.
+
+    Raises:
+      ConfigError: there is no such folder.
+      RunError: the experiment it names has no blessed base model.
+    """
+    given = experiment.checkpoint
+    if given is None:
+        return None
+    source = _latest(given, environment) if isinstance(given, FromExperiment) else pathlib.Path(given)
+    if not (source / "config.json").is_file():
+        raise ConfigError(
+            f"$.checkpoint: {source} is no Hugging Face BERT folder (config.json, vocab.txt, model.safetensors): give such a folder"
+        )
+    root = pathlib.Path(environment.runs) / experiment.name / "imports"
+    return _place(root, source, [name for name in _FILES if (source / name).is_file()], _CHECKPOINT)
+
+
+def vocabulary(experiment: Experiment, environment: Environment) -> str | None:
+    """Where an imported vocabulary stands: a ``vocab.txt``, or the checkpoint's folder; None if one is to be learned."""
+    base = checkpoint(experiment, environment)
+    if base:
+        return str((base / _CHECKPOINT).absolute())
+    given = experiment.vocabulary.path if experiment.vocabulary else None
+    if given is None:
+        return None
+    source = pathlib.Path(given)
+    if not source.is_file():
+        raise ConfigError(f"$.vocabulary.path: there is no file {source}")
+    root = pathlib.Path(environment.runs) / experiment.name / "imports"
+    return str((_place(root, source.parent, [source.name], pathlib.Path()) / source.name).absolute())
+
+
+def schema(experiment: Experiment, environment: Environment, kind: str) -> pathlib.Path:
+    """The schema that the records of ``kind`` are held against: a file alone in its folder."""
+    task = experiment.task
+    if kind == "corpus" or task is None:
+        text = schemas.dump(schemas.resolve("corpus"))
+    else:
+        text = schemas.dump(
+            schemas.resolve(
+                kind,
+                labels=getattr(task, "labels", ()),
+                slices=experiment.evaluate.slices,
+                pair=task.data.text_pair is not None,
+                path=task.schema_,
+            )
+        )
+    folder = pathlib.Path(environment.runs) / experiment.name / "imports" / digest.of_text(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "schema.pbtxt").write_text(text, "utf-8")
+    return folder / "schema.pbtxt"
+
+
+def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
+    folder = pathlib.Path(environment.runs) / given.experiment / "serving_model" / given.experiment
+    versions = sorted((int(path.name), path) for path in folder.glob("[0-9]*") if path.name.isdigit())
+    if not versions:
+        raise RunError(
+            f"$.checkpoint: experiment {given.experiment} has pushed no model to {folder}: run it first (tfx-bert run {given.experiment})"
+        )
+    return versions[-1][1] / "assets.extra" / "checkpoint"
+
+
+def _place(root: pathlib.Path, source: pathlib.Path, names: list[str], below: pathlib.Path) -> pathlib.Path:
+    """Copies files to ``root/<digest>/below``, once; ``root/<digest>``."""
+    folder = root / digest.of_files([str(source / name) for name in names], names=names)[:32]
+    if not folder.is_dir():
+        staged = folder.with_suffix(".part")
+        shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
+        (staged / below).mkdir(parents=True)
+        for name in names:
+            shutil.copyfile(source / name, staged / below / name)
+        staged.rename(folder)
+    return folder

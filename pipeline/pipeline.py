@@ -1,0 +1,239 @@
+"""The DAG. What the experiment names decides its shape: a corpus is pretrained on, a task is fine-tuned, or both."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2, trainer_pb2
+from tfx.types import Channel, standard_artifacts
+
+from components import digest
+from components.data_gate import DataGate
+from components.evaluator import Evaluator
+from components.example_gen import CorpusExampleGen, TaskExampleGen
+from components.pretraining_evaluator import PretrainingEvaluator
+from components.pusher import Pusher
+from components.resolver import PreviousBlessedModel
+from components.serving_validator import ServingValidator
+from components.transform import Transform
+from components.vocabulary_gen import VocabularyGen
+from configs.environment import Environment
+from configs.experiment import Experiment
+from models import task
+from pipeline import imports
+
+
+def create_pipeline(
+    experiment: Experiment, environment: Environment, *, cache: bool = True, sample: int | None = None
+) -> Pipeline:
+    """Every shape of the pipeline.
+
+    Args:
+      experiment: what is trained on what.
+      environment: where it runs.
+      cache: whether a node whose inputs, settings and source are unchanged is reused.
+      sample: records (documents) of each source that are read; then nothing is pushed.
+    """
+    dag = _Dag(experiment, environment, sample or 0)
+    model = dag.checkpoint()
+    corpus = dag.source("corpus") if experiment.corpus else None
+    records = dag.source("task") if experiment.task else None
+    vocabulary = dag.vocabulary([source for source in (corpus, records) if source])
+    if corpus:
+        transform = dag.transform(corpus, vocabulary)
+        model = dag.pretrain(transform, model)
+    if records:
+        model = dag.train(dag.transform(records, vocabulary), model)
+        evaluator = dag.evaluate_task(records, model)
+    else:
+        evaluator = dag.evaluate_pretraining(transform, model)
+    dag.push(model, evaluator)
+    return dag.pipeline(cache)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """What a source gives to the nodes behind its gate."""
+
+    kind: str
+    examples: Channel
+    schema: Channel
+    gate: DataGate
+
+
+class _Dag:
+    """Nodes under construction. Every node gets only the part of the configuration that it depends on."""
+
+    def __init__(self, experiment: Experiment, environment: Environment, sample: int) -> None:
+        self.experiment, self.environment, self.sample = experiment, environment, sample
+        self.root = pathlib.Path(environment.runs).absolute() / experiment.name
+        self.checkpoints = environment.checkpoint_root or str(self.root / "checkpoints")
+        self.task = {"type": experiment.task.type, "config": experiment.task.own()} if experiment.task else {}
+        self.bless = experiment.evaluate.bless.model_dump(mode="json", exclude_none=True)
+        self.nodes: list[BaseNode] = []
+
+    def add(self, node: BaseNode, name: str, source: _Source | str = "") -> Any:
+        """With two sources the nodes of the corpus carry its name: ``CorpusTransform`` beside ``Transform``."""
+        kind = source.kind if isinstance(source, _Source) else source
+        prefix = "Corpus" if kind == "corpus" and self.experiment.task else ""
+        self.nodes.append(node.with_id(prefix + name))
+        return node
+
+    def checkpoint(self) -> Channel | None:
+        folder = imports.checkpoint(self.experiment, self.environment)
+        if folder is None:
+            return None
+        importer = Importer(source_uri=str(folder.absolute()), artifact_type=standard_artifacts.Model)
+        return self.add(importer, "Checkpoint").outputs["result"]
+
+    def source(self, kind: str) -> _Source:
+        experiment = self.experiment
+        common = {
+            "source_digest": digest.of_source("components.example_gen"),
+            "bad_records_path": str(self.root / f"{kind}_bad_records.csv"),
+            "sample": self.sample,
+        }
+        if kind == "corpus":
+            assert experiment.corpus is not None
+            examples = self.add(CorpusExampleGen(experiment.corpus, **common), "ExampleGen", kind)
+        else:
+            assert experiment.task is not None
+            labels, slices = self.task["config"]["labels"], experiment.evaluate.slices
+            examples = self.add(TaskExampleGen(experiment.task.data, labels=labels, slices=slices, **common), "ExampleGen")
+        records = examples.outputs["examples"]
+        statistics = self.add(StatisticsGen(examples=records), "StatisticsGen", kind).outputs["statistics"]
+        kind_of_record = "corpus" if kind == "corpus" else task.load(self.task["type"]).schema
+        schema_file = imports.schema(experiment, self.environment, kind_of_record)
+        schema = self.add(ImportSchemaGen(schema_file=str(schema_file)), "SchemaGen", kind).outputs["schema"]
+        validator = self.add(ExampleValidator(statistics=statistics, schema=schema), "ExampleValidator", kind)
+        gate = DataGate(validator.outputs["anomalies"], "corpus" if kind == "corpus" else "task.data")
+        return _Source(kind, records, schema, self.add(gate, "DataGate", kind))
+
+    def vocabulary(self, sources: list[_Source]) -> Channel:
+        text = self.experiment.text.model_dump(mode="json")
+        wanted = self.experiment.vocabulary
+        node = VocabularyGen(
+            [source.examples for source in sources],
+            source_digest=digest.of_source("components.vocabulary_gen"),
+            learn=wanted.learn if wanted else None,
+            path=imports.vocabulary(self.experiment, self.environment),
+            reserve=wanted.reserve if wanted else (),
+            **text,
+        )
+        for source in sources:
+            node.add_upstream_node(source.gate)
+        return self.add(node, "VocabularyGen").outputs["vocabulary"]
+
+    def transform(self, source: _Source, vocabulary: Channel) -> Transform:
+        module = "models.pretraining_data" if source.kind == "corpus" else f"models.tasks.{self.task['type']}"
+        node = Transform(
+            examples=source.examples,
+            schema=source.schema,
+            vocabulary=vocabulary,
+            featurizer=f"{module}.{'Corpus' if source.kind == 'corpus' else 'Task'}",
+            config={} if source.kind == "corpus" else self.task["config"],
+            source_digest=digest.of_source("components.transform", "components.featurize", module),
+        )
+        # A gate has no consumers: without this, Transform may run before it.
+        node.add_upstream_node(source.gate)
+        return self.add(node, "Transform", source)
+
+    def pretrain(self, transform: Transform, base: Channel | None) -> Channel:
+        assert self.experiment.pretrain is not None
+        config = {"pretrain": self.experiment.pretrain.model_dump(mode="json", exclude_none=True)}
+        return self._trainer("Pretrainer", "components.pretrainer", transform, base, config)
+
+    def train(self, transform: Transform, base: Channel | None) -> Channel:
+        config = {"task": self.task, "train": self.experiment.train.model_dump(mode="json")}
+        return self._trainer("Trainer", "components.trainer", transform, base, config)
+
+    def _trainer(
+        self, name: str, module: str, transform: Transform, base: Channel | None, config: dict[str, Any]
+    ) -> Channel:
+        encoder = self.experiment.encoder
+        config |= {
+            "encoder": encoder.arguments() if encoder and base is None else None,
+            "seed": self.experiment.seed,
+            "checkpoint_root": self.checkpoints,
+            "source_digest": digest.of_source(module, *([f"models.tasks.{self.task['type']}"] if name == "Trainer" else [])),
+        }
+        trainer = Trainer(
+            run_fn=f"{module}.run_fn",
+            examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            base_model=base,
+            train_args=trainer_pb2.TrainArgs(),
+            eval_args=trainer_pb2.EvalArgs(),
+            custom_config=config,
+        )
+        return self.add(trainer, name).outputs["model"]
+
+    def baseline(self, model: Channel) -> Channel:
+        resolver = Resolver(
+            strategy_class=PreviousBlessedModel,
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+            candidate=model,
+        )
+        return self.add(resolver, "Resolver").outputs["model"]
+
+    def evaluate_task(self, source: _Source, model: Channel) -> Evaluator:
+        evaluator = Evaluator(
+            examples=source.examples,
+            schema=source.schema,
+            model=model,
+            baseline_model=self.baseline(model),
+            labels=self.task["config"]["labels"],
+            slices=self.experiment.evaluate.slices,
+            bless=self.bless,
+            source_digest=digest.of_source("components.evaluator"),
+        )
+        return self.add(evaluator, "Evaluator")
+
+    def evaluate_pretraining(self, transform: Transform, model: Channel) -> PretrainingEvaluator:
+        assert self.experiment.pretrain is not None
+        evaluator = PretrainingEvaluator(
+            examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            model=model,
+            baseline_model=self.baseline(model),
+            pretrain=self.experiment.pretrain.model_dump(mode="json", exclude_none=True),
+            bless=self.bless,
+            seed=self.experiment.seed,
+            source_digest=digest.of_source("components.pretraining_evaluator"),
+        )
+        return self.add(evaluator, "Evaluator")
+
+    def push(self, model: Channel, evaluator: BaseNode) -> None:
+        validator = self.add(ServingValidator(model, digest.of_source("components.serving_validator")), "ServingValidator")
+        if self.sample:
+            return
+        destination = pusher_pb2.PushDestination.Filesystem(
+            base_directory=str(self.root / "serving_model" / self.experiment.name)
+        )
+        pusher = Pusher(
+            model=model,
+            model_blessing=evaluator.outputs["blessing"],
+            infra_blessing=validator.outputs["blessing"],
+            push_destination=pusher_pb2.PushDestination(filesystem=destination),
+        )
+        self.add(pusher, "Pusher")
+
+    def pipeline(self, cache: bool) -> Pipeline:
+        return Pipeline(
+            pipeline_name=self.experiment.name,
+            pipeline_root=str(self.root / "artifacts"),
+            components=self.nodes,
+            enable_cache=cache,
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(self.root / "metadata.sqlite")),
+            beam_pipeline_args=self.environment.beam_pipeline_args,
+        )

@@ -1,0 +1,120 @@
+"""``tfx-bert predict``: texts in, answers out, from a pushed model."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline import noise
+from pipeline.figures import plain
+from pipeline.result import RunError
+
+_BATCH = 32
+
+
+def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
+    """Prints an answer for each text, or for each line of standard input.
+
+    Args:
+      root: the environment's ``runs`` folder.
+      model: ``NAME`` or ``NAME/VERSION``; None is the model pushed last.
+      texts: a tab separates the two texts of a pair.
+
+    Raises:
+      RunError: there is no such model, or it answers no texts.
+    """
+    folder = newest(root, model)
+    noise.hush()
+    with noise.captured(root / folder.parents[1].name / "predict.log") as terminal:
+        console = Console(file=terminal, highlight=False)
+        lines: Iterable[str] = texts or sys.stdin
+        if not texts and sys.stdin.isatty():
+            console.print(Text("one text a line, Ctrl-D ends", "dim"))
+        with console.status(f"loading {folder}"):
+            answer, columns = load(folder)
+        for batch in _batches((line.rstrip("\n") for line in lines), 1 if sys.stdin.isatty() else _BATCH):
+            for text, line in zip(batch, _lines(answer(_arguments(batch, columns))), strict=True):
+                console.print(Text.assemble((f'"{_short(text)}"', "dim"), " → ", line), soft_wrap=True)
+
+
+def newest(root: Path, model: str | None) -> Path:
+    """The folder of a pushed model.
+
+    Raises:
+      RunError: there is none.
+    """
+    name, _, version = (model or "*").partition("/")
+    pushed = [
+        folder
+        for folder in root.glob(f"{name}/serving_model/*/*")
+        if folder.name.isdigit() and (not version or folder.name == version.removeprefix("v"))
+    ]
+    if not pushed:
+        which = f"{model} has" if model else "there is"
+        raise RunError(f"{which} no pushed model in {root}/: tfx-bert run pushes one when it is blessed")
+    return max(pushed, key=lambda folder: (folder.stat().st_mtime, int(folder.name)))
+
+
+def load(folder: Path) -> tuple[Any, list[str]]:
+    """The serving signature of a SavedModel, and its arguments.
+
+    Raises:
+      RunError: a base model, which answers nothing.
+    """
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401 (its ops are in the graph)
+
+    module = tf.saved_model.load(str(folder))
+    signature = module.signatures["serving_default"]
+    if not {"label", "score"} <= signature.structured_outputs.keys():
+        name = folder.parent.name
+        raise RunError(f"{folder} is a base model: start an experiment from it with checkpoint: {{experiment: {name}}}")
+    columns = list(signature.structured_input_signature[1])
+
+    def answer(arguments: dict[str, list[str]]) -> Any:
+        # The signature holds its variables through the module.
+        assert module is not None
+        return signature(**{name: tf.constant(values) for name, values in arguments.items()})
+
+    return answer, columns
+
+
+def _arguments(batch: list[str], columns: list[str]) -> dict[str, list[str]]:
+    if "text_pair" not in columns:
+        return {"text": batch}
+    pairs = [text.split("\t") for text in batch]
+    for text, pair in zip(batch, pairs, strict=True):
+        if len(pair) != 2:
+            raise RunError(f"this model takes two texts with a tab between them. Received: {_short(text)!r}")
+    return {"text": [pair[0] for pair in pairs], "text_pair": [pair[1] for pair in pairs]}
+
+
+def _lines(outputs: Any) -> list[Text]:
+    """``positive .98``, and the second best where the first is not sure."""
+    found = []
+    for labels, scores in zip(outputs["labels"].numpy(), outputs["scores"].numpy(), strict=True):
+        order = scores.argsort()[::-1]
+        line = Text.assemble((labels[order[0]].decode(), "bold"), f" {plain(float(scores[order[0]]))}")
+        if scores[order[0]] < 0.8:
+            line.append(f"  ({labels[order[1]].decode()} {plain(float(scores[order[1]]))})", "dim")
+        found.append(line)
+    return found
+
+
+def _batches(lines: Iterable[str], count: int) -> Iterable[list[str]]:
+    batch: list[str] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) == count:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _short(text: str) -> str:
+    text = text.replace("\t", " | ")
+    return text if len(text) <= 80 else f"{text[:79]}…"

@@ -1,0 +1,215 @@
+"""One run of an experiment on this machine: locked, recorded, and never half-published."""
+
+import contextlib
+import datetime
+import logging
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+
+import filelock
+from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline, RunOptions
+
+from configs import loader
+from configs.environment import Environment
+from configs.experiment import Experiment
+from models import progress
+from pipeline import launcher, outcome
+from pipeline.pipeline import create_pipeline
+from pipeline.result import Node, RunError, RunResult, runs_of
+
+
+def run(
+    experiment: Experiment,
+    environment: Environment,
+    *,
+    from_nodes: Sequence[str] = (),
+    to_nodes: Sequence[str] = (),
+    cache: bool = True,
+    sample: int | None = None,
+) -> RunResult:
+    """Runs the experiment's pipeline.
+
+    Args:
+      experiment: what is trained on what.
+      environment: where.
+      from_nodes: run these and what follows; earlier ones are taken from the run before.
+      to_nodes: stop behind these.
+      cache: reuse unchanged nodes, and resume training from its last checkpoint.
+      sample: records of each source to send through every node; pushes nothing.
+
+    Returns:
+      What it came to; also written to ``result.json``.
+
+    Raises:
+      RunError: another run of the experiment is under way, or a node to start from is unknown.
+      Exception: what a node raised; ``result.json`` keeps its sentence.
+    """
+    if sample:
+        experiment = _shortened(experiment, sample)
+    root = pathlib.Path(environment.runs).absolute() / experiment.name
+    root.mkdir(parents=True, exist_ok=True)
+    with _alone(root, experiment.name), _temporary(root):
+        if not cache:
+            shutil.rmtree(root / "checkpoints", ignore_errors=True)
+        pipeline = create_pipeline(experiment, environment, cache=cache, sample=sample)
+        nodes = [component.id for component in pipeline.components]
+        _known(nodes, [*from_nodes, *to_nodes])
+        number = max((int(path.name) for path in runs_of(pathlib.Path(environment.runs), experiment.name)), default=0) + 1
+        folder = root / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        loader.save_resolved(experiment, folder / "experiment.resolved.yaml")
+        result = RunResult(
+            name=experiment.name,
+            number=number,
+            verdict="running",
+            started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            sample=sample,
+            git=_revision(),
+            data=outcome.data_digests(pipeline),
+        )
+        result.write(folder)
+        progress.emit(progress.RunStarted(experiment.name, number, str(folder), tuple(nodes)))
+        return _recorded(result, folder, pipeline, environment, from_nodes, to_nodes)
+
+
+def _recorded(
+    result: RunResult,
+    folder: pathlib.Path,
+    pipeline: Pipeline,
+    environment: Environment,
+    from_nodes: Sequence[str],
+    to_nodes: Sequence[str],
+) -> RunResult:
+    """Runs the DAG; ``result.json`` says how it ended, however it ends."""
+    began = time.monotonic()
+    notes = _Notes([component.id for component in pipeline.components])
+    logger = logging.getLogger("tfx_bert")
+    logger.addHandler(notes)
+    try:
+        _run(pipeline, environment, from_nodes, to_nodes)
+        update = outcome.read(pipeline, folder.parent, whole=not (from_nodes or to_nodes))
+        if update["verdict"] != "done":
+            # Published: nothing will resume from these.
+            shutil.rmtree(folder.parent / "checkpoints", ignore_errors=True)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        update = {"verdict": "interrupted" if interrupted else "failed", "error": str(error) or type(error).__name__}
+        raise
+    finally:
+        logger.removeHandler(notes)
+        result = result.model_copy(update={**update, "nodes": notes.nodes(), "seconds": time.monotonic() - began})
+        result.write(folder)
+    return result
+
+
+def _run(pipeline: Pipeline, environment: Environment, from_nodes: Sequence[str], to_nodes: Sequence[str]) -> None:
+    runner = BeamDagRunner() if environment.orchestrator == "beam" else LocalDagRunner()
+    options = RunOptions(from_nodes=list(from_nodes), to_nodes=list(to_nodes)) if from_nodes or to_nodes else None
+    with launcher.watched() as failures:
+        try:
+            runner.run(pipeline, run_options=options)
+        except Exception as error:
+            # The node's own exception: Beam's names its internals.
+            raise (failures[0] if failures else error) from None
+    if failures:
+        raise failures[0]
+
+
+class _Notes(logging.Handler):
+    """Keeps what the nodes said, for ``result.json``."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self._nodes = {name: Node(node=name, state="skipped") for name in names}
+        self._current = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "event", None)
+        if isinstance(event, progress.NodeStarted):
+            self._current = event.node
+        elif isinstance(event, progress.Summary) and self._current:
+            self._update(self._current, summary=event.text)
+        elif isinstance(event, progress.NodeFinished):
+            self._update(event.node, state=event.state, seconds=round(event.seconds, 2))
+
+    def _update(self, node: str, **values: object) -> None:
+        self._nodes[node] = self._nodes[node].model_copy(update=values)
+
+    def nodes(self) -> list[Node]:
+        return list(self._nodes.values())
+
+
+@contextlib.contextmanager
+def _alone(root: pathlib.Path, name: str) -> Iterator[None]:
+    """One run of an experiment at a time: they share MLMD, the checkpoints and the next version's number."""
+    lock = filelock.FileLock(root / ".lock", timeout=0)
+    holder = root / ".running"
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        who = holder.read_text() if holder.is_file() else "another process"
+        raise RunError(
+            f"another run of {name} is under way ({who}); wait for it, or give this one another name: --set name={name}-2"
+        ) from None
+    try:
+        holder.write_text(f"process {os.getpid()}, since {datetime.datetime.now():%H:%M}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def _temporary(root: pathlib.Path) -> Iterator[None]:
+    """Beam and TFX leave temporary folders behind: they get one that goes with the run."""
+    folder = root / "tmp"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    folder.mkdir()
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before[0]
+        if before[1] is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before[1]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shortened(experiment: Experiment, sample: int) -> Experiment:
+    """The experiment as a rehearsal: few steps, one epoch, no threshold; under a name of its own."""
+    update: dict[str, object] = {
+        "name": f"{experiment.name}-sample"[:63],
+        "train": experiment.train.model_copy(update={"epochs": 1}),
+    }
+    if experiment.pretrain:
+        steps = max(1, min(experiment.pretrain.steps or 20, 20, sample // experiment.pretrain.batch_size))
+        update["pretrain"] = experiment.pretrain.model_copy(update={"steps": steps, "tokens": None})
+    return experiment.model_copy(update=update)
+
+
+def _known(nodes: list[str], given: Sequence[str]) -> None:
+    for node in given:
+        if node not in nodes:
+            raise RunError(f"there is no node {node!r}; this experiment's are {', '.join(nodes)}")
+
+
+def _revision() -> str | None:
+    """The source's git revision, with ``+`` where it was edited; None outside a checkout."""
+    top = pathlib.Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(top), "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()

@@ -1,0 +1,94 @@
+"""Writes tests/data/bert_tiny/ and the .npz files beside it, with transformers and torch as the reference.
+
+Runs in a throwaway environment, from the repository's root:
+
+    python3.11 -m venv /tmp/golden && /tmp/golden/bin/pip install torch==2.13.0 transformers==5.23.0 safetensors
+    /tmp/golden/bin/python tests/golden/make_bert_golden.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+DATA = Path(__file__).parents[1] / "data"
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdef")]
+LENGTHS = (9, 4, 12, 2)
+
+
+def bert() -> None:
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(PIECES), hidden_size=24, num_hidden_layers=3, num_attention_heads=4, intermediate_size=40,
+        max_position_embeddings=16, hidden_act="gelu", attn_implementation="eager",
+    )  # fmt: skip
+    model = transformers.BertForPreTraining(config).eval()
+    with torch.no_grad():
+        # Wide enough that a wrong GELU, epsilon or scale shows; biases and LayerNorms too, which start as constants.
+        for name, parameter in model.named_parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3 + (1.0 if name.endswith("LayerNorm.weight") else 0.0))
+    model.save_pretrained(DATA / "bert_tiny")
+    (DATA / "bert_tiny" / "vocab.txt").write_text("".join(f"{piece}\n" for piece in PIECES))
+    (DATA / "bert_tiny" / "tokenizer_config.json").write_text('{"do_lower_case": true, "strip_accents": null}\n')
+    (DATA / "bert_tiny" / "model.safetensors").chmod(0o644)
+
+    length = max(LENGTHS)
+    mask = torch.arange(length)[None] < torch.tensor(LENGTHS)[:, None]
+    token_ids = torch.randint(5, len(PIECES), mask.shape) * mask
+    segment_ids = (torch.arange(length)[None] >= torch.tensor(LENGTHS)[:, None] // 2).long() * mask
+    labels = torch.where(mask & (torch.rand(mask.shape) < 0.4), torch.randint(5, len(PIECES), mask.shape), -100)
+    next_label = torch.tensor([0, 1, 1, 0])
+    out = model(
+        input_ids=token_ids, token_type_ids=segment_ids, attention_mask=mask.long(), labels=labels,
+        next_sentence_label=next_label, output_hidden_states=True, output_attentions=True,
+    )  # fmt: skip
+    pooled = model.bert(token_ids, mask.long(), segment_ids).pooler_output
+    where = (labels >= 0).flatten().nonzero()[:, 0]
+    save(
+        "bert_tiny.npz", token_ids=token_ids, segment_ids=segment_ids, padding_mask=mask, hidden_states=torch.stack(out.hidden_states),
+        attentions=torch.stack(out.attentions), pooled=pooled, masked_indices=where, masked_ids=labels.flatten()[where],
+        next_sentence_label=next_label, mlm_logits=out.prediction_logits.flatten(0, 1)[where], nsp_logits=out.seq_relationship_logits,
+        loss=out.loss,
+    )  # fmt: skip
+
+
+def adamw() -> None:
+    """30 steps on a table, a kernel, a bias and a LayerNorm scale; gradients long enough to be clipped at some steps."""
+    torch.manual_seed(0)
+    shapes = {"table": (12, 4), "kernel": (4, 3), "bias": (3,), "gamma": (4,)}
+    parameters = {name: torch.nn.Parameter(torch.randn(shape)) for name, shape in shapes.items()}
+    start = {f"start_{name}": parameter.detach().clone() for name, parameter in parameters.items()}
+    decayed = [parameters["table"], parameters["kernel"]]
+    rest = [parameters["bias"], parameters["gamma"]]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.999), eps=1e-6)
+    schedule = transformers.get_linear_schedule_with_warmup(optimizer, num_warmup_steps=5, num_training_steps=30)
+    steps, rows = 30, torch.randint(0, 12, (30, 6))
+    gradients = {name: torch.randn(steps, *shape) * 0.2 for name, shape in shapes.items() if name != "table"}
+    values = torch.randn(steps, 6, 4) * torch.linspace(0.01, 1, steps)[:, None, None]
+    norms, rates, trace = [], [], {f"step_{name}": [] for name in shapes}
+    for step in range(steps):
+        parameters["table"].grad = torch.zeros(12, 4).index_add_(0, rows[step], values[step])
+        for name, gradient in gradients.items():
+            parameters[name].grad = gradient[step].clone()
+        norms.append(torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0))
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+        for name, parameter in parameters.items():
+            trace[f"step_{name}"].append(parameter.detach().clone())
+    save(
+        "adamw.npz", rows=rows, values=values, norms=torch.stack(norms), rates=torch.tensor(rates, dtype=torch.float64), **start,
+        **{f"gradient_{name}": gradient for name, gradient in gradients.items()},
+        **{name: torch.stack(values) for name, values in trace.items()},
+    )  # fmt: skip
+
+
+def save(name: str, **tensors: torch.Tensor) -> None:
+    np.savez_compressed(DATA / name, **{key: tensor.detach().numpy() for key, tensor in tensors.items()})
+
+
+if __name__ == "__main__":
+    bert()
+    adamw()

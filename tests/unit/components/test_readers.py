@@ -1,0 +1,323 @@
+import gzip
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.readers import MAX_LINE, Bad, Row, check, files, rows
+from configs.experiment import ConfigError, Corpus, TaskData
+from schemas import DataError
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def read(name, content, columns=("text", "label"), **options):
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return list(rows(name, TaskData(path=[name], **options), columns))
+
+
+def fault(name, content, columns=("text", "label"), **options):
+    with pytest.raises((DataError, ConfigError)) as caught:
+        read(name, content, columns, **options)
+    return str(caught.value)
+
+
+# --- what is read ---
+
+
+def test_csv_quotes_commas_and_line_ends_inside_quotes():
+    assert read("a.csv", 'id,text,label\n1,"a ""b"", c\nd",x\n2,e,y\n') == [
+        Row(2, {"text": 'a "b", c\nd', "label": "x"}),
+        Row(4, {"text": "e", "label": "y"}),
+    ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_numbers_with_every_line_end(end):
+    assert [row.line for row in read("a.csv", f"text,label{end}a,x{end}{end}b,y{end}")] == [2, 4]
+
+
+def test_tsv_takes_quotes_as_letters():
+    assert read("a.tsv", 'text\tlabel\n"a\tx\nb "c"\ty\n') == [
+        Row(2, {"text": '"a', "label": "x"}),
+        Row(3, {"text": 'b "c"', "label": "y"}),
+    ]
+
+
+def test_jsonl_keeps_types_and_skips_blank_lines():
+    assert read("a.jsonl", '{"text": "a", "label": 1}\n\n{"label": null, "text": ["b"]}') == [
+        Row(1, {"text": "a", "label": 1}),
+        Row(3, {"text": ["b"], "label": None}),
+    ]
+
+
+def test_parquet():
+    table = pyarrow.table({"text": ["a", "b", None], "label": [1, 2, 3], "more": [0, 0, 0]})
+    pyarrow.parquet.write_table(table, "a.parquet")
+    assert list(rows("a.parquet", TaskData(path=["a.parquet"]), ["text", "label"])) == [
+        Row(1, {"text": "a", "label": 1}),
+        Row(2, {"text": "b", "label": 2}),
+        Row(3, {"text": None, "label": 3}),
+    ]
+
+
+def test_plain_text_documents_are_separated_by_blank_lines():
+    Path("a.txt").write_text("\n one \ntwo\n\n \n\nthree\n")
+    assert list(rows("a.txt", Corpus(path=["a.txt"]), [])) == [
+        Row(2, {"sentences": ["one", "two"]}),
+        Row(7, {"sentences": ["three"]}),
+    ]
+
+
+def test_gzip_by_ending():
+    assert read("a.csv.gz", gzip.compress(b"text,label\na,x\n")) == [Row(2, {"text": "a", "label": "x"})]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp949", "euc-kr"])
+def test_encodings(encoding):
+    content = "text,label\n영화가 좋다,긍정\n".encode(encoding)
+    assert read("a.csv", content, encoding=encoding) == [Row(2, {"text": "영화가 좋다", "label": "긍정"})]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column():
+    assert read("a.csv", b"\xef\xbb\xbftext,label\na,x\n")[0].values["text"] == "a"
+
+
+def test_globs_are_resolved_in_name_order_once():
+    for name in ("b.csv", "a.csv", ".hidden.csv"):
+        Path(name).write_text("text,label\n")
+    assert files(TaskData(path=["*.csv", "a.csv"], test=None)) == {"path": ["a.csv", "b.csv"]}
+
+
+# --- faults of a record ---
+
+
+def test_wrong_column_count():
+    assert read("a.csv", "text,label\na\nb,x\nc,x,y\n") == [
+        Bad("a.csv", 2, "1 columns, header has 2"),
+        Row(3, {"text": "b", "label": "x"}),
+        Bad("a.csv", 4, "3 columns, header has 2"),
+    ]
+
+
+def test_a_quote_that_is_not_doubled_is_one_bad_record():
+    assert read("a.csv", 'text,label\n"a "b" c",x\nd,y\n') == [
+        Bad("a.csv", 2, "a quote inside a quoted field is not doubled"),
+        Row(3, {"text": "d", "label": "y"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "not JSON (Expecting property name enclosed in double quotes)"),
+        ('["a"]', "a list, a JSON object is expected"),
+        ("null", "null, a JSON object is expected"),
+        ('{"text": "b"}', "no key 'label'"),
+        ('{"text": "b", "text": "c", "label": "x"}', "key 'text' twice"),
+        ("[" * 100_000, "JSON nested too deep, or a number too long"),
+        ('{"text": ' + "9" * 5000 + "}", "JSON nested too deep, or a number too long"),
+        ('{"text": "\\ud800", "label": "x"}', "lone surrogate U+D800"),
+    ],
+)
+def test_jsonl_faults(line, reason):
+    first = '{"text": "a", "label": "x"}'
+    assert read("a.jsonl", f"{first}\n{line}\n{first}\n")[1:] == [
+        Bad("a.jsonl", 2, reason),
+        Row(3, {"text": "a", "label": "x"}),
+    ]
+
+
+def test_bytes_that_are_no_utf8_make_one_bad_record_where_no_encoding_fits():
+    # Latin-1: one byte above 0x7f followed by a space decodes neither as UTF-8 nor as CP949.
+    found = read("a.csv", "text,label\ncafé au lait,x\n가,y\n".encode().replace("é".encode(), b"\xe9"))
+    assert found == [Bad("a.csv", 2, "not UTF-8 (byte 0xe9)"), Row(3, {"text": "가", "label": "y"})]
+
+
+def test_a_damaged_cell_of_a_column_that_nobody_reads_does_no_harm():
+    assert read("a.csv", b"text,label,note\na,x,\xff\n") == [Row(2, {"text": "a", "label": "x"})]
+
+
+def test_a_long_line_is_read():
+    text = "a" * 10_000_000
+    assert read("a.csv", f"text,label\n{text},x\n")[0].values["text"] == text
+
+
+def test_a_field_past_the_limit_is_one_bad_record(monkeypatch):
+    monkeypatch.setattr("components.readers.MAX_LINE", 100)
+    assert read("a.csv", f'text,label\n"{"a" * 90}",x\nb,y\n')[1] == Row(3, {"text": "b", "label": "y"})
+    assert "a.csv:2 is longer than" in fault("a.csv", f"text,label\n{'a' * 101},x\nb,y\n")
+
+
+# --- faults of a file ---
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "", "a.csv is empty; a header line with the column names is expected."),
+        ("a.csv", "text,label\n", "a.csv holds no record below its header; remove the file, or fill it."),
+        ("a.jsonl", "\n", "a.jsonl holds no record; remove the file, or fill it."),
+        (
+            "a.csv",
+            "txt,label\na,x\n",
+            "a.csv:1 has no column 'text', which $.task.data.text names; did you mean 'txt'?",
+        ),
+        ("a.csv", "a;b\nx;y\n", "a.csv:1 has no column 'text', which $.task.data.text names; it has 'a;b'."),
+        ("a.csv", "text,label,text\na,x,b\n", "a.csv:1 has 2 columns 'text'; rename all but one."),
+        (
+            "a.csv",
+            'text,label\na,x\n"b,y\nc,x\n',
+            "a.csv:3: a quote opens in this record and is never closed, or closes amid a field; "
+            "close it, or double it if it belongs to the text.",
+        ),
+        (
+            "a.jsonl",
+            '[\n{"text": "a"}]',
+            "a.jsonl:1 begins a JSON array; an object a line is expected (jq -c '.[]' makes it so).",
+        ),
+        ("a.csv.gz", "text,label\n", "a.csv.gz: the gzip stream is damaged or cut short after line 0; copy it again."),
+        (
+            "a.dat",
+            "text,label\n",
+            "$.task.data.format: the ending of a.dat does not tell it; give csv, tsv, jsonl, parquet or text.",
+        ),
+        (
+            "a.csv",
+            b"\xff\xfe\x00",
+            "a.csv:1 is not UTF-8 (byte 0xff); it decodes as UTF-16.\n  Fix $.task.data.encoding: utf-16",
+        ),
+    ],
+)
+def test_faults_of_a_file(name, content, message):
+    assert fault(name, content) == message
+
+
+def test_a_file_in_another_encoding_names_the_right_one():
+    message = "a.csv:1 is not UTF-8 (byte 0xb8); it decodes as CP949.\n  Fix $.task.data.encoding: cp949"
+    assert fault("a.csv", "리뷰,감성\n좋다,긍정\n".encode("cp949"), ["리뷰", "감성"]) == message
+    assert fault("a.csv", "text,label\nabc,x\n영화가 좋다,x\n".encode(), encoding="cp949").endswith("encoding: utf-8")
+    assert fault("a.csv", "text,label\n똠방각하,x\n".encode("cp949"), encoding="euc-kr").endswith("encoding: cp949")
+    assert fault("a.csv", "text,label\na,x\n".encode("utf-16-le")).endswith("encoding: utf-16")
+    assert fault("a.jsonl", '{"text": "a"}'.encode("utf-16")).endswith("encoding: utf-16")
+
+
+def test_truncated_gzip_says_how_far_it_got():
+    content = "text,label\n" + "".join(f"{number},x\n" for number in range(200_000))
+    packed = gzip.compress(content.encode())
+    assert fault("a.csv.gz", packed[: len(packed) // 2]).startswith(
+        "a.csv.gz: the gzip stream is damaged or cut short after line"
+    )
+
+
+def test_truncated_utf16():
+    content = "text,label\na,x\n".encode("utf-16")
+    assert fault("a.csv", content[:-1], encoding="utf-16").startswith("a.csv: not UTF-16 after line")
+
+
+def test_damaged_parquet():
+    assert fault("a.parquet", b"PAR1 and no more").startswith("a.parquet is not a whole Parquet file (")
+
+
+def test_parquet_without_the_column():
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a"]}), "a.parquet")
+    with pytest.raises(DataError, match="has no column 'label', which \\$\\.task\\.data\\.label names"):
+        list(rows("a.parquet", TaskData(path=["a.parquet"]), ["text", "label"]))
+
+
+def test_no_file_matches():
+    with pytest.raises(DataError, match=r"^\$\.corpus\.path: no file matches 'x/\*\.txt'\.$"):
+        files(Corpus(path=["x/*.txt"]))
+
+
+def test_one_file_in_two_splits():
+    Path("a.csv").touch()
+    with pytest.raises(ConfigError, match=r"\$\.task\.data\.test: a\.csv is among the files of path too"):
+        files(TaskData(path=["*.csv"], test=["a.csv"]))
+
+
+def test_a_folder_cannot_be_read():
+    Path("a.csv").mkdir()
+    with pytest.raises(DataError, match=r"^a\.csv cannot be read: Is a directory\.$"):
+        check(TaskData(path=["a.csv"]), ["text"])
+
+
+def test_plain_text_has_no_labels():
+    Path("a.txt").write_text("a\n")
+    with pytest.raises(ConfigError, match=r"\$\.task\.data\.format: a\.txt is plain text"):
+        check(TaskData(path=["a.txt"]), ["text"])
+
+
+def test_check_reads_heads_only():
+    Path("a.csv").write_text("text,label\n" + "a,x\n" * 20_000 + '"')
+    check(TaskData(path=["a.csv"]), ["text"])
+    with pytest.raises(DataError, match="a quote opens"):
+        list(rows("a.csv", TaskData(path=["a.csv"]), ["text"]))
+
+
+# --- properties ---
+
+_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+_slow = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def _quoted(cell):
+    return '"' + cell.replace('"', '""') + '"'
+
+
+@_slow
+@given(st.lists(st.tuples(_texts, _texts), min_size=1, max_size=10), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
+def test_csv_gives_back_what_was_written(cells, encoding):
+    lines = [f"{_quoted(text)},{_quoted(label)}\r\n" for text, label in [("text", "label"), *cells]]
+    found = read("a.csv", "".join(lines).encode(encoding), encoding=encoding)
+    assert [(row.values["text"], row.values["label"]) for row in found] == cells
+    ends = itertools.accumulate(len(re.findall("\r\n|\r|\n", line)) for line in lines)
+    assert [row.line for row in found] == [1 + end for end in ends][:-1]
+
+
+@_slow
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["text", "label"]), _texts | st.integers() | st.none(), min_size=2), min_size=1
+    )
+)
+def test_jsonl_gives_back_what_was_written(records):
+    found = read("a.jsonl", "\n".join(map(json.dumps, records)))
+    assert [dict(row.values) for row in found] == records
+
+
+@settings(_slow, max_examples=1000)
+@given(
+    st.sampled_from(["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.csv.gz"]),
+    st.sampled_from(["utf-8", "utf-16", "cp949", "euc-kr"]),
+    st.binary(max_size=60) | st.text('text,label"{}:[]\\\n\r\t\0é가', max_size=60).map(str.encode),
+    st.booleans(),
+)
+def test_any_bytes_give_records_or_one_clear_sentence(name, encoding, content, headed):
+    header = {"a.csv": "text,label\n", "a.tsv": "text\tlabel\n"}.get(name, "") if headed else ""
+    content = header.encode(encoding) + content
+    Path(name).write_bytes(gzip.compress(content) if name.endswith(".gz") and headed else content)
+    try:
+        found = list(rows(name, TaskData(path=[name], encoding=encoding), ["text", "label"]))
+    except DataError as error:
+        assert str(error).startswith(name)
+        return
+    assert found
+    for row in found:
+        if isinstance(row, Row):
+            assert set(row.values) == {"text", "label"}
+            assert all(value.encode() is not None for value in row.values.values() if isinstance(value, str))
+    assert [row.line for row in found] == sorted(row.line for row in found)
+
+
+def test_the_limit_is_far_above_the_longest_sensible_line():
+    assert MAX_LINE > 10_000_000

@@ -1,0 +1,44 @@
+import pytest
+
+from configs import environment
+from configs.experiment import ConfigError
+
+
+@pytest.mark.parametrize("name", ["local", "beam"])
+def test_shipped_environments(name):
+    found = environment.load(name)
+    assert found.orchestrator == name
+    assert found.beam_pipeline_args == ["--direct_running_mode=in_memory"]
+    assert found.runs == "runs"
+
+
+def test_a_file_of_ones_own(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("runs: /big/disk\ncheckpoint_root: /fast/disk\n")
+    assert environment.load(str(file)).runs == "/big/disk"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "kind: kubeflow\nhost: x\n",
+            r"mine.yaml:1 \$.kind: runs are local so far|this version runs on one machine only",
+        ),
+        (
+            "orchestrator: bean\n",
+            r"mine.yaml:1 \$.orchestrator: allowed local\|beam, received 'bean', did you mean beam\?",
+        ),
+        ("run: x\n", r"\$.run: unknown key, did you mean runs\?"),
+    ],
+)
+def test_faults(tmp_path, text, sentence):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=sentence):
+        environment.load(str(file))
+
+
+def test_an_unknown_name():
+    with pytest.raises(ConfigError, match=r"--env: allowed beam\|local, received 'loca', did you mean local\?"):
+        environment.load("loca")

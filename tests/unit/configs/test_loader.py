@@ -1,0 +1,208 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from configs import loader
+from configs.experiment import ConfigError, FromExperiment
+from models.tasks.classification import Config
+
+GOLDEN = Path("tests/data/experiments")
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[3])
+
+
+def complaints(text, tmp_path, *overrides):
+    file = tmp_path / "x.yaml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        loader.load(file, overrides)
+    return str(caught.value).replace(f"{tmp_path}/", "").split("\n")
+
+
+def test_own_csv_from_a_korean_folder():
+    found = loader.load(GOLDEN / "reviews.yaml")
+    assert found.checkpoint == "./klue-bert-base"
+    assert found.task.labels == ["부정", "중립", "긍정"]
+    assert found.task.data.path == ["data/*.csv"]
+    assert found.task.data.encoding == "cp949"
+    assert found.train.learning_rate == 3e-5
+    assert found.evaluate.bless.recall == {"부정": 0.7}
+    assert found.evaluate.bless.max_regression == 0.01
+    assert isinstance(found.task, Config)
+
+
+def test_own_corpus():
+    found = loader.load(GOLDEN / "chat-bert.yaml")
+    assert found.task is None
+    assert found.pretrain.tokens == 2_000_000_000
+    assert found.encoder.hidden_dim == 512
+    assert (found.text.replace[0].pattern, found.text.replace[0].with_) == ("ㅋ{3,}", "ㅋㅋ")
+    assert found.corpus.text == ["message"]
+
+
+def test_a_task_that_does_not_exist_yet_is_one_sentence():
+    with pytest.raises(ConfigError) as caught:
+        loader.load(GOLDEN / "entities.yaml")
+    assert str(caught.value).startswith(
+        "tests/data/experiments/entities.yaml:5 $.task.type: there is no task 'token_classification'; models/tasks/ has"
+    )
+    assert "\n" not in str(caught.value)
+
+
+def test_an_environment_is_no_experiment():
+    with pytest.raises(ConfigError, match="is an environment, not an experiment: pass it as --env"):
+        loader.load(GOLDEN / "cluster.yaml")
+
+
+@pytest.mark.parametrize("name", ["sentiment", "from_scratch", "korean"])
+def test_shipped_experiments_load_by_name(name):
+    assert loader.load(name).name == name
+
+
+def test_every_fault_is_told_at_once_with_its_line(tmp_path):
+    assert complaints(
+        """name: My Reviews
+checkpoint: {experimnt: x}
+task:
+  type: classification
+  data: {path: a.csv, text: 1, label: {column: x, ranges: {a: low, b: '> 2'}}, encoding: cp94}
+  labels: [0, b]
+train:
+  epochs: 0
+  bath_size: 32
+  learning_rate: fast
+max_length: 3
+vocabulary: [1]
+evaluate:
+  bless: {accuracy: 87, recall: 3}
+""",
+        tmp_path,
+    ) == [
+        "x.yaml:1 $.name: takes lower-case letters, digits, - and _, at most 63, received 'My Reviews'",
+        "x.yaml:2 $.checkpoint.experimnt: unknown key, did you mean experiment?",
+        "x.yaml:5 $.task.data.encoding: allowed utf-8|utf-8-sig|utf-16|cp949|euc-kr, received 'cp94', "
+        "did you mean cp949?",
+        "x.yaml:5 $.task.data.text: expected text, received 1; put it in quotes",
+        "x.yaml:5 $.task.data.label.ranges.a: takes a comparison with a number, such as '< -0.5', received 'low'",
+        "x.yaml:6 $.task.labels[0]: expected text, received 0; put it in quotes",
+        "x.yaml:8 $.train.epochs: must be at least 1, received 0",
+        "x.yaml:9 $.train.bath_size: unknown key, did you mean batch_size?",
+        "x.yaml:10 $.train.learning_rate: expected a number, received 'fast'",
+        "x.yaml:11 $.max_length: unknown key here; max_length stands in $.task or $.pretrain",
+        "x.yaml:12 $.vocabulary: expected a section (KEY: VALUE), received [1]",
+        "x.yaml:14 $.evaluate.bless.accuracy: must be at most 1.0, received 87",
+        "x.yaml:14 $.evaluate.bless.recall: expected a section (KEY: VALUE), received 3",
+    ]
+
+
+TASK = """name: x
+checkpoint: c
+task:
+  type: classification
+  data: {path: a.csv}
+  labels: [a, b]
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("train.bath_size=3", "$.train.bath_size: unknown key, did you mean batch_size?"),
+        ("train.batch=3", "$.train.batch: unknown key, did you mean batch_size?"),
+        ("task.type=clasification", "'clasification'; models/tasks/ has classification, did you mean classification?"),
+        ("task.type=", "$.task: type is missing"),
+        ("task.labels=[a]", "$.task.labels: needs at least 2 entries"),
+        ("task.labels=[a, a]", "labels must be distinct"),
+        ("task.data.path=", "$.task.data.path: missing"),
+        ("task=3", "$.task: expected a section (KEY: VALUE), received 3"),
+        ("task=", "give corpus (pretraining), task (fine-tuning), or both"),
+        ("checkpoint=", "without a checkpoint, vocabulary and encoder must be given"),
+        ("checkpoint=5", "$.checkpoint: expected text, received 5"),
+        ("encoder=bert_tiny", "a checkpoint brings its own vocabulary and encoder"),
+        ("encoder=bert_tine", "did you mean bert_tiny?"),
+        ("evaluate.bless.recall.c=.5", "$.evaluate.bless.recall.c: allowed a|b, received 'c'"),
+        ("evaluate.bless.mlm_loss=3", "judges experiments that pretrain alone"),
+        ("evaluate.slices=[text]", "$.evaluate.slices[0]: 'text' is the text or the label"),
+        ("task.data.label=text", "$.task.data.label: column 'text' is the text already"),
+        ("task.data.text_pair=text", "$.task.data.text_pair: column 'text' is the text already"),
+        ("task.data.format=text", "plain text has no labels"),
+        ("task.data.label={column: n, ranges: {a: '< 1', c: '> 2'}}", "label.ranges.c: allowed a|b, received 'c'"),
+        ("task.data.label={column: n, ranges: {a: '< 1', c: '> 2'}}", "$.task.data.label.ranges: b has no range"),
+        ("task.data.split={train: .5, eval: .5, test: .5}", "the shares must sum to 1"),
+        ("train.epochs=true", "$.train.epochs: expected a whole number, received true"),
+        ("train.epochs=1.5", "$.train.epochs: expected a whole number, received 1.5"),
+        ("pretrain={steps: 3}", "corpus and pretrain go together"),
+    ],
+)  # fmt: skip
+def test_one_fault(tmp_path, override, sentence):
+    found = complaints(TASK, tmp_path, override)
+    assert any(sentence in line for line in found), found
+
+
+def test_three_labels_have_no_f1(tmp_path):
+    found = complaints(TASK, tmp_path, "task.labels=[a, b, c]", "evaluate.bless.f1=.5")
+    assert found == [
+        "--set evaluate.bless.f1=.5 $.evaluate.bless.f1: needs two labels, there are 3; use precision and recall"
+    ]
+
+
+def test_a_task_without_a_corpus_has_no_use_for_train_in_pretraining(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        "name: x\ncorpus: {path: a.txt}\nvocabulary: {learn: 100}\nencoder: bert_tiny\npretrain: {steps: 3}\n"
+    )
+    loader.load(file)
+    with pytest.raises(ConfigError, match="there is no task to train"):
+        loader.load(file, ["train.epochs=9"])
+    with pytest.raises(ConfigError, match=r"\$\.evaluate\.bless\.accuracy: judges a task"):
+        loader.load(file, ["evaluate.bless.accuracy=.5"])
+    with pytest.raises(
+        ConfigError, match=r"\$\.pretrain\.max_length: 513 is longer than \$\.encoder\.max_positions 512"
+    ):
+        loader.load(file, ["pretrain.max_length=513"])
+
+
+def test_overrides_reach_into_a_named_encoder():
+    found = loader.load("from_scratch", ["encoder.num_layers=3"])
+    assert (found.encoder.num_layers, found.encoder.hidden_dim) == (3, 128)
+    with pytest.raises(ConfigError, match=r"num_heads must divide hidden_dim"):
+        loader.load("from_scratch", ["encoder.hidden_dim=129"])
+
+
+def test_another_experiments_model_is_a_start(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(TASK)
+    assert loader.load(file, ["checkpoint={experiment: chat}"]).checkpoint == FromExperiment(experiment="chat")
+
+
+@pytest.mark.parametrize("name", ["sentiment", "from_scratch", "korean", "tests/data/experiments/chat-bert.yaml"])
+def test_the_resolved_file_is_the_same_experiment(tmp_path, name):
+    experiment = loader.load(name)
+    loader.save_resolved(experiment, tmp_path / "resolved.yaml")
+    assert loader.load(tmp_path / "resolved.yaml").dump() == experiment.dump()
+    assert [path.name for path in tmp_path.iterdir()] == ["resolved.yaml"]
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean sentiment"):
+        loader.load("sentimen")
+
+
+def test_the_editors_schema_is_current():
+    assert json.loads(Path("configs/experiment.schema.json").read_text("utf-8")) == loader.json_schema()
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("bert_tiny", 4.4), ("bert_mini", 11.3), ("bert_small", 29.1), ("bert_medium", 41.7), ("bert_base", 110.1)],
+)
+def test_encoders_have_the_published_size(name, millions):
+    from pipeline.estimate import shape
+
+    found = shape(loader.load("from_scratch", [f"encoder={name}", "vocabulary.learn=30522"]))
+    mlm_head = found.width * found.width + 3 * found.width + found.vocabulary  # the papers count it
+    assert (found.parameters + mlm_head) / 1e6 == pytest.approx(millions, abs=0.05)
