@@ -3,7 +3,7 @@
 from tfx.types import artifact, system_artifacts
 
 
-class Vocabulary(artifact.Artifact):  # type: ignore[misc]
+class Vocabulary(artifact.Artifact):
     """A WordPiece vocabulary and how text becomes words.
 
     ``vocab.txt`` (a piece a line), ``text.json`` (``models.text.TextRules``) and ``report.json``
@@ -14,14 +14,14 @@ class Vocabulary(artifact.Artifact):  # type: ignore[misc]
     TYPE_ANNOTATION = system_artifacts.Dataset
 
 
-class BadRecords(artifact.Artifact):  # type: ignore[misc]
+class BadRecords(artifact.Artifact):
     """Records that were set aside: ``bad_records.csv`` with the columns file, line, reason."""
 
     TYPE_NAME = "bert.BadRecords"
     TYPE_ANNOTATION = system_artifacts.Dataset
 
 
-class GateReport(artifact.Artifact):  # type: ignore[misc]
+class GateReport(artifact.Artifact):
     """``gate.json``: the splits that were checked, and the anomalies that did not stop the run."""
 
     TYPE_NAME = "bert.GateReport"

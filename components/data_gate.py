@@ -14,10 +14,10 @@ from models import progress
 from schemas import DataError
 
 
-class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
+class Executor(base_executor.BaseExecutor):
     """Reads the anomalies of every split."""
 
-    def Do(  # noqa: N802
+    def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
         """Writes ``gate.json``.
@@ -58,15 +58,15 @@ def _refusal(errors: list[str], source_name: str) -> str:
     return "\n".join([head, *(f"  {error}" for error in errors), tail])
 
 
-class Spec(component_spec.ComponentSpec):  # type: ignore[misc]
+class Spec(component_spec.ComponentSpec):
     """What the gate reads."""
 
-    PARAMETERS = {"source_name": component_spec.ExecutionParameter(type=str)}  # noqa: RUF012 (TFX's declaration)
-    INPUTS = {"anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies)}  # noqa: RUF012
-    OUTPUTS = {"report": component_spec.ChannelParameter(type=GateReport)}  # noqa: RUF012
+    PARAMETERS = {"source_name": component_spec.ExecutionParameter(type=str)}
+    INPUTS = {"anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies)}
+    OUTPUTS = {"report": component_spec.ChannelParameter(type=GateReport)}
 
 
-class DataGate(base_component.BaseComponent):  # type: ignore[misc]
+class DataGate(base_component.BaseComponent):
     """Stops the run on an anomaly of severity ERROR, in any split. Give later nodes ``add_upstream_node(gate)``.
 
     Args:

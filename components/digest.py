@@ -1,6 +1,6 @@
-"""What decides whether work can be reused: the content of files, and the source that a node calls.
+"""What decides whether work is reused: the content of files, and the source that a node calls.
 
-TFX compares neither the code behind a dotted path nor files edited in place, so these digests travel as node properties.
+TFX compares neither the code behind a dotted path nor files edited in place, so these digests are node properties.
 """
 
 import ast

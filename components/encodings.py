@@ -20,15 +20,29 @@ CODECS: dict[Encoding, str] = {
 _CHUNK = 1 << 20  # characters a read
 
 
+class _Gzip(gzip.GzipFile):
+    """An unpacking reader that closes the file below it too."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        super().__init__(fileobj=packed)
+        self.packed = packed
+
+    def close(self) -> None:
+        super().close()
+        self.packed.close()
+
+
 def open_bytes(path: str, *, unpack: bool = True) -> IO[bytes]:
     """The file's bytes, unpacked where its name ends in ``.gz``, unless ``unpack`` is false."""
     if "://" in path:
         from apache_beam.io.filesystem import CompressionTypes
         from apache_beam.io.filesystems import FileSystems
 
-        compression = CompressionTypes.AUTO if unpack else CompressionTypes.UNCOMPRESSED
-        return cast("IO[bytes]", FileSystems.open(path, compression_type=compression))
-    return cast("IO[bytes]", gzip.open(path)) if unpack and path.endswith(".gz") else Path(path).open("rb")
+        # Beam's own unpacking gives a file that io.TextIOWrapper does not take.
+        stream: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    else:
+        stream = Path(path).open("rb")  # noqa: SIM115 (the caller closes it)
+    return cast("IO[bytes]", _Gzip(stream)) if unpack and path.endswith(".gz") else stream
 
 
 def decodes_as(path: str, encoding: Encoding) -> Encoding | None:
@@ -43,6 +57,20 @@ def decodes_as(path: str, encoding: Encoding) -> Encoding | None:
     candidates: tuple[Encoding, ...] = ("utf-8", "cp949")
     different = (each for each in candidates if each != encoding.removesuffix("-sig"))
     return next((each for each in different if _makes_sense(path, each)), None)
+
+
+def codec_of(path: str, encoding: Encoding) -> str | None:
+    """Python's name for the encoding of this file; ``None``: asked for UTF-16, found neither a mark nor a zero byte."""
+    if encoding != "utf-16":
+        return CODECS[encoding]
+    with open_bytes(path) as stream:
+        start = stream.read(1024)
+    if not start or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return CODECS[encoding]
+    # Line ends and commas have a zero byte: behind them in little-endian files, before them in big-endian ones.
+    if 0 not in start:
+        return None
+    return "utf-16-be" if start[::2].count(0) > start[1::2].count(0) else "utf-16-le"
 
 
 def _makes_sense(path: str, encoding: str) -> bool:

@@ -1,28 +1,25 @@
 """From the experiment's ``evaluate`` section to TFMA's configuration, and from TFMA's results to a verdict."""
 
+import json
 from typing import Any
 
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.majority import GAIN, MAJORITY
+from components.confusion import GAIN, MAJORITY
 from components.verdict import Check, Slice, Verdict
 
-# TFMA's names for the figures of two classes, and of each class.
-_BINARY = {"f1": "F1Score", "auc": "AUC"}
-_PER_CLASS = {"precision": "Precision", "recall": "Recall"}
-_RESULTS = {"f1": "f1_score", "auc": "auc", "calibration": "calibration"}
-ACCURACY = "SparseCategoricalAccuracy"
-ALWAYS_SLICED = ("length_bucket", "label")
+_ALWAYS_SLICED = ("length_bucket", "label")
+# With two labels, TFMA's own for the last one.
+_OF_SCORES = ("AUC", "Calibration")
 
 
-def eval_config(labels: list[str], slices: list[str], bless: dict[str, Any]) -> config_pb2.EvalConfig:
+def eval_config(labels: list[str], slices: list[str]) -> config_pb2.EvalConfig:
     """TFMA's configuration.
 
     Args:
       labels: of the task, in the order of the scores.
       slices: columns whose values are figures of their own.
-      bless: ``configs.experiment.Bless`` as a dict.
     """
     spec = config_pb2.ModelSpec(
         signature_name="serving_examples",
@@ -30,62 +27,34 @@ def eval_config(labels: list[str], slices: list[str], bless: dict[str, Any]) -> 
         prediction_key="scores",
         preprocessing_function_names=["transform_features"],
     )
+    keys = [[], *([key] for key in (*_ALWAYS_SLICED, *slices))]
     config = config_pb2.EvalConfig(
-        model_specs=[spec],
-        slicing_specs=[config_pb2.SlicingSpec()] + [config_pb2.SlicingSpec(feature_keys=[key]) for key in (*ALWAYS_SLICED, *slices)],
-        metrics_specs=_overall(bless) + _of_classes(labels, bless),
+        model_specs=[spec, spec],
+        slicing_specs=[config_pb2.SlicingSpec(feature_keys=key) for key in keys],
+        metrics_specs=_metrics(labels),
     )
-    baseline = config.model_specs.add()
-    baseline.CopyFrom(spec)
-    config.model_specs[0].name, baseline.name, baseline.is_baseline = "candidate", "baseline", True
+    config.model_specs[0].name = "candidate"
+    config.model_specs[1].name, config.model_specs[1].is_baseline = "baseline", True
     return config
 
 
-def _overall(bless: dict[str, Any]) -> list[config_pb2.MetricsSpec]:
-    accuracy = config_pb2.MetricThreshold(
-        # accuracy is a share: a fall of max_regression is the most that the latest blessed model allows.
-        change_threshold=config_pb2.GenericChangeThreshold(
-            absolute={"value": -bless["max_regression"]}, direction=config_pb2.MetricDirection.HIGHER_IS_BETTER
-        )
+def _metrics(labels: list[str]) -> list[config_pb2.MetricsSpec]:
+    """No thresholds here: TFMA knows none that depends on another figure, such as the majority's share."""
+    confusion = config_pb2.MetricConfig(
+        class_name="Confusion", module="components.confusion", config=json.dumps({"labels": labels})
     )
-    if "accuracy" in bless:
-        accuracy.value_threshold.lower_bound.value = bless["accuracy"]
-    gain = None
-    if _nothing_asked(bless):
-        gain = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": 0.0}))
-    return [
-        config_pb2.MetricsSpec(
-            metrics=[
-                config_pb2.MetricConfig(class_name="ExampleCount"),
-                config_pb2.MetricConfig(class_name=ACCURACY, threshold=accuracy),
-                config_pb2.MetricConfig(class_name="AccuracyGain", module="components.majority", threshold=gain),
-            ]
-        )
-    ]
+    overall = config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name="ExampleCount"), confusion])
+    of_scores = config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name=name) for name in _OF_SCORES])
+    of_scores.binarize.class_ids.values.append(1)
+    return [overall, of_scores] if len(labels) == 2 else [overall]
 
 
-def _nothing_asked(bless: dict[str, Any]) -> bool:
-    """Then a model must be better than always answering the majority class."""
-    return not any(bless.get(name) for name in ("accuracy", *_BINARY, *_PER_CLASS))
-
-
-def _of_classes(labels: list[str], bless: dict[str, Any]) -> list[config_pb2.MetricsSpec]:
-    """Precision and recall of every class; F1, AUC and calibration of the positive one where there are two."""
-
-    def metric(class_name: str, bound: float | None) -> config_pb2.MetricConfig:
-        threshold = None
-        if bound is not None:
-            threshold = config_pb2.MetricThreshold(value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": bound}))
-        return config_pb2.MetricConfig(class_name=class_name, threshold=threshold)
-
-    specs = []
-    for index, label in enumerate(labels):
-        metrics = [metric(class_name, bless.get(name, {}).get(label)) for name, class_name in _PER_CLASS.items()]
-        if len(labels) == 2 and index == 1:
-            metrics += [metric(class_name, bless.get(name)) for name, class_name in _BINARY.items()]
-            metrics.append(metric("Calibration", None))
-        specs.append(config_pb2.MetricsSpec(metrics=metrics, binarize={"class_ids": {"values": [index]}}))
-    return specs
+def _bounds(bless: dict[str, Any]) -> dict[str, float]:
+    """Lower bounds by figure. Nothing asked for: better than always answering the majority class."""
+    bounds = {name: bless[name] for name in ("accuracy", "f1", "auc") if bless.get(name) is not None}
+    for name in ("precision", "recall"):
+        bounds |= {f"{name}[{label}]": bound for label, bound in bless.get(name, {}).items()}
+    return bounds or {GAIN: 0.0}
 
 
 def verdict(folder: str, *, labels: list[str], bless: dict[str, Any], baseline: str | None) -> Verdict:
@@ -97,57 +66,52 @@ def verdict(folder: str, *, labels: list[str], bless: dict[str, Any], baseline: 
       bless: the thresholds.
       baseline: URI of the model that the candidate was compared with.
     """
-    parts = dict(tfma.load_eval_result(folder, model_name="candidate" if baseline else "").slicing_metrics)
-    whole = _figures(parts[()], labels)
-    counts = {str(key[0][1]): int(_figures(value, labels)["n"]) for key, value in parts.items() if key and key[0][0] == "label"}
-    checks = _checks(whole, counts, bless)
+    parts = _figures(folder, "candidate" if baseline else "")
+    whole = parts[()]
+    checks = _checks(parts, bless)
     if baseline:
-        before = _figures(dict(tfma.load_eval_result(folder, model_name="baseline").slicing_metrics)[()], labels)
-        change = whole["accuracy"] - before["accuracy"]
-        bound = -bless["max_regression"]
+        change, bound = whole["accuracy"] - _figures(folder, "baseline")[()]["accuracy"], -bless["max_regression"]
         checks.append(Check(name="change", value=change, relation="≥", bound=bound, passed=change >= bound))
-    slices = []
-    for key, value in parts.items():
-        figures = _figures(value, labels)
-        if key and figures["n"]:
-            slices.append(Slice(name=f"{key[0][0]}: {key[0][1]}", value=figures["accuracy"], n=int(figures["n"])))
+    slices = [
+        Slice(name=f"{column}: {value}", value=figures["accuracy"], n=int(figures["example_count"]))
+        for ((column, value), *_), figures in ((key, figures) for key, figures in parts.items() if key)
+        if figures["example_count"]
+    ]
+    mistaken = {label: int(whole[f"mistaken[{label}]"]) for label in labels}
+    hidden = (MAJORITY, GAIN, "example_count", *(f"mistaken[{label}]" for label in labels))
     return Verdict(
-        blessed=tfma.load_validation_result(folder).validation_ok,
+        blessed=all(check.passed for check in checks),
         checks=checks,
-        metrics={name: value for name, value in whole.items() if name not in ("n", MAJORITY, GAIN)},
-        n=int(whole["n"]),
+        metrics={name: value for name, value in whole.items() if name not in hidden},
+        n=int(whole["example_count"]),
         majority=whole[MAJORITY],
         slices=sorted(slices, key=lambda part: part.name),
+        mistaken={label: labels[place] for label, place in mistaken.items() if place >= 0},
         baseline=baseline,
     )
 
 
-def _checks(whole: dict[str, float], counts: dict[str, int], bless: dict[str, Any]) -> list[Check]:
-    """Absolute thresholds, as ``eval_config`` set them."""
-    wanted = {name: bless[name] for name in ("accuracy", *_BINARY) if bless.get(name) is not None}
-    wanted |= {f"{name}[{label}]": bound for name in _PER_CLASS for label, bound in bless.get(name, {}).items()}
-    checks = []
-    for name, bound in wanted.items():
-        n = counts.get(name.partition("[")[2].removesuffix("]"))
+def _checks(parts: dict[Any, dict[str, float]], bless: dict[str, Any]) -> list[Check]:
+    """The absolute thresholds."""
+    whole, checks = parts[()], []
+    for name, bound in _bounds(bless).items():
+        if name == GAIN:
+            accuracy, majority = whole["accuracy"], whole[MAJORITY]
+            checks.append(
+                Check(name="accuracy", value=accuracy, relation=">", bound=majority, passed=accuracy > majority)
+            )
+            continue
+        of_label = parts.get((("label", name.partition("[")[2].removesuffix("]")),))
+        n = int(of_label["example_count"]) if of_label else None
         checks.append(Check(name=name, value=whole[name], relation="≥", bound=bound, passed=whole[name] >= bound, n=n))
-    if _nothing_asked(bless):
-        accuracy, majority = whole["accuracy"], whole[MAJORITY]
-        checks.append(Check(name="accuracy", value=accuracy, relation=">", bound=majority, passed=accuracy > majority))
     return checks
 
 
-def _figures(metrics: Any, labels: list[str]) -> dict[str, float]:
-    """TFMA's nested dict of one slice, flat: ``accuracy``, ``f1``, ``recall[negative]`` …"""
-    (by_class,) = metrics.values()
-    overall = by_class[""]
-
-    def value(name: str, group: Any) -> float:
-        return float(group[name]["doubleValue"])
-
-    figures = {"accuracy": value("sparse_categorical_accuracy", overall)}
-    for index, label in enumerate(labels):
-        group = by_class[f"classId:{index}"]
-        if len(labels) == 2 and index == 1:
-            figures |= {name: value(tfma_name, group) for name, tfma_name in _RESULTS.items() if tfma_name in group}
-        figures |= {f"{name}[{label}]": value(name, group) for name in _PER_CLASS}
-    return figures | {name: value(name, overall) for name in (MAJORITY, GAIN)} | {"n": value("example_count", overall)}
+def _figures(folder: str, model: str) -> dict[Any, dict[str, float]]:
+    """Figures by slice, ``()`` being the whole: TFMA's nested dicts made flat, accuracy first."""
+    flat = {}
+    for key, outputs in tfma.load_eval_result(folder, model_name=model).slicing_metrics:
+        groups = next(iter(outputs.values()))
+        values = {name: value["doubleValue"] for group in groups.values() for name, value in group.items()}
+        flat[tuple((column, str(value)) for column, value in key)] = {"accuracy": values["accuracy"], **values}
+    return flat

@@ -1,4 +1,4 @@
-"""TFX's Evaluator, and its verdict in words: which threshold failed, on which slice, with which value."""
+"""TFX's Evaluator, and a verdict in words: which threshold failed, with which value."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ from models import progress
 class Spec(standard_component_specs.EvaluatorSpec):
     """TFX's, with what the verdict is written from."""
 
-    PARAMETERS = {  # noqa: RUF012
+    PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
         "labels": ExecutionParameter(type=str),
         "bless": ExecutionParameter(type=str),
@@ -27,9 +27,9 @@ class Spec(standard_component_specs.EvaluatorSpec):
 
 
 class Executor(executor.Executor):
-    """Adds ``verdict.json`` to the evaluation."""
+    """TFMA computes the figures; ``evaluation.verdict`` holds them against thresholds and baseline."""
 
-    def Do(  # noqa: N802
+    def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
         """See ``tfx.components.evaluator.executor.Executor.Do``."""
@@ -42,6 +42,8 @@ class Executor(executor.Executor):
             baseline=verdict.uri_of(input_dict, standard_component_specs.BASELINE_MODEL_KEY),
         )
         found.write(folder)
+        model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
+        verdict.bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
         progress.emit(progress.Summary(str(found)))
 
 
@@ -73,7 +75,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         bless: dict[str, Any],
         source_digest: str,
     ) -> None:
-        config: tfma.EvalConfig = evaluation.eval_config(labels, slices, bless)
+        config: tfma.EvalConfig = evaluation.eval_config(labels, slices)
         super().__init__(
             spec=Spec(
                 examples=examples,

@@ -49,7 +49,7 @@ def input_digest(source: Source) -> str:
     return digest.hexdigest()
 
 
-class _Read(beam.DoFn):  # type: ignore[misc]
+class _Read(beam.DoFn):
     """(given, path) → elements; parts of documents on ``parts``; notes on ``notes``."""
 
     def __init__(self, source: TaskData | Corpus, labels: Sequence[str], slices: Sequence[str]) -> None:
@@ -81,7 +81,7 @@ class _Read(beam.DoFn):  # type: ignore[misc]
             yield _note("count", name, number)
 
 
-class _Join(beam.DoFn):  # type: ignore[misc]
+class _Join(beam.DoFn):
     """The parts of one document → its element."""
 
     def __init__(self, source: Corpus) -> None:
@@ -92,15 +92,37 @@ class _Join(beam.DoFn):  # type: ignore[misc]
         yield _element(records.join(list(parts)), self.source, given)
 
 
-class _Route(beam.DoFn):  # type: ignore[misc]
+class _Elements(beam.PTransform):
+    """The source's elements, and the notes of its readers."""
+
+    def __init__(self, read: _Read) -> None:
+        super().__init__()
+        self.read = read
+
+    def expand(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, beam.PCollection]:
+        source = self.read.source
+        paths = [(given, path) for given, found in readers.files(source).items() for path in found]
+        found = (
+            pipeline
+            | "Files" >> beam.Create(paths)
+            | "Spread" >> beam.Reshuffle()
+            | "Read" >> beam.ParDo(self.read).with_outputs("notes", "parts", main="elements")
+        )
+        if isinstance(source, Corpus) and source.document:
+            joined = found.parts | "Rows" >> beam.GroupByKey() | "Join" >> beam.ParDo(_Join(source))
+            return joined, found.notes
+        return found.elements, found.notes
+
+
+class _Route(beam.DoFn):
     """Elements → the outputs named as the splits; a text that a later split has too becomes a bad record."""
 
     def setup(self) -> None:
         self.counts = Counter[tuple[str, str]]()
 
-    def process(self, element: Element, leaks: Mapping[bytes, int] = {}) -> Iterator[Any]:
+    def process(self, element: Element, later: Mapping[bytes, int] = {}) -> Iterator[Any]:
         split, key, file, line, label, example = element
-        if (latest := leaks.get(key)) is not None and SPLITS[latest] != split:
+        if (latest := later.get(key)) is not None and SPLITS[latest] != split:
             yield _note("bad", file, line, f"also in {SPLITS[latest]}")
             return
         self.counts[split, label] += 1
@@ -127,30 +149,31 @@ def _note(*values: str | int) -> beam.pvalue.TaggedOutput:
     return beam.pvalue.TaggedOutput("notes", json.dumps(values))
 
 
-def _leaks(elements: beam.PCollection) -> beam.PCollection:
-    """(key, index of the latest split) of every text that more than one split has."""
+def _later(elements: beam.PCollection) -> beam.PCollection:
+    """(key, index of the latest split that has it) of the texts that eval or test have."""
     return (
         elements
+        | "HeldOut" >> beam.Filter(lambda element: element[0] != "train")
         | "SplitOfKey" >> beam.Map(lambda element: (element[1], SPLITS.index(element[0])))
-        | "DistinctSplits" >> beam.Distinct()
-        | "SplitsOfKey" >> beam.GroupByKey()
-        | "Straddling" >> beam.FlatMap(lambda item: [(item[0], max(found))] if len(found := list(item[1])) > 1 else [])
+        | "LatestSplit" >> beam.CombinePerKey(max)
     )
 
 
-def _sampled(elements: beam.PCollection, size: int) -> beam.PCollection:
-    """The ``size`` elements with the smallest keys, counted from the end that does not decide the split."""
+def _sampled(elements: beam.PCollection, size: int, shares: Mapping[str, float]) -> beam.PCollection:
+    """About ``size`` elements, of each split its share: those with the smallest keys."""
+    quota = {split: max(1, round(size * share)) for split, share in shares.items()}
     return (
         elements
-        | "Sample" >> beam.combiners.Top.Smallest(size, key=lambda element: (element[1][8:], element[2], element[3]))
-        | "Sampled" >> beam.FlatMap(lambda sample: sample)
+        | "BySplit" >> beam.Map(lambda element: (element[0], element[1:]))
+        | "Sample" >> beam.combiners.Top.SmallestPerKey(size)
+        | "Sampled" >> beam.FlatMap(lambda item: [(item[0], *rest) for rest in item[1][: quota[item[0]]]])
     )
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
+class Executor(base_beam_executor.BaseBeamExecutor):
     """Runs the Beam pipeline, then judges what it reported."""
 
-    def Do(  # noqa: N802
+    def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
         """Writes the splits and ``bad_records.csv``.
@@ -192,22 +215,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
         sample: int,
     ) -> dict[str, beam.PCollection]:
         """Serialized examples by split, and the ``notes``."""
-        paths = [(given, path) for given, found in readers.files(source).items() for path in found]
-        read = (
-            pipeline
-            | "Files" >> beam.Create(paths)
-            | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(_Read(source, labels, slices)).with_outputs("notes", "parts", main="elements")
-        )
-        elements = read.elements
-        if isinstance(source, Corpus) and source.document:
-            elements = read.parts | "Rows" >> beam.GroupByKey() | "Join" >> beam.ParDo(_Join(source))
-        leaks = [beam.pvalue.AsDict(_leaks(elements))] if source.eval or source.test else []
+        read = _Read(source, labels, slices)
+        elements, notes = pipeline | "Records" >> _Elements(read)
+        # Read again for the keys: to keep the elements until the keys are known would need memory for all of them.
+        known = pipeline | "Keys" >> _Elements(read) if source.eval or source.test else None
+        later = [beam.pvalue.AsDict(_later(known[0]))] if known else []
         if sample:
-            elements = _sampled(elements, sample)
-        routed = elements | "Route" >> beam.ParDo(_Route(), *leaks).with_outputs("notes", *SPLITS)
-        notes = (read.notes, routed.notes) | "Notes" >> beam.Flatten()
-        return {"notes": notes, **{name: routed[name] for name in SPLITS}}
+            elements = _sampled(elements, sample, source.split.model_dump())
+        routed = elements | "Route" >> beam.ParDo(_Route(), *later).with_outputs("notes", *SPLITS)
+        return {"notes": (notes, routed.notes) | "Notes" >> beam.Flatten(), **{name: routed[name] for name in SPLITS}}
 
 
 def _source(exec_properties: Mapping[str, Any]) -> TaskData | Corpus:
@@ -219,10 +235,10 @@ def _columns(exec_properties: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     return json.loads(exec_properties["labels"]), json.loads(exec_properties["slices"])
 
 
-class Spec(component_spec.ComponentSpec):  # type: ignore[misc]
+class Spec(component_spec.ComponentSpec):
     """What decides the output; every parameter is part of the cache key."""
 
-    PARAMETERS = {  # noqa: RUF012 (TFX's declaration)
+    PARAMETERS = {
         "kind": component_spec.ExecutionParameter(type=str),
         "source": component_spec.ExecutionParameter(type=str),
         "labels": component_spec.ExecutionParameter(type=str),
@@ -232,14 +248,14 @@ class Spec(component_spec.ComponentSpec):  # type: ignore[misc]
         "source_digest": component_spec.ExecutionParameter(type=str),
         "bad_records_path": component_spec.ExecutionParameter(type=str),
     }
-    INPUTS: dict[str, Any] = {}  # noqa: RUF012
-    OUTPUTS = {  # noqa: RUF012
+    INPUTS: dict[str, Any] = {}
+    OUTPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "bad_records": component_spec.ChannelParameter(type=BadRecords),
     }
 
 
-class _ExampleGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+class _ExampleGen(base_beam_component.BaseBeamComponent):
     SPEC_CLASS = Spec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 

@@ -13,6 +13,7 @@ from tfx.components.trainer import fn_args_utils
 from components import training
 from models import checkpoint, export, pretraining, pretraining_data, progress, text
 from models.heads import PretrainingModel, pretraining_loss
+from models.masking import Ids
 from models.text import Tokenizer
 from models.training import Loop, rows
 
@@ -58,14 +59,18 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     checkpoint.save(
         extra / training.CHECKPOINT,
         encoder,
-        tokenizer.vocabulary,
+        list(tokenizer.vocabulary),
         tokenizer.rules.dump(),
         model.masked_language,
         model.next_sentence,
     )
     figures = {"before": dataclasses.asdict(before), "after": dataclasses.asdict(after)}
     (extra / FIGURES).write_text(json.dumps(figures, indent=1), "utf-8")
-    progress.emit(progress.Summary(f"held-out MLM {before.mlm_loss:.2f}→{after.mlm_loss:.2f} nats · unigrams {after.unigram_loss:.2f}"))
+    progress.emit(
+        progress.Summary(
+            f"held-out MLM {before.mlm_loss:.2f}→{after.mlm_loss:.2f} nats · unigrams {after.unigram_loss:.2f}"
+        )
+    )
 
 
 def _train(
@@ -73,16 +78,14 @@ def _train(
 ) -> tuple[pretraining.Figures, pretraining.Figures]:
     settings = config["pretrain"]
     train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
-    ids = pretraining_data.Ids.of(tokenizer.vocabulary)
+    ids = Ids.of(tokenizer.vocabulary)
     shape = {name: settings[name] for name in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
     held_out = pretraining_data.held_out(eval_files, spec, ids, seed=config["seed"], **shape).take(_HELD_OUT_BATCHES)
     unigrams = pretraining.unigram_log_probabilities(rows(train_files, spec), tokenizer.size)
     before = pretraining.evaluate(model, held_out, unigrams)
 
     def stream(start_step: int) -> tf.data.Dataset:
-        return pretraining_data.batches(
-            train_files, spec, ids, seed=config["seed"], start_step=start_step, **shape
-        )
+        return pretraining_data.batches(train_files, spec, ids, seed=config["seed"], start_step=start_step, **shape)
 
     steps = settings.get("steps") or _steps(settings["tokens"], stream(0))
     key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)

@@ -15,13 +15,14 @@ from components.verdict import Check, Verdict, bless, uri_of
 from models import checkpoint, pretraining, pretraining_data, progress
 from models.encoder import BertEncoder
 from models.heads import PretrainingModel
+from models.masking import Ids
 from models.training import rows
 
 
 class Executor(base_executor.BaseExecutor):
     """Judges the candidate, and the baseline where there is one, on the same masks."""
 
-    def Do(  # noqa: N802
+    def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
         """Writes ``verdict.json`` and the blessing."""
@@ -48,9 +49,7 @@ class Executor(base_executor.BaseExecutor):
         model = PretrainingModel(BertEncoder(**checkpoint.read(folder).encoder), "nsp" in settings["objectives"])
         checkpoint.load(folder, model.encoder, model.masked_language, model.next_sentence)
         shape = {key: settings[key] for key in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
-        batches = pretraining_data.held_out(
-            files["test"], spec, pretraining_data.Ids.of(tokenizer.vocabulary), seed=seed, **shape
-        )
+        batches = pretraining_data.held_out(files["test"], spec, Ids.of(tokenizer.vocabulary), seed=seed, **shape)
         unigrams = pretraining.unigram_log_probabilities(rows(files["train"], spec), tokenizer.size)
         return pretraining.evaluate(model, batches, unigrams)
 
@@ -74,19 +73,19 @@ def verdict(
 class Spec(ComponentSpec):
     """A base model and tokenized documents in, a verdict out."""
 
-    PARAMETERS = {  # noqa: RUF012
+    PARAMETERS = {
         "pretrain": ExecutionParameter(type=str),
         "bless": ExecutionParameter(type=str),
         "seed": ExecutionParameter(type=int),
         "source_digest": ExecutionParameter(type=str),
     }
-    INPUTS = {  # noqa: RUF012
+    INPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph),
         "model": ChannelParameter(type=standard_artifacts.Model),
         "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
-    OUTPUTS = {  # noqa: RUF012
+    OUTPUTS = {
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
     }

@@ -24,7 +24,7 @@ def versions(folder: pathlib.Path) -> list[int]:
 class Executor(executor.Executor):
     """Copies a blessed model beside its place, then renames it: readers see the old version or the new one."""
 
-    def Do(  # noqa: N802
+    def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
         """Pushes if every blessing was given and the newest version is another model."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, cast
 
-from components.encodings import CODECS, decodes_as, open_bytes, undecodable
+from components.encodings import codec_of, decodes_as, open_bytes, undecodable
 from configs.experiment import ConfigError, Corpus, Source
 from schemas import DataError
 
@@ -154,7 +154,7 @@ def rows(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Ba
         for row in _READERS[kind](path, source, wanted):
             at, count = row.line, count + 1
             if isinstance(row, Row) and (reason := undecodable(row.values, source.encoding)):
-                if not looked and (other := decodes_as(path, source.encoding)):
+                if reason.startswith("not ") and not looked and (other := decodes_as(path, source.encoding)):
                     raise DataError(_wrong_encoding(path, row.line, reason, other, source))
                 looked = True
                 yield Bad(path, row.line, reason)
@@ -180,8 +180,12 @@ def _lines(path: str, source: Source) -> Iterator[str]:
     """Decoded lines with their ends; undecodable bytes become lone surrogates, to be reported with their record."""
     errors = "surrogatepass" if source.encoding == "utf-16" else "surrogateescape"
     number = 0
+    codec = codec_of(path, source.encoding)
+    if codec is None:
+        other = decodes_as(path, source.encoding)
+        raise DataError(_wrong_encoding(path, 1, "not UTF-16", other, source) if other else f"{path}:1 is not UTF-16.")
     binary = cast("io.BufferedReader", open_bytes(path))
-    with io.TextIOWrapper(binary, encoding=CODECS[source.encoding], errors=errors, newline="") as stream:
+    with io.TextIOWrapper(binary, encoding=codec, errors=errors, newline="") as stream:
         while line := stream.readline(MAX_LINE):
             number += 1
             if number == 1 and source.encoding != "utf-16" and line.count("\0") * 3 > len(line):

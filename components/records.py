@@ -256,7 +256,7 @@ def _inside(number: float, text: str) -> bool:
 
 def _number(value: object) -> float | None:
     """The number that a value is or spells; an int stays one, so that nanoseconds keep their order."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
+    if not isinstance(value, (str, int, float, Decimal)):
         return None
     text = str(value).strip()
     if re.fullmatch(r"[+-]?\d{1,30}", text, re.ASCII):

@@ -14,7 +14,5 @@ class PreviousBlessedModel(LatestBlessedModelStrategy):
         """``model``: the baseline, or nothing; ``model_blessing``: its blessing; ``candidate``: as given."""
         candidates = {model.id for model in input_dict["candidate"]}
         others = [model for model in input_dict["model"] if model.id not in candidates]
-        resolved = super().resolve_artifacts(
-            store, {"model": others, "model_blessing": input_dict["model_blessing"]}
-        )
+        resolved = super().resolve_artifacts(store, {"model": others, "model_blessing": input_dict["model_blessing"]})
         return {**(resolved or {}), "candidate": input_dict["candidate"]}

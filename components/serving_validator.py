@@ -26,10 +26,10 @@ class ServingFault(RuntimeError):
 class Executor(base_executor.BaseExecutor):
     """Runs ``models.serving_check`` in a clean process."""
 
-    def Do(  # noqa: N802
+    def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
-        """Blesses, or raises ``ServingFault`` with every fault: a model that cannot be served is a bug, not a bad score."""
+        """Blesses, or raises ``ServingFault`` with every fault: such a model is a bug, not a bad score."""
         del exec_properties
         model = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])

@@ -78,7 +78,7 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task
 def _scorer(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Any:
     """The headline figure over one pass of ``batches``."""
 
-    @tf.function(input_signature=[batches.element_spec])
+    @tf.function(input_signature=[batches.element_spec], autograph=False)
     def score(batch: task.Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         return the_task.score(model(batch, training=False), batch)
 
@@ -90,7 +90,12 @@ def _scorer(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Any:
 
 
 def _export(
-    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, model: Any, encoder: Any, transformed: Any
+    fn_args: fn_args_utils.FnArgs,
+    config: dict[str, Any],
+    the_task: task.Task,
+    model: Any,
+    encoder: Any,
+    transformed: Any,
 ) -> None:
     raw = transformed.raw_feature_spec()
     columns = [name for name in ("text", "text_pair") if name in raw]
@@ -105,6 +110,6 @@ def _export(
     )
     folder = export.assets(fn_args.serving_model_dir)
     tokenizer = training.tokenizer(fn_args.transform_output)
-    checkpoint.save(folder / training.CHECKPOINT, encoder, tokenizer.vocabulary, tokenizer.rules.dump())
+    checkpoint.save(folder / training.CHECKPOINT, encoder, list(tokenizer.vocabulary), tokenizer.rules.dump())
     made_with = {name: config[name] for name in ("task", "train", "encoder", "seed")}
     (folder / "experiment.yaml").write_text(yaml.safe_dump(made_with, allow_unicode=True, sort_keys=False), "utf-8")

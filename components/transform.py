@@ -25,23 +25,23 @@ _SAMPLE = 10_000
 _BATCH = 500  # rows parsed at once
 
 
-class Spec(standard_component_specs.TransformSpec):  # type: ignore[misc]
+class Spec(standard_component_specs.TransformSpec):
     """TFX's, with the vocabulary and the digest of the source that the graph is made by."""
 
-    PARAMETERS = {  # noqa: RUF012
+    PARAMETERS = {
         **standard_component_specs.TransformSpec.PARAMETERS,
         "source_digest": ExecutionParameter(type=str),
     }
-    INPUTS = {  # noqa: RUF012
+    INPUTS = {
         **standard_component_specs.TransformSpec.INPUTS,
         VOCABULARY: ChannelParameter(type=Vocabulary),
     }
 
 
-class Executor(executor.Executor):  # type: ignore[misc]
+class Executor(executor.Executor):
     """Tells ``preprocessing_fn`` the vocabulary's folder, and puts a copy beside the graph."""
 
-    def Do(  # noqa: N802
+    def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
@@ -86,7 +86,7 @@ def _token_ids(graph: str, folders: list[str]) -> Iterator[Any]:
         yield tf.io.parse_example(batch, spec)["token_ids"]
 
 
-class Transform(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+class Transform(base_beam_component.BaseBeamComponent):
     """Tokenizes every split, and keeps the graph that does it for serving.
 
     Args:

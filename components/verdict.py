@@ -48,6 +48,7 @@ class Verdict(pydantic.BaseModel):
       n: records of the test split.
       majority: accuracy of always answering the most frequent label.
       slices: every part that was judged.
+      mistaken: by label, the answer that its records mostly got instead.
       baseline: URI of the latest blessed model other than the candidate.
     """
 
@@ -57,6 +58,7 @@ class Verdict(pydantic.BaseModel):
     n: int
     majority: float | None = None
     slices: list[Slice] = []
+    mistaken: dict[str, str] = {}
     baseline: str | None = None
 
     def write(self, folder: str) -> None:

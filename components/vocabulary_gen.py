@@ -21,25 +21,25 @@ _TEXT = ("text", "text_pair", "sentences")
 _BATCH = 1000  # records parsed at once
 
 
-class Spec(component_spec.ComponentSpec):  # type: ignore[misc]
+class Spec(component_spec.ComponentSpec):
     """See ``VocabularyGen``; ``settings`` is a JSON object of its arguments."""
 
-    PARAMETERS = {  # noqa: RUF012
+    PARAMETERS = {
         "settings": component_spec.ExecutionParameter(type=str),
         "source_digest": component_spec.ExecutionParameter(type=str),
     }
     # Two keys, not a union of channels: Kubeflow's compiler knows none.
-    INPUTS = {  # noqa: RUF012
+    INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "more_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
     }
-    OUTPUTS = {"vocabulary": component_spec.ChannelParameter(type=Vocabulary)}  # noqa: RUF012
+    OUTPUTS = {"vocabulary": component_spec.ChannelParameter(type=Vocabulary)}
 
 
-class Executor(base_executor.BaseExecutor):  # type: ignore[misc]
+class Executor(base_executor.BaseExecutor):
     """Writes ``vocab.txt``, ``text.json`` and ``report.json``."""
 
-    def Do(  # noqa: N802
+    def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
@@ -96,7 +96,7 @@ def _imported(path: pathlib.Path, settings: dict[str, Any]) -> tuple[list[str], 
     return read_vocabulary(path), _rules(settings, None)
 
 
-class VocabularyGen(base_component.BaseComponent):  # type: ignore[misc]
+class VocabularyGen(base_component.BaseComponent):
     """Learns a vocabulary from the train splits, or imports one; reports on it either way.
 
     Args:

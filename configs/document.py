@@ -22,7 +22,7 @@ _HINTS = {
 class _Loader(yaml.SafeLoader):
     """The core schema of YAML 1.2 (chapter 10.3): ``3e-5`` is a number, ``no`` is a word, ``010`` is ten."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own way
+    yaml_implicit_resolvers = {}
 
 
 _NUMBER = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"

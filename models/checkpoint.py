@@ -104,17 +104,17 @@ def load(
         parts["mlm"] = _mlm_weights(mlm)
     if nsp is not None:
         parts["nsp"] = _nsp_weights(nsp)
-    found = {
+    found = [
         part
         for part, weights in parts.items()
         if part == "encoder" or any(name in stored for _, names in weights for name in names)
-    }
+    ]
     for part in found:
         for variable, names in parts[part]:
             variable.assign(_value(variable, names, stored, path))
     if "pooler" not in found:
         progress.emit(progress.Notice(f"{path} has no pooler: it starts from random weights"))
-    return found - {"encoder"}
+    return set(found) - {"encoder"}
 
 
 def save(

@@ -134,7 +134,7 @@ class Block(keras.layers.Layer):
         grid = ops.reshape(qkv, (batch, length, 3, self.num_heads, depth))
         # Unstacking: slices would each cost a padded gradient of the whole.
         query, key, value = ops.unstack(ops.transpose(grid, (2, 0, 3, 1, 4)), 3)
-        scores = ops.matmul(query * depth**-0.5, ops.transpose(key, (0, 1, 3, 2))) + bias
+        scores = kernels.products(query * depth**-0.5, key) + bias
         weights = ops.softmax(scores, axis=-1)
         context = ops.transpose(ops.matmul(drop(weights, self.attention_dropout), value), (0, 2, 1, 3))
         return ops.reshape(context, (batch, length, self.hidden_dim)), weights
@@ -349,7 +349,7 @@ class MaskedLanguageHead(keras.layers.Layer):
     def __init__(self, encoder: BertEncoder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # In a closure: as an attribute, the encoder's variables would be listed as this layer's too.
-        self._table = lambda: encoder.token_embedding
+        self._table: Callable[[], Any] = lambda: encoder.token_embedding
         self.vocabulary_size, self.hidden_dim, self.epsilon = (
             encoder.vocabulary_size,
             encoder.hidden_dim,
@@ -367,7 +367,7 @@ class MaskedLanguageHead(keras.layers.Layer):
     def call(self, hidden: Tensor) -> Tensor:
         """Logits (M, V) of the masked tokens' hidden states (M, D)."""
         x = self.norm(kernels.gelu(self.transform(hidden)))
-        return kernels.tied_linear(x, self._table(), self.bias)
+        return kernels.products(x, self._table()) + self.bias
 
 
 class NextSentenceHead(keras.layers.Layer):

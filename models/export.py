@@ -60,13 +60,15 @@ def write(
         if answer is None:
             return embedded(record)
         features = features_of(record)
-        return answer(model(numeric(features), training=False), features, record)
+        outputs: dict[str, Any] = answer(model(numeric(features), training=False), features, record)
+        return outputs
 
     def embedded(record: Tensors) -> dict[str, Any]:
         return embed(encoder, numeric(features_of(record)))
 
-    def parsed(examples: tf.Tensor) -> dict[str, Any]:
-        return tf.io.parse_example(examples, dict(raw_spec))
+    def parsed(examples: tf.Tensor) -> Tensors:
+        record: Tensors = tf.io.parse_example(examples, dict(raw_spec))
+        return record
 
     def serve(*texts: tf.Tensor) -> dict[str, Any]:
         return answered(dict(zip(columns, texts, strict=True)))
@@ -112,5 +114,5 @@ def embed(encoder: BertEncoder, batch: Tensors) -> dict[str, Any]:
 
 
 def assets(folder: str) -> pathlib.Path:
-    """Where a SavedModel carries what TF Serving does not read: weights for hand-over, the experiment, the vocabulary."""
+    """Where a SavedModel carries what TF Serving does not read: the weights for hand-over, the experiment."""
     return pathlib.Path(folder) / "assets.extra"

@@ -61,4 +61,4 @@ def example(folder: pathlib.Path) -> str | None:
     if "label" not in kept["outputs"]:
         return None
     label, score = kept["outputs"]["label"][0], kept["outputs"]["score"][0]
-    return f"“{TEXTS[0]}” → {label} {score:.2f}"
+    return f'"{TEXTS[0]}" → {label} {score:.2f}'.replace(" 0.", " .")

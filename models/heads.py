@@ -36,9 +36,9 @@ class Classifier(keras.layers.Layer):
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
         """``logits`` float32 (B, C) from ``token_ids``, ``segment_ids`` int (B, S) and ``padding_mask`` bool (B, S)."""
-        pooled = self.encoder.padding_free(
-            batch["token_ids"], batch["segment_ids"], batch["padding_mask"], training=training
-        )["pooled"]
+        nothing = tf.zeros([0], tf.int32)  # beside the pooled vector: the last block then computes little else
+        inputs = (batch["token_ids"], batch["segment_ids"], batch["padding_mask"])
+        pooled = self.encoder.padding_free(*inputs, training=training, wanted=nothing)["pooled"]
         return {"logits": self.logits(self.dropout(pooled, training=training))}
 
 
@@ -58,16 +58,16 @@ class PretrainingModel(keras.layers.Layer):
         self.built = True
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
-        """``mlm_logits`` float32 (M, V) for ``masked_indices`` int32 (M,) into B·S, and ``nsp_logits`` float32 (B, 2)."""
+        """``mlm_logits`` float32 (M, V), for ``masked_indices`` int32 (M,) into B·S; ``nsp_logits`` float32 (B, 2)."""
         inputs = (batch["token_ids"], batch["segment_ids"], batch["padding_mask"])
         if "group_ids" in batch:
-            out = self.encoder(*inputs, position_ids=batch["position_ids"], group_ids=batch["group_ids"], training=training)
+            out = self.encoder(
+                *inputs, position_ids=batch["position_ids"], group_ids=batch["group_ids"], training=training
+            )
             hidden = tf.gather(tf.reshape(out["sequence"], [-1, self.encoder.hidden_dim]), batch["masked_indices"])
         else:
-            out = self.encoder.padding_free(*inputs, training=training)
-            # Where each cell of the padded grid stands among the real tokens.
-            real = tf.cumsum(tf.cast(tf.reshape(batch["padding_mask"], [-1]), tf.int32)) - 1
-            hidden = tf.gather(out["sequence"], tf.gather(real, batch["masked_indices"]))
+            out = self.encoder.padding_free(*inputs, training=training, wanted=batch["masked_indices"])
+            hidden = out["sequence"]
         outputs = {"mlm_logits": self.masked_language(hidden)}
         if self.next_sentence is not None:
             outputs["nsp_logits"] = self.next_sentence(out["pooled"])

@@ -25,11 +25,12 @@ def linear(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     return tf.nn.bias_add(ops.matmul(x, kernel), tf.convert_to_tensor(bias))
 
 
-def tied_linear(x: Tensor, table: Tensor, bias: Tensor) -> Tensor:
-    """``x·tableᵀ + bias``: (M, D) and (V, D) to (M, V)."""
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """Of every row of ``a`` with every row of ``b``: (…, N, D) and (…, M, D) to (…, N, M)."""
     if not _TENSORFLOW:
-        return ops.matmul(x, ops.transpose(table)) + bias
-    return tf.nn.bias_add(tf.matmul(x, tf.convert_to_tensor(table), transpose_b=True), tf.convert_to_tensor(bias))
+        return ops.matmul(a, ops.swapaxes(b, -1, -2))
+    # Inside the product; TensorFlow would write a transposed copy first.
+    return tf.matmul(a, tf.convert_to_tensor(b), transpose_b=True)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ def dropout(x: Tensor, rate: float, seeds: keras.random.SeedGenerator | None) ->
         return keras.random.dropout(x, rate, seed=seeds)
     dropped = round(rate * 256)
     keep = tf.cast(_random_bytes(tf.shape(x), seeds.next()) >= dropped, x.dtype)
-    return x * keep * (256 / (256 - dropped))
+    return x * (keep * (256 / (256 - dropped)))
 
 
 def _normalize(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:

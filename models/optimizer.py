@@ -111,8 +111,8 @@ class AdamW(tf.Module):
         if self.weight_decay and variable.shape.rank > 1:
             variable.assign(variable * tf.cast(1 - rate * self.weight_decay, variable.dtype))
         step = tf.cast(self.iterations + 1, tf.float64)
-        # The kernel divides by sqrt(square) + epsilon and has both corrections in its rate, so torch's epsilon, added to
-        # the corrected root, shrinks with it. Powers of 0: in float32 1 - beta_2^step would lose digits.
+        # The kernel divides by sqrt(square) + epsilon and has both corrections in its rate, so torch's epsilon,
+        # which is added to the corrected root, shrinks too. Powers of 0: in float32 1 - beta_2^step would lose digits.
         root = tf.sqrt(1 - self.beta_2**step)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

@@ -29,7 +29,9 @@ class Figures:
 
     def __str__(self) -> str:
         nsp = "" if self.nsp_accuracy is None else f" · NSP accuracy {self.nsp_accuracy:.3f}"
-        return f"MLM {self.mlm_loss:.2f} nats (unigrams {self.unigram_loss:.2f}) · accuracy {self.mlm_accuracy:.3f}{nsp}"
+        return (
+            f"MLM {self.mlm_loss:.2f} nats (unigrams {self.unigram_loss:.2f}) · accuracy {self.mlm_accuracy:.3f}{nsp}"
+        )
 
 
 def evaluate(model: Any, batches: tf.data.Dataset, unigrams: np.ndarray) -> Figures:
@@ -41,7 +43,7 @@ def evaluate(model: Any, batches: tf.data.Dataset, unigrams: np.ndarray) -> Figu
       unigrams: log-probabilities, float64 (V,).
     """
 
-    @tf.function(input_signature=[batches.element_spec])
+    @tf.function(input_signature=[batches.element_spec], autograph=False)
     def judge(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = model(batch, training=False)
         masked = tf.cast(tf.size(batch["masked_ids"]), tf.float32)
@@ -83,4 +85,5 @@ def unigram_log_probabilities(documents: tf.data.Dataset, size: int) -> np.ndarr
     counts = np.ones(size)
     for record in documents:
         counts += np.bincount(record["token_ids"].flat_values.numpy(), minlength=size)
-    return np.log(counts / counts.sum())
+    logs: np.ndarray = np.log(counts / counts.sum())
+    return logs

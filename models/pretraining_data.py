@@ -14,6 +14,8 @@ from models import packing, text
 from models.masking import Ids, mask
 from schemas import DataError
 
+__all__ = ["Corpus", "Ids", "Objective", "batches", "held_out", "segments", "windows"]
+
 Objective = Literal["mlm", "nsp"]
 
 # Documents tokenized at once, and pieces shuffled together: about 10 MB of tokens at length 128.
@@ -95,11 +97,13 @@ def batches(
       packed ``position_ids``, ``group_ids`` int32 (B, S), groups from 1, 0 on padding.
 
     Raises:
-      DataError: the files hold no tokens.
+      DataError: the files give no row.
     """
     recipe = _Recipe(ids, objectives, batch_size, max_length, mask_share, pack, seed)
-    if not list(_pieces(files, feature_spec, recipe, _seed(recipe, _TRAIN)).take(1)):
-        raise DataError(f"the corpus holds no words to pretrain on: {len(files)} files without a token")
+    # An epoch without a row would be repeated for ever.
+    if not list(_epoch(files, feature_spec, recipe, _TRAIN, tf.constant(0, tf.int64)).take(1)):
+        other = ", or for nsp nothing but one sentence" if "nsp" in objectives else ""
+        raise DataError(f"the corpus holds no words to pretrain on{other}. Received: {len(files)} files")
     rows = tf.data.Dataset.counter().flat_map(lambda epoch: _epoch(files, feature_spec, recipe, _TRAIN, epoch))
     return _batched(rows.skip(start_step * batch_size), recipe, _MASKS, start_step)
 

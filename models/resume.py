@@ -9,7 +9,7 @@ from models.optimizer import AdamW
 
 
 class TrainingState:
-    """Weights, random seeds, optimizer and step, in TensorFlow checkpoints (checksummed, any file system that TF knows).
+    """Weights, random seeds, optimizer and step, in TensorFlow checkpoints (checksummed, any file system of TF's).
 
     Args:
       folder: of this training alone; its name is a digest of all that decides the weights.
@@ -36,11 +36,11 @@ class TrainingState:
         self._checkpoint = checkpoint
 
     def restore(self) -> int:
-        """Goes to the newest readable checkpoint; the steps done, 0 without one. An unreadable one is named and passed over."""
+        """Goes to the newest readable checkpoint: the steps done, 0 without one. Unreadable ones are named."""
         for path in reversed(self._manager.checkpoints):
             try:
                 self._checkpoint.restore(path).assert_consumed()
-            except (tf.errors.OpError, AssertionError) as error:
+            except (tf.errors.OpError, AssertionError, IndexError) as error:  # IndexError: shorter than its index says
                 reason = str(error).splitlines()[0]
                 progress.emit(progress.Notice(f"checkpoint {path} cannot be read ({reason}); trying the one before it"))
                 continue

@@ -7,7 +7,7 @@ them by that name. Axes: B batch, S sequence, D hidden, C classes.
 import abc
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ class Task(abc.ABC):
 
     schema: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
+
+    @abc.abstractmethod
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """Takes the task's own keys of the YAML."""
 
     @abc.abstractmethod
     def featurize(self, record: Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
@@ -88,9 +92,9 @@ class Task(abc.ABC):
         """The headline figure over one batch of the eval split, as (sum, count): float32 scalars."""
 
 
-def load(name: str) -> Callable[[Mapping[str, Any]], Task]:
-    """The task ``name``: called with its section of the YAML as a dict, it gives the ``Task``."""
-    task: Callable[[Mapping[str, Any]], Task] = importlib.import_module(f"models.tasks.{name}").Task
+def load(name: str) -> type[Task]:
+    """The class of the task ``name``."""
+    task: type[Task] = importlib.import_module(f"models.tasks.{name}").Task
     return task
 
 

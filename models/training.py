@@ -5,7 +5,7 @@ A loop of our own, because Keras 3's ``fit`` cannot resume in the middle of an e
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ Batch = Mapping[str, tf.Tensor]
 _REPORT_SECONDS = 1.0
 
 
-class NotFinite(ValueError):  # noqa: N818
+class NotFinite(ValueError):
     """The loss is not a number any more."""
 
 
@@ -58,7 +58,7 @@ class Loop:
     def _compile(self, batch_spec: Any) -> Any:
         """One optimizer step as a graph, traced once: the batch's shapes stay open."""
 
-        @tf.function(input_signature=[batch_spec])
+        @tf.function(input_signature=[batch_spec], autograph=False)
         def step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.GradientTape() as tape:
                 loss = self.loss(self.model(batch, training=True), batch)
@@ -67,7 +67,7 @@ class Loop:
 
         return step
 
-    def run(self, batches: tf.data.Dataset | Iterable[Batch], phase: str) -> None:
+    def run(self, batches: tf.data.Dataset, phase: str) -> None:
         """Trains on every batch, or until ``steps`` are done.
 
         Args:
@@ -88,12 +88,17 @@ class Loop:
             tokens += count
             done += 1
             now = time.monotonic()
+            if done == began_at + 1 and done < self.steps:
+                # The first step is traced and compiled: it says nothing about the ones that follow.
+                since = began = now
+                began_at, tokens = done, 0
+                continue
             if now - since < _REPORT_SECONDS and done < self.steps:
                 continue
             mean = self._checked_mean(losses, first)
             self.state.step.assign(done)
-            left = (self.steps - done) * (now - began) / (done - began_at)
-            self._report(done, mean, int(tokens) / (now - since), left, phase)
+            left = (self.steps - done) * (now - began) / max(1, done - began_at)
+            self._report(done, mean, int(tokens) / max(now - since, 1e-9), left, phase)
             since, first, losses, tokens = now, done, [], 0
             if now - self._last_save > self.checkpoint_seconds:
                 self.save()
@@ -120,7 +125,8 @@ class Loop:
             step = first + int(np.argmax(~np.isfinite(values)))
             rate = float(self.optimizer.learning_rate(step))
             raise NotFinite(
-                f"the loss became {values[step - first]} at step {step + 1:,} of {self.steps:,} (learning rate {rate:.1e}); "
+                f"the loss became {values[step - first]} at step {step + 1:,} of {self.steps:,} "
+                f"(learning rate {rate:.1e}); "
                 f"the last good checkpoint is kept in {self.state.folder}. Lower learning_rate, or raise warmup."
             )
         return float(values.mean())

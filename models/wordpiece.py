@@ -15,9 +15,11 @@ import tensorflow as tf
 from models.text import MAX_BYTES_PER_WORD, SPECIAL, TextRules, Tokenizer
 from schemas import DataError
 
-# What FastWordpieceTokenizer cuts out as a word of its own: punctuation (ASCII's symbols too) and CJK ideographs.
+# What FastWordpieceTokenizer cuts out as a word of its own: punctuation (ASCII's symbols too), CJK ideographs, and the
+# punctuation of Unicode 16, which RE2 does not know yet.
 _ALONE = (
-    r"([!-/:-@\[-`{-~\p{P}\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
+    r"([!-/:-@\[-`{-~\p{P}\x{1B4E}\x{1B4F}\x{1B7F}\x{10D6E}\x{113D4}\x{113D5}\x{113D7}\x{113D8}\x{11BE1}"
+    r"\x{16D6D}-\x{16D6F}\x{1E5FF}\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
     r"\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}\x{2F800}-\x{2FA1F}])"
 )
 # Distinct words in memory: some 200 MB. Beyond, the rarest are forgotten, so that no corpus fills the machine.

@@ -48,7 +48,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     log = getattr(error, "log", None) or _crash_log(error)
     told = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     # TensorFlow tells the path through the code first and the fault last.
-    what = f"{type(error).__name__}: {told[-1] if told[0].endswith(':') else told[0]}"[:300]
+    name, last = type(error).__name__, told[-1] if told[0].endswith(":") else told[0]
+    what = f"{name}: {last.removeprefix(f'{name}: ')}"[:300]
     node = getattr(error, "node", "")
     return f"{f'{node} failed: ' if node else ''}{what}\n  The traceback: {log}", EXIT_FAILED
 

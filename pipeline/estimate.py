@@ -85,7 +85,7 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]]) -> dict
 
 
 def memory(experiment: Experiment) -> float:
-    """Peak bytes: weights, gradients, two moments, 4 bytes each; activations in fp32 (Korthikanti et al. 2022, eq. 1)."""
+    """Peak bytes: weights, gradients, two moments; activations (Korthikanti et al. 2022, eq. 1); all in fp32."""
     size_of = shape(experiment)
     rows = [(experiment.train.batch_size, getattr(experiment.task, "max_length", 128))] if experiment.task else []
     if experiment.pretrain:

@@ -8,12 +8,13 @@ from pathlib import Path
 from rich.console import Console
 
 from configs.environment import Environment
-from configs.experiment import Experiment
+from configs.experiment import ConfigError, Experiment
 from configs.loader import near
 from models.progress import RunStarted
 from pipeline import noise, summary, view
 from pipeline.check import access
 from pipeline.result import RunError, RunResult
+from schemas import DataError
 
 EXITS = {"done": 0, "blessed": 0, "failed": 1, "running": 1, "not_blessed": 4, "interrupted": 130}
 
@@ -59,6 +60,8 @@ def execute(
         except BaseException as error:
             logging.getLogger("tfx_bert").exception("the run stopped")
             error.log, error.node = mover.log, screen.failed  # type: ignore[attr-defined]
+            if mover.log == log and isinstance(error, (ConfigError, DataError, RunError, KeyboardInterrupt)):
+                log.unlink()  # the run never began, and the sentence says why
             raise
         finally:
             logging.getLogger("tfx_bert").removeHandler(mover)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import filelock
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -42,7 +43,7 @@ def runs(root: Path, experiment: str | None) -> None:
             f"{result.name}/{result.number}",
             _when(result),
             Text(clock(result.seconds), justify="right"),
-            Text(_verdict(result), _STYLES[result.verdict]),
+            Text(_verdict(result, root), _STYLES[result.verdict]),
             f"{headline[0]} {plain(headline[1])}" if headline else "",
             f"v{result.pushed.version}" if result.pushed else "",
         )
@@ -58,7 +59,7 @@ def show(root: Path, run: str | None) -> None:
     folder = find(root, run)
     result = RunResult.read(folder)
     console = Console(highlight=False)
-    head = Text.assemble(f"{result.name} #{result.number} ", (_verdict(result), _STYLES[result.verdict]))
+    head = Text.assemble(f"{result.name} #{result.number} ", (_verdict(result, root), _STYLES[result.verdict]))
     head.append(f" · {clock(result.seconds)} · {_when(result)}" + (f" · git {result.git}" if result.git else ""))
     console.print(head, soft_wrap=True)
     before = [path for path in runs_of(root, result.name) if int(path.name) < result.number]
@@ -77,11 +78,14 @@ def show(root: Path, run: str | None) -> None:
         console.print(" · ".join(f"{name} {plain(value)}" for name, value in result.metrics.items()), soft_wrap=True)
     if result.error:
         console.print(Text.assemble(("✗ ", "red"), result.error), soft_wrap=True)
-    console.print(f"lineage: {_lineage(result, known)}", soft_wrap=True, markup=False)
-    for each in known:
-        for key, made in each.outputs.items():
-            places = ", ".join(_below(artifact.uri, folder.parent) for artifact in made)
-            console.print(Text(f"  {each.node}.{key}: {places}", "dim"), soft_wrap=True)
+    values = read(folder / RESOLVED).values if (folder / RESOLVED).is_file() else {}
+    console.print(f"lineage: {_lineage(result, known, values)}", soft_wrap=True, markup=False)
+    made = [
+        artifact.uri for each in known if each.node != "Resolver" for key in each.outputs.values() for artifact in key
+    ]
+    if made:
+        places = " · ".join(uri.rpartition("/artifacts/")[2] for uri in made)
+        console.print(Text(f"artifacts in {folder.parent}/artifacts/: {places}", "dim"), soft_wrap=True)
     console.print(Text(f"log: {folder}/run.log · configuration: {folder}/{RESOLVED}", "dim"), soft_wrap=True)
 
 
@@ -102,12 +106,24 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _verdict(result: RunResult) -> str:
-    return result.verdict.replace("_", " ").upper() + (f" (sample {result.sample})" if result.sample else "")
-
-
 def _when(result: RunResult) -> str:
     return result.started[:16].replace("T", " ")
+
+
+def _verdict(result: RunResult, root: Path) -> str:
+    verdict = result.verdict.replace("_", " ").upper()
+    if result.verdict == "running" and not _under_way(root / result.name):
+        verdict = "KILLED"  # its process could not write how it ended
+    return verdict + (f" (sample {result.sample})" if result.sample else "")
+
+
+def _under_way(folder: Path) -> bool:
+    """Whether a process holds the experiment's lock."""
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
 
 
 def _nodes(result: RunResult, made_in: dict[str, str | None]) -> Text:
@@ -125,20 +141,27 @@ def _nodes(result: RunResult, made_in: dict[str, str | None]) -> Text:
     return Text(" · ").join(parts)
 
 
-def _lineage(result: RunResult, known: list[lineage.Execution]) -> str:
-    """From the data to the model: ``reviews.csv@9e1b → VocabularyGen → Transform → Trainer → v1``."""
-    sources = " + ".join(f"{Path(name).name}@{digest[:4]}" for name, digest in result.data.items()) or "data"
+def _lineage(result: RunResult, known: list[lineage.Execution], values: dict[str, Any]) -> str:
+    """From the data to the model: ``reviews.csv@9e1b → vocabulary → chat-bert → model (not pushed)``."""
+    start = values.get("checkpoint", "")
+    names = {
+        "VocabularyGen": "vocabulary",
+        "Checkpoint": start["experiment"] if isinstance(start, dict) else start,
+        "Pretrainer": "pretrained",
+    }
     last = next((node for node in ("Trainer", "Pretrainer") if any(each.node == node for each in known)), None)
-    makers = [each.node for each in lineage.ancestors(known, last)] + [last] if last else []
-    steps = [node for node in makers if node and node.removeprefix("Corpus") in _MAKERS]
+    steps = [each.node for each in lineage.ancestors(known, last)] + [last] if last else []
+    made = [names[node] for node in steps if node in names]
     pushed = f"v{result.pushed.version}" if result.pushed else "model (not pushed)"
-    return " → ".join([sources, *steps, pushed])
+    return " → ".join([_sources(result, values), *made, pushed])
 
 
-# The nodes that change what the model is; the others look at it.
-_MAKERS = ("Checkpoint", "VocabularyGen", "Transform", "Pretrainer", "Trainer")
-
-
-def _below(uri: str, folder: Path) -> str:
-    path = Path(uri)
-    return str(path.relative_to(folder.absolute())) if path.is_relative_to(folder.absolute()) else uri
+def _sources(result: RunResult, values: dict[str, Any]) -> str:
+    """``reviews.csv@9e1b``: the files, and the first digits of their SHA-256."""
+    parts = []
+    for node, digest in sorted(result.data.items(), reverse=True):
+        of_task = "task" in values and not node.startswith("Corpus")
+        source = values["task"]["data"] if of_task else values.get("corpus", {})
+        names = ", ".join(Path(path).name for path in source.get("path", [node]))
+        parts.append(f"{names}@{digest[:4]}")
+    return " + ".join(parts) or "data"

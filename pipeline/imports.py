@@ -28,14 +28,15 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
     source = _latest(given, environment) if isinstance(given, FromExperiment) else pathlib.Path(given)
     if not (source / "config.json").is_file():
         raise ConfigError(
-            f"$.checkpoint: {source} is no Hugging Face BERT folder (config.json, vocab.txt, model.safetensors): give such a folder"
+            f"$.checkpoint: {source} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
+            "model.safetensors"
         )
     root = pathlib.Path(environment.runs) / experiment.name / "imports"
     return _place(root, source, [name for name in _FILES if (source / name).is_file()], _CHECKPOINT)
 
 
 def vocabulary(experiment: Experiment, environment: Environment) -> str | None:
-    """Where an imported vocabulary stands: a ``vocab.txt``, or the checkpoint's folder; None if one is to be learned."""
+    """An imported vocabulary: a ``vocab.txt``, or the checkpoint's folder; None if one is to be learned."""
     base = checkpoint(experiment, environment)
     if base:
         return str((base / _CHECKPOINT).absolute())
@@ -74,9 +75,7 @@ def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
     folder = pathlib.Path(environment.runs) / given.experiment / "serving_model" / given.experiment
     versions = sorted((int(path.name), path) for path in folder.glob("[0-9]*") if path.name.isdigit())
     if not versions:
-        raise RunError(
-            f"$.checkpoint: experiment {given.experiment} has pushed no model to {folder}: run it first (tfx-bert run {given.experiment})"
-        )
+        raise RunError(f"$.checkpoint: experiment {given.experiment} has pushed no model to {folder}; run it first")
     return versions[-1][1] / "assets.extra" / "checkpoint"
 
 

@@ -42,17 +42,16 @@ def captured(log: Path) -> Iterator[TextIO]:
 @contextlib.contextmanager
 def _logged(descriptor: int) -> Iterator[None]:
     root = logging.getLogger()
-    stream = open(descriptor, "w", encoding="utf-8", closefd=False)
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
     level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    logging.captureWarnings(True)
-    try:
-        yield
-    finally:
-        logging.captureWarnings(False)
-        root.setLevel(level)
-        root.removeHandler(handler)
-        stream.close()
+    with open(descriptor, "w", encoding="utf-8", closefd=False) as stream:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s"))
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        logging.captureWarnings(True)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            root.setLevel(level)
+            root.removeHandler(handler)

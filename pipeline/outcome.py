@@ -43,17 +43,14 @@ def read(pipeline: Pipeline, root: pathlib.Path, *, whole: bool) -> dict[str, An
         "weakest": _weakest(found),
         "most_missed": _most_missed(found),
         "example": golden.example(export.assets(f"{model.uri}/Format-Serving")),
-        "pipeline_run": store.run(),
     }
     if not store.has("Pusher"):
         return {**fields, "verdict": "done"}
-    if found.baseline:
-        fields["baseline"] = store.version_of(found.baseline)
-        for check in fields["checks"]:
-            if check.name == "change" and fields["baseline"]:
-                fields["checks"][fields["checks"].index(check)] = check.model_copy(
-                    update={"name": f"change from v{fields['baseline']}"}
-                )
+    if found.baseline and (version := store.version_of(found.baseline)):
+        fields["baseline"] = version
+        for place, check in enumerate(fields["checks"]):
+            if check.name == "change":
+                fields["checks"][place] = check.model_copy(update={"name": f"change from v{version}"})
     return {**fields, **_serving(store, root / "serving_model" / pipeline.pipeline_info.pipeline_name)}
 
 
@@ -77,22 +74,32 @@ def _weakest(found: verdict.Verdict) -> Slice | None:
 
 
 def _most_missed(found: verdict.Verdict) -> tuple[str, str] | None:
-    """With two labels, the one of lower recall, and the other."""
-    recalls = {name[7:-1]: value for name, value in found.metrics.items() if name.startswith("recall[")}
-    if len(recalls) != 2:
-        return None
-    missed, other = sorted(recalls, key=lambda label: recalls[label])
-    return missed, other
+    """The label of lowest recall, and what was mostly answered instead."""
+    recalls = {name[len("recall[") : -1]: value for name, value in found.metrics.items() if name.startswith("recall[")}
+    missed = [label for label in sorted(recalls, key=lambda label: recalls[label]) if label in found.mistaken]
+    return (missed[0], found.mistaken[missed[0]]) if missed else None
+
+
+def pipeline_run(root: pathlib.Path, since: float) -> str | None:
+    """MLMD's name of the newest run that began after ``since`` (Unix seconds); None if none came that far."""
+    path = root / "metadata.sqlite"
+    runs = _open(path).get_contexts_by_type("pipeline_run") if path.is_file() else []
+    mine = [run for run in runs if run.create_time_since_epoch >= since * 1000]
+    return str(max(mine, key=lambda run: run.id).name) if mine else None
+
+
+def _open(path: pathlib.Path) -> metadata_store.MetadataStore:
+    config = metadata_store_pb2.ConnectionConfig()
+    config.sqlite.filename_uri = str(path)
+    config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
+    return metadata_store.MetadataStore(config)
 
 
 class _Store:
     """The newest execution of each node of one pipeline."""
 
     def __init__(self, path: pathlib.Path, pipeline: str) -> None:
-        config = metadata_store_pb2.ConnectionConfig()
-        config.sqlite.filename_uri = str(path)
-        config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
-        self._store, self._pipeline = metadata_store.MetadataStore(config), pipeline
+        self._store, self._pipeline = _open(path), pipeline
 
     def has(self, node: str) -> bool:
         return self._store.get_context_by_type_and_name("node", f"{self._pipeline}.{node}") is not None
@@ -109,11 +116,6 @@ class _Store:
         events = self._store.get_events_by_execution_ids([self._execution(node).id])
         keys = {event.artifact_id: event.path.steps[0].key for event in events if event.type in _OUTPUTS}
         return {keys[artifact.id]: artifact for artifact in self._store.get_artifacts_by_id(list(keys))}
-
-    def run(self) -> str:
-        """Name of the newest pipeline run."""
-        runs = self._store.get_contexts_by_type("pipeline_run")
-        return str(max(runs, key=lambda run: run.id).name)
 
     def version_of(self, model: str) -> int | None:
         """The version under which the model at this URI was pushed."""

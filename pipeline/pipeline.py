@@ -77,7 +77,8 @@ class _Dag:
         self.experiment, self.environment, self.sample = experiment, environment, sample
         self.root = pathlib.Path(environment.runs).absolute() / experiment.name
         self.checkpoints = environment.checkpoint_root or str(self.root / "checkpoints")
-        self.task = {"type": experiment.task.type, "config": experiment.task.own()} if experiment.task else {}
+        given = experiment.task
+        self.task: dict[str, Any] = {"type": given.type, "config": given.own()} if given else {}
         self.bless = experiment.evaluate.bless.model_dump(mode="json", exclude_none=True)
         self.nodes: list[BaseNode] = []
 
@@ -97,7 +98,7 @@ class _Dag:
 
     def source(self, kind: str) -> _Source:
         experiment = self.experiment
-        common = {
+        common: dict[str, Any] = {
             "source_digest": digest.of_source("components.example_gen"),
             "bad_records_path": str(self.root / f"{kind}_bad_records.csv"),
             "sample": self.sample,
@@ -108,7 +109,9 @@ class _Dag:
         else:
             assert experiment.task is not None
             labels, slices = self.task["config"]["labels"], experiment.evaluate.slices
-            examples = self.add(TaskExampleGen(experiment.task.data, labels=labels, slices=slices, **common), "ExampleGen")
+            examples = self.add(
+                TaskExampleGen(experiment.task.data, labels=labels, slices=slices, **common), "ExampleGen"
+            )
         records = examples.outputs["examples"]
         statistics = self.add(StatisticsGen(examples=records), "StatisticsGen", kind).outputs["statistics"]
         kind_of_record = "corpus" if kind == "corpus" else task.load(self.task["type"]).schema
@@ -145,7 +148,8 @@ class _Dag:
         )
         # A gate has no consumers: without this, Transform may run before it.
         node.add_upstream_node(source.gate)
-        return self.add(node, "Transform", source)
+        self.add(node, "Transform", source)
+        return node
 
     def pretrain(self, transform: Transform, base: Channel | None) -> Channel:
         assert self.experiment.pretrain is not None
@@ -164,7 +168,9 @@ class _Dag:
             "encoder": encoder.arguments() if encoder and base is None else None,
             "seed": self.experiment.seed,
             "checkpoint_root": self.checkpoints,
-            "source_digest": digest.of_source(module, *([f"models.tasks.{self.task['type']}"] if name == "Trainer" else [])),
+            "source_digest": digest.of_source(
+                module, *([f"models.tasks.{self.task['type']}"] if name == "Trainer" else [])
+            ),
         }
         trainer = Trainer(
             run_fn=f"{module}.run_fn",
@@ -197,7 +203,8 @@ class _Dag:
             bless=self.bless,
             source_digest=digest.of_source("components.evaluator"),
         )
-        return self.add(evaluator, "Evaluator")
+        self.add(evaluator, "Evaluator")
+        return evaluator
 
     def evaluate_pretraining(self, transform: Transform, model: Channel) -> PretrainingEvaluator:
         assert self.experiment.pretrain is not None
@@ -211,10 +218,13 @@ class _Dag:
             seed=self.experiment.seed,
             source_digest=digest.of_source("components.pretraining_evaluator"),
         )
-        return self.add(evaluator, "Evaluator")
+        self.add(evaluator, "Evaluator")
+        return evaluator
 
     def push(self, model: Channel, evaluator: BaseNode) -> None:
-        validator = self.add(ServingValidator(model, digest.of_source("components.serving_validator")), "ServingValidator")
+        validator = self.add(
+            ServingValidator(model, digest.of_source("components.serving_validator")), "ServingValidator"
+        )
         if self.sample:
             return
         destination = pusher_pb2.PushDestination.Filesystem(

@@ -61,7 +61,9 @@ def run(
         pipeline = create_pipeline(experiment, environment, cache=cache, sample=sample)
         nodes = [component.id for component in pipeline.components]
         _known(nodes, [*from_nodes, *to_nodes])
-        number = max((int(path.name) for path in runs_of(pathlib.Path(environment.runs), experiment.name)), default=0) + 1
+        number = (
+            max((int(path.name) for path in runs_of(pathlib.Path(environment.runs), experiment.name)), default=0) + 1
+        )
         folder = root / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         loader.save_resolved(experiment, folder / "experiment.resolved.yaml")
@@ -88,7 +90,7 @@ def _recorded(
     to_nodes: Sequence[str],
 ) -> RunResult:
     """Runs the DAG; ``result.json`` says how it ended, however it ends."""
-    began = time.monotonic()
+    began, clock = time.monotonic(), time.time()
     notes = _Notes([component.id for component in pipeline.components])
     logger = logging.getLogger("tfx_bert")
     logger.addHandler(notes)
@@ -100,11 +102,16 @@ def _recorded(
             shutil.rmtree(folder.parent / "checkpoints", ignore_errors=True)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
-        update = {"verdict": "interrupted" if interrupted else "failed", "error": str(error) or type(error).__name__}
+        # TensorFlow's errors say "in user code:" first and the fault last.
+        whole = str(error).strip()
+        sentence = whole if isinstance(error, ValueError | RunError) else whole.rpartition("\n")[2]
+        update = {"verdict": "interrupted" if interrupted else "failed", "error": sentence or type(error).__name__}
         raise
     finally:
         logger.removeHandler(notes)
-        result = result.model_copy(update={**update, "nodes": notes.nodes(), "seconds": time.monotonic() - began})
+        update |= {"nodes": notes.nodes(), "seconds": time.monotonic() - began}
+        update["pipeline_run"] = outcome.pipeline_run(folder.parent, clock)
+        result = result.model_copy(update=update)
         result.write(folder)
     return result
 
@@ -156,7 +163,8 @@ def _alone(root: pathlib.Path, name: str) -> Iterator[None]:
     except filelock.Timeout:
         who = holder.read_text() if holder.is_file() else "another process"
         raise RunError(
-            f"another run of {name} is under way ({who}); wait for it, or give this one another name: --set name={name}-2"
+            f"another run of {name} is under way ({who}); wait for it, or give this one its own name: "
+            f"--set name={name}-2"
         ) from None
     try:
         holder.write_text(f"process {os.getpid()}, since {datetime.datetime.now():%H:%M}")

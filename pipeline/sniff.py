@@ -13,23 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from components import encodings, readers
-from configs.experiment import ConfigError, Encoding, TaskData
-from configs.validate import one_of
-from pipeline import estimate
+from configs.experiment import Encoding, TaskData
+from pipeline import columns, estimate
 from pipeline.figures import share, size
 from schemas import DataError
 
 ROWS = 20_000
-_TEXT = re.compile(
-    r"text|review|sentence|content|document|comment|message|body|tweet|question|리뷰|문장|내용|본문|댓글|텍스트", re.I
-)
-# What labels are called, first choice first.
-_LABELS = (
-    re.compile(r"label|sentiment|target|polarity|intent|감성|감정|라벨|레이블", re.I),
-    re.compile(r"class|categor|topic|rating|stars|분류|평점", re.I),
-)
-_PAIRS = (("1", "2"), ("a", "b"), ("premise", "hypothesis"), ("question", "answer"), ("query", "passage"))
-_POSITIVE = ("positive", "pos", "1", "true", "yes", "y", "spam", "good", "긍정")
 _ENGLISH = frozenset("the a an and of to in is it that this for was with on as but are not be have you".split())  # noqa: SIM905
 
 
@@ -94,21 +83,21 @@ def look(path: str, text: str | None, label: str | None) -> Seen:
         raise DataError(f"{path}: no such file")
     kind, needed = _format(path)
     encoding = _encoding(path) if kind != "parquet" else "utf-8"
-    columns = _columns(path, kind, encoding)
+    names = _columns(path, kind, encoding)
     source = TaskData(path=[path], format=kind, encoding=encoding)
     bad: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
-    for row in itertools.islice(readers.rows(path, source, columns), ROWS):
+    for row in itertools.islice(readers.rows(path, source, names), ROWS):
         if isinstance(row, readers.Bad):
             bad[row.reason] += 1
         else:
             rows.append(dict(row.values))
     assumed: list[str] = []
-    values = {name: [_written(row[name]) for row in rows] for name in columns}
-    text = _named(text, columns, "--text") or _text_column(values, path, assumed)
-    pair = _pair_column(text, values, assumed)
-    label = _named(label, columns, "--label") or _label_column(values, {text, pair}, path, assumed)
-    labels, ranges, counts = _labels(values[label], path, label, assumed)
+    values = {name: [_written(row[name]) for row in rows] for name in names}
+    text = columns.named(text, names, "--text") or columns.text_column(values, path, assumed)
+    pair = columns.pair_column(text, values, assumed)
+    label = columns.named(label, names, "--label") or columns.label_column(values, {text, pair}, path, assumed)
+    labels, ranges, counts = columns.labels(values[label], path, label, assumed)
     shown = [" ".join(cells) for cells in zip(*(values[name] for name in (text, pair) if name), strict=True)]
     lengths = [estimate.tokens(each) for each in shown]
     limit = _max_length(lengths)
@@ -130,7 +119,7 @@ def look(path: str, text: str | None, label: str | None) -> Seen:
         ranges=ranges,
         labels=labels,
         counts=counts,
-        slices=_slices(values, {text, pair, label}),
+        slices=columns.slices(values, {text, pair, label}),
         tokens=statistics.fmean(lengths),
         max_length=limit,
         fitting=sum(length <= limit for length in lengths) / len(lengths),
@@ -188,13 +177,13 @@ def _columns(path: str, kind: str, encoding: Encoding) -> list[str]:
         if kind == "jsonl":
             return _keys(path, itertools.islice(text, 100))
         reader = csv.reader(text, delimiter="\t" if kind == "tsv" else ",")
-        columns = next(reader, [])
-    if not columns:
+        names = next(reader, [])
+    if not names:
         raise DataError(f"{path} is empty; a header line with the column names is expected")
-    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise DataError(f"{path}:1 has {columns.count(repeated[0])} columns {repeated[0]!r}; rename all but one")
-    return columns
+        raise DataError(f"{path}:1 has {names.count(repeated[0])} columns {repeated[0]!r}; rename all but one")
+    return names
 
 
 def _keys(path: str, lines: Any) -> list[str]:
@@ -218,108 +207,6 @@ def _keys(path: str, lines: Any) -> list[str]:
 
 def _written(value: Any) -> str:
     return "" if value is None else str(value).strip()
-
-
-def _named(column: str | None, columns: list[str], option: str) -> str | None:
-    if column is not None and column not in columns:
-        raise ConfigError(f"{option}: {one_of(column, columns)}")
-    return column
-
-
-def _text_column(values: dict[str, list[str]], path: str, assumed: list[str]) -> str:
-    """The column with the longest, most varied values; a telling name counts double."""
-
-    def score(name: str) -> float:
-        cells = values[name]
-        letters = statistics.fmean(sum(letter.isalpha() for letter in cell) for cell in cells) if cells else 0.0
-        return letters * len(set(cells)) / max(1, len(cells)) * (2 if _TEXT.search(name) else 1)
-
-    best = max(values, key=score)
-    if score(best) < 2:
-        raise DataError(f"{path}: no column looks like text ({', '.join(values)}); name it with --text")
-    assumed.append(f"{best!r} is the text: its values are the longest")
-    return best
-
-
-def _pair_column(text: str, values: dict[str, list[str]], assumed: list[str]) -> str | None:
-    """The second text of a pair: ``sentence1`` goes with ``sentence2``, ``premise`` with ``hypothesis``."""
-    for first, second in _PAIRS:
-        for one, other in ((first, second), (second, first)):
-            partner = text[: -len(one)] + other if text.endswith(one) else None
-            if partner in values and partner != text and (len(one) > 1 or text[-2:-1] in "_12ab" or one.isdigit()):
-                assumed.append(f"{text!r} and {partner!r} are a pair")
-                return partner
-    return None
-
-
-def _label_column(values: dict[str, list[str]], texts: set[str | None], path: str, assumed: list[str]) -> str:
-    """A column with few values, or of numbers; a telling name comes first."""
-
-    def score(name: str) -> float:
-        distinct = len(set(values[name]))
-        if distinct > max(50, len(values[name]) / 5) and not _numeric(values[name]):
-            return 0.0
-        few = 0.01 if distinct < 2 else 1.0 if distinct <= 50 else 0.1
-        named = next((weight for weight, names in zip((20, 5), _LABELS, strict=True) if names.search(name)), 1)
-        return few * named / (1 + distinct / 1000)
-
-    candidates = [name for name in values if name not in texts and not _counts_up(values[name])]
-    best = max(candidates, key=score, default=None)
-    if best is None or not score(best):
-        raise DataError(f"{path}: no column looks like a label ({', '.join(values)}); name it with --label")
-    assumed.append(f"{best!r} is the label: it has {len(set(values[best])):,} values")
-    return best
-
-
-def _labels(
-    cells: list[str], path: str, label: str, assumed: list[str]
-) -> tuple[list[str], dict[str, str], Counter[str]]:
-    """Labels in the YAML's order, the ranges that cut them from numbers, and how often each came."""
-    counts = Counter(cell for cell in cells if cell)
-    if len(counts) < 2:
-        raise DataError(f"{path}: column {label!r} has one value only; nothing can be learned from one label")
-    if len(counts) > 50:
-        if not _numeric(cells):
-            raise DataError(
-                f"{path}: column {label!r} has {len(counts):,} values; a label has few: name another with --label"
-            )
-        return _cut([float(cell) for cell in cells if cell], label, assumed)
-    labels = sorted(
-        counts, key=lambda each: (each.lower() in _POSITIVE, float(each) if _numeric([each]) else 0.0, each)
-    )
-    if len(labels) == 2:
-        assumed.append(f"{labels[1]!r} is the positive label")
-    return labels, {}, counts
-
-
-def _cut(numbers: list[float], label: str, assumed: list[str]) -> tuple[list[str], dict[str, str], Counter[str]]:
-    zero = min(numbers) < 0 < max(numbers)
-    middle = 0.0 if zero else statistics.median(numbers)
-    low, high = ("negative", "positive") if zero else ("low", "high")
-    assumed.append(f"{label!r} is a number, cut at {middle:g} into {low} and {high}: edit the ranges")
-    counts = Counter(
-        {low: sum(number < middle for number in numbers), high: sum(number >= middle for number in numbers)}
-    )
-    return [low, high], {low: f"< {middle:g}", high: f">= {middle:g}"}, counts
-
-
-def _numeric(cells: list[str]) -> bool:
-    return all(re.fullmatch(r"[-+]?\d+(\.\d+)?", cell) for cell in cells if cell)
-
-
-def _counts_up(cells: list[str]) -> bool:
-    """Whether the column numbers the rows."""
-    return len(cells) > 2 and len(set(cells)) == len(cells) and all(cell.isdecimal() for cell in cells)
-
-
-def _slices(values: dict[str, list[str]], taken: set[str | None]) -> list[str]:
-    """Up to two columns with few values: domains, sources."""
-    few = [
-        name
-        for name, cells in values.items()
-        if name and name not in taken and 2 <= len(set(cells)) <= 20 and all(cells)
-    ]
-    return [name for name in few if len(values[name]) >= 20 * len(set(values[name]))][:2]
 
 
 def _max_length(lengths: list[float]) -> int:

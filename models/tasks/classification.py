@@ -1,5 +1,6 @@
-"""Sentence and sentence-pair classification: one linear layer over the pooled [CLS] (Devlin et al. 2019, section 4.1)."""
+"""Classification of one text or of a pair: a linear layer over the pooled [CLS] (Devlin et al. 2019, section 4.1)."""
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -49,7 +50,7 @@ class Task(task.Task):
         self.config = config if isinstance(config, Config) else Config.model_validate(dict(config))
 
     def featurize(self, record: task.Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
-        """``token_ids``, ``segment_ids`` ragged int64 (B, None); ``length_bucket`` string (B,); ``label_id`` int64 (B,)."""
+        """``token_ids``, ``segment_ids`` ragged int64 (B, None); ``length_bucket`` string, ``label_id`` int64 (B,)."""
         import tensorflow as tf
 
         from models import text
@@ -63,7 +64,7 @@ class Task(task.Task):
         else:
             token_ids, segment_ids = text.single(ids, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length)
         edges = (0, *LENGTH_BUCKETS)
-        names = [f"{low + 1}-{high} words" for low, high in zip(edges, edges[1:], strict=False)] + [f">{edges[-1]} words"]
+        names = [f"{low + 1}-{high} words" for low, high in itertools.pairwise(edges)] + [f">{edges[-1]} words"]
         bucket = tf.reduce_sum(tf.cast(words[:, None] > tf.constant(LENGTH_BUCKETS), tf.int32), axis=1)
         features = {"token_ids": token_ids, "segment_ids": segment_ids, "length_bucket": tf.gather(names, bucket)}
         if "label" in record:
@@ -95,7 +96,7 @@ class Task(task.Task):
         )
 
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
-        """``label`` string (B,), ``score`` float32 (B,); ``labels`` string (B, C) and ``scores`` float32 (B, C) in the YAML's order."""
+        """``label`` string, ``score`` float32 (B,); ``labels`` string, ``scores`` float32 (B, C), as listed."""
         import tensorflow as tf
 
         del features, record

@@ -46,15 +46,15 @@ def bert() -> None:
     pooled = model.bert(token_ids, mask.long(), segment_ids).pooler_output
     where = (labels >= 0).flatten().nonzero()[:, 0]
     save(
-        "bert_tiny.npz", token_ids=token_ids, segment_ids=segment_ids, padding_mask=mask, hidden_states=torch.stack(out.hidden_states),
-        attentions=torch.stack(out.attentions), pooled=pooled, masked_indices=where, masked_ids=labels.flatten()[where],
-        next_sentence_label=next_label, mlm_logits=out.prediction_logits.flatten(0, 1)[where], nsp_logits=out.seq_relationship_logits,
-        loss=out.loss,
+        "bert_tiny.npz", token_ids=token_ids, segment_ids=segment_ids, padding_mask=mask,
+        hidden_states=torch.stack(out.hidden_states), attentions=torch.stack(out.attentions), pooled=pooled,
+        masked_indices=where, masked_ids=labels.flatten()[where], mlm_logits=out.prediction_logits.flatten(0, 1)[where],
+        next_sentence_label=next_label, nsp_logits=out.seq_relationship_logits, loss=out.loss,
     )  # fmt: skip
 
 
 def adamw() -> None:
-    """30 steps on a table, a kernel, a bias and a LayerNorm scale; gradients long enough to be clipped at some steps."""
+    """30 steps on a table, a kernel, a bias and a LayerNorm scale; most gradients are long enough to be clipped."""
     torch.manual_seed(0)
     shapes = {"table": (12, 4), "kernel": (4, 3), "bias": (3,), "gamma": (4,)}
     parameters = {name: torch.nn.Parameter(torch.randn(shape)) for name, shape in shapes.items()}
@@ -79,7 +79,8 @@ def adamw() -> None:
         for name, parameter in parameters.items():
             trace[f"step_{name}"].append(parameter.detach().clone())
     save(
-        "adamw.npz", rows=rows, values=values, norms=torch.stack(norms), rates=torch.tensor(rates, dtype=torch.float64), **start,
+        "adamw.npz", rows=rows, values=values, norms=torch.stack(norms), **start,
+        rates=torch.tensor(rates, dtype=torch.float64),
         **{f"gradient_{name}": gradient for name, gradient in gradients.items()},
         **{name: torch.stack(values) for name, values in trace.items()},
     )  # fmt: skip

@@ -6,6 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.encodings import decodes_as, open_bytes, undecodable
+from components.readers import Row, files, rows
+from configs.experiment import TaskData
 
 
 def file(tmp_path, content):
@@ -47,7 +49,37 @@ def test_gzip_is_unpacked_on_request(tmp_path):
         assert stream.read(2) == b"\x1f\x8b"
 
 
-def test_an_address_goes_through_the_file_systems_of_beam():
+def test_files_elsewhere_are_read_through_beam(tmp_path):
+    """A file system that Beam knows, such as gs://, here one over a local folder."""
+    from apache_beam.io.filesystem import FileMetadata
+    from apache_beam.io.localfilesystem import LocalFileSystem
+
+    class Elsewhere(LocalFileSystem):
+        @classmethod
+        def scheme(cls):
+            return "elsewhere"
+
+        def open(self, path, *args, **kwargs):
+            return super().open(path.removeprefix("elsewhere:/"), *args, **kwargs)
+
+        def match(self, patterns, limits=None):
+            found = super().match([pattern.removeprefix("elsewhere:/") for pattern in patterns], limits)
+            for result in found:
+                result.metadata_list = [FileMetadata(f"elsewhere:/{each.path}", 0) for each in result.metadata_list]
+            return found
+
+    content = "text,label\n좋다,긍정\n".encode("cp949")
+    (tmp_path / "a.csv").write_bytes(content)
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(content))
+    source = TaskData(path=[f"elsewhere:/{tmp_path}/*"], encoding="cp949")
+    paths = files(source)["path"]
+    assert paths == [f"elsewhere:/{tmp_path}/a.csv", f"elsewhere:/{tmp_path}/b.csv.gz"]
+    for path in paths:
+        assert list(rows(path, source, ["text", "label"])) == [Row(2, {"text": "좋다", "label": "긍정"})]
+        assert decodes_as(path, "utf-8") == "cp949"
+
+
+def test_an_address_of_nobody():
     with pytest.raises(ValueError, match="Unable to get filesystem from specified path"):
         open_bytes("nowhere://bucket/a.csv")
 

@@ -137,6 +137,19 @@ def test_jsonl_faults(line, reason):
     ]
 
 
+def test_an_escaped_surrogate_says_nothing_of_the_encoding():
+    assert read("a.jsonl", '{"text": "\\ud800"}', ["text"], encoding="cp949") == [
+        Bad("a.jsonl", 1, "lone surrogate U+D800")
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_read(encoding):
+    assert read("a.csv", "text,label\na,x\n".encode(encoding), encoding="utf-16") == [
+        Row(2, {"text": "a", "label": "x"})
+    ]
+
+
 def test_bytes_that_are_no_utf8_make_one_bad_record_where_no_encoding_fits():
     # Latin-1: one byte above 0x7f followed by a space decodes neither as UTF-8 nor as CP949.
     found = read("a.csv", "text,label\ncafé au lait,x\n가,y\n".encode().replace("é".encode(), b"\xe9"))
@@ -208,6 +221,9 @@ def test_a_file_in_another_encoding_names_the_right_one():
     assert fault("a.csv", "text,label\nabc,x\n영화가 좋다,x\n".encode(), encoding="cp949").endswith("encoding: utf-8")
     assert fault("a.csv", "text,label\n똠방각하,x\n".encode("cp949"), encoding="euc-kr").endswith("encoding: cp949")
     assert fault("a.csv", "text,label\na,x\n".encode("utf-16-le")).endswith("encoding: utf-16")
+    assert fault("a.csv", "text,label\n좋다,x\n".encode(), encoding="utf-16") == (
+        "a.csv:1 is not UTF-16; it decodes as UTF-8.\n  Fix $.task.data.encoding: utf-8"
+    )
     assert fault("a.jsonl", '{"text": "a"}'.encode("utf-16")).endswith("encoding: utf-16")
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.readers import Bad
@@ -262,3 +262,34 @@ def test_normalizing_folds_space_and_ascii_takes_the_same_way(text):
     assert "  " not in normalize(text)
     if text.isascii():
         assert normalize(text) == normalize(f"{text} é").removesuffix("é").strip()
+
+
+# --- any record ---
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["x", "y", "0.7"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.fixed_dictionaries(dict.fromkeys(("text", "label", "city"), _values)), min_size=1, max_size=5))
+def test_whatever_json_holds_every_row_is_accounted_for(content):
+    for label in ("label", LabelRanges(column="label", ranges={"x": "< 0", "y": ">= 0"})):
+        found = task(content, slices=["city"], label=label)
+        assert len(found) == len(content)
+        for record in found:
+            if isinstance(record, Record):
+                assert all(value[0].strip() != b"" for name, value in record.features.items() if name != "city")
+                assert record.features["label"][0] in (b"x", b"y")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.fixed_dictionaries(dict.fromkeys(("text", "room", "at"), _values)), min_size=1, max_size=5))
+def test_every_row_of_a_document_is_joined_or_told(content):
+    found = corpus(content, document="room", order="at")
+    assert len(found) == len(content)
+    parts = [item for item in found if isinstance(item, Part)]
+    if parts:
+        assert len(join(parts).features["sentences"]) == len(parts)

@@ -281,10 +281,12 @@ def test_dropout_follows_the_seed_and_only_in_training(encoder):
     assert difference(plain, first) > 1e-2
 
 
-def test_an_export_answers_the_same_in_a_tensorflow_1_session(encoder, tmp_path):
+@pytest.mark.parametrize("wanted", [None, []], ids=["all", "pooled"])
+def test_an_export_answers_the_same_in_a_tensorflow_1_session(encoder, wanted, tmp_path):
+    wanted = None if wanted is None else tf.constant(wanted, tf.int32)
     archive = keras.export.ExportArchive()
     archive.track(encoder)
-    archive.add_endpoint("encode", lambda a, b, c: encoder.padding_free(a, b, c), OPEN)
+    archive.add_endpoint("encode", lambda a, b, c: encoder.padding_free(a, b, c, wanted=wanted), OPEN)
     archive.write_out(str(tmp_path / "model"), verbose=False)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path / "model"))
@@ -292,7 +294,7 @@ def test_an_export_answers_the_same_in_a_tensorflow_1_session(encoder, tmp_path)
         names = sorted(signature.inputs)
         feed = {signature.inputs[name].name: value for name, value in zip(names, INPUTS, strict=True)}
         answer = session.run({name: output.name for name, output in signature.outputs.items()}, feed)
-    for name, value in encoder.padding_free(*INPUTS).items():
+    for name, value in encoder.padding_free(*INPUTS, wanted=wanted).items():
         np.testing.assert_allclose(answer[name], value, atol=2e-6)
 
 

@@ -1,0 +1,140 @@
+"""The peer of our fine-tuning: transformers and torch, with the same weights, records and hyper-parameters.
+
+    PEER_PYTHON benchmarks/peers/torch_bert.py JOB.json
+
+Runs in an environment of its own (torch, transformers, numpy), so it imports nothing of this project. The job's
+``mode``: ``finetune`` trains and prints one JSON line; ``steps`` answers every line of standard input with a timed
+round over the batches of an ``.npz``.
+"""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import numpy as np
+import torch
+import transformers
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+def build(job):
+    """The model, its optimizer, its schedule. Vectors (biases, LayerNorm) are not decayed."""
+    torch.manual_seed(job["seed"])
+    settings = job["settings"]
+    model = transformers.BertForSequenceClassification.from_pretrained(
+        job["base"], num_labels=len(job["labels"]), classifier_dropout=job["dropout"]
+    )
+    parameters = list(model.named_parameters())
+    groups = [
+        {"params": [p for _, p in parameters if p.ndim > 1], "weight_decay": settings["weight_decay"]},
+        {"params": [p for _, p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=settings["learning_rate"], fused=True)
+    schedule = transformers.get_linear_schedule_with_warmup(
+        optimizer, round(settings["warmup"] * job["steps"]), job["steps"]
+    )
+    return model, optimizer, schedule
+
+
+def step(model, optimizer, schedule, batch, clip_norm):
+    """One optimizer step."""
+    loss = model(**batch).loss
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    schedule.step()
+    optimizer.zero_grad()
+    return float(loss.detach())
+
+
+def padded(rows, labels):
+    """Rows of ids as one batch, padded to the longest."""
+    width = max(map(len, rows))
+    ids, mask = np.zeros((len(rows), width), np.int64), np.zeros((len(rows), width), np.int64)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)], mask[index, : len(row)] = row, 1
+    return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask), "labels": torch.tensor(labels)}
+
+
+def accuracy(model, rows, labels, batch_size):
+    """Share of right answers."""
+    model.eval()
+    right = 0
+    with torch.inference_mode():
+        for start in range(0, len(rows), batch_size):
+            batch = padded(rows[start : start + batch_size], labels[start : start + batch_size])
+            right += int((model(**batch).logits.argmax(-1) == batch["labels"]).sum())
+    return right / len(rows)
+
+
+def finetune(job):
+    """Trains as the job says; the epoch that did best on the eval split answers the test split."""
+    settings, size = job["settings"], job["settings"]["batch_size"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(job["base"])
+    splits = {}
+    for name, records in job["splits"].items():
+        encoded = tokenizer([text for text, _ in records], truncation=True, max_length=job["max_length"], padding=False)
+        splits[name] = (encoded["input_ids"], [job["labels"].index(label) for _, label in records])
+    rows, labels = splits["train"]
+    epoch_steps = math.ceil(len(rows) / size)
+    clock = time.perf_counter(), time.process_time()
+    model, optimizer, schedule = build({**job, "steps": epoch_steps * settings["epochs"]})
+    order = np.random.default_rng(job["seed"])
+    best, weights = -1.0, {}
+    for _ in range(settings["epochs"]):
+        model.train()
+        places = order.permutation(len(rows))
+        for start in range(0, len(rows), size):
+            chosen = places[start : start + size]
+            batch = padded([rows[i] for i in chosen], [labels[i] for i in chosen])
+            step(model, optimizer, schedule, batch, settings["clip_norm"])
+        trained = time.perf_counter() - clock[0], time.process_time() - clock[1]
+        score = accuracy(model, *splits["eval"], size)
+        if score > best:
+            best, weights = score, {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(weights)
+    found = accuracy(model, *splits["test"], size)
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    return {"accuracy": found, "eval": best, "wall": trained[0], "cpu": trained[1], "versions": versions}
+
+
+def steps(job):
+    """Answers every line with the seconds that one pass over the batches takes."""
+    stored = np.load(job["batches"])
+    batches = [
+        {
+            "input_ids": torch.tensor(stored[f"token_ids_{i}"]),
+            "attention_mask": torch.tensor(stored[f"padding_mask_{i}"].astype(np.int64)),
+            "labels": torch.tensor(stored[f"label_id_{i}"]),
+        }
+        for i in range(job["count"])
+    ]
+    model, optimizer, schedule = build(job)
+    model.train()
+    for _ in sys.stdin:
+        wall, cpu = time.perf_counter(), time.process_time()
+        for batch in batches:
+            loss = step(model, optimizer, schedule, batch, job["settings"]["clip_norm"])
+        yield {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "loss": loss}
+
+
+def main():
+    """Answers on standard output; what libraries say goes to standard error."""
+    job = json.loads(pathlib.Path(sys.argv[1]).read_text("utf-8"))
+    answers = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        for answer in steps(job) if job["mode"] == "steps" else [finetune(job)]:
+            print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

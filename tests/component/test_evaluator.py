@@ -1,0 +1,220 @@
+"""The Evaluator: TFMA's figures are scikit-learn's, and a refusal says which threshold failed."""
+
+import functools
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn import metrics
+from tfx.types import standard_artifacts
+from tfx.utils import proto_utils
+
+import schemas
+from components import evaluation, verdict
+from components.evaluator import Evaluator, Executor
+from models import export
+from models.encoder import BertEncoder
+from models.tasks.classification import Task
+from models.text import SPECIAL, TextRules, Tokenizer
+
+WORDS = ["좋다", "나쁘다", "보통", "영화", "good", "bad", "film", "very", "not"]
+TOKENIZER = Tokenizer([*SPECIAL, *WORDS], TextRules("uncased_nfc"))
+LABELS = {2: ["negative", "positive"], 3: ["부정", "중립", "긍정"]}
+BLESS = {"max_regression": 0.01}
+
+
+def write_model(folder, labels, seed):
+    keras.utils.set_random_seed(seed)
+    encoder = BertEncoder(
+        vocabulary_size=TOKENIZER.size, num_layers=1, hidden_dim=16, num_heads=2, intermediate_dim=32, max_positions=32
+    )
+    task = Task({"labels": labels, "max_length": 24})
+    model = task.build(encoder)
+    for variable in model.trainable_variables:
+        variable.assign(variable * 8 if "norm" not in variable.path else variable)
+    export.write(
+        str(folder / "Format-Serving"),
+        model=model,
+        encoder=encoder,
+        answer=task.answer,
+        featurize=lambda record: task.featurize(record, TOKENIZER),
+        columns=["text"],
+        raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
+    )
+    return folder
+
+
+def records(labels, count=120):
+    generator = np.random.default_rng(4)
+    for index in range(count):
+        text = " ".join(generator.choice(WORDS, size=generator.integers(1, 20)))
+        # The first label is the majority.
+        yield {
+            "text": text,
+            "label": labels[max(0, index % (len(labels) + 1) - 1)],
+            "genre": "드라마" if index % 3 else "sf",
+        }
+
+
+def serialized(record):
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+                for name, value in {**record, "origin": "a.csv:2"}.items()
+            }
+        )
+    ).SerializeToString()
+
+
+def artifact(kind, folder, **properties):
+    made = kind()
+    made.uri = str(folder)
+    for name, value in properties.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.fixture(scope="module", params=LABELS, ids=["two labels", "three Korean labels"])
+def judged(request, tmp_path_factory):
+    """From thresholds, and whether there is a baseline, to the verdict; and what the models answered."""
+    root, labels = tmp_path_factory.mktemp("evaluator"), LABELS[request.param]
+    candidate, baseline = write_model(root / "a", labels, 1), write_model(root / "b", labels, 2)
+    rows = list(records(labels))
+    (root / "examples/Split-test").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(root / "examples/Split-test/data.gz"), options="GZIP") as writer:
+        for row in rows:
+            writer.write(serialized(row))
+    (root / "schema").mkdir()
+    resolved = schemas.resolve("classification", labels=labels, slices=["genre"])
+    (root / "schema/schema.pbtxt").write_text(schemas.dump(resolved))
+    inputs = {
+        "examples": [artifact(standard_artifacts.Examples, root / "examples", split_names='["test"]')],
+        "schema": [artifact(standard_artifacts.Schema, root / "schema")],
+        "model": [artifact(standard_artifacts.Model, candidate)],
+    }
+
+    @functools.cache
+    def evaluated(with_baseline):
+        """The folder of one evaluation; thresholds are judged on its figures afterwards."""
+        folder = root / f"out-{len(list(root.glob('out-*')))}"
+        outputs = {
+            "evaluation": [artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")],
+            "blessing": [artifact(standard_artifacts.ModelBlessing, folder / "blessing")],
+        }
+        (folder / "blessing").mkdir(parents=True)
+        context = Executor.Context(
+            beam_pipeline_args=["--direct_running_mode=in_memory"], tmp_dir=str(folder), unique_id="1"
+        )
+        Executor(context).Do(
+            inputs | ({"baseline_model": [artifact(standard_artifacts.Model, baseline)]} if with_baseline else {}),
+            outputs,
+            {
+                "eval_config": proto_utils.proto_to_json(evaluation.eval_config(labels, ["genre"])),
+                "example_splits": '["test"]',
+                "fairness_indicator_thresholds": "null",
+                "labels": json.dumps(labels),
+                "bless": json.dumps(BLESS),
+            },
+        )
+        found, blessing = verdict.read(str(folder / "evaluation")), outputs["blessing"][0]
+        assert found == judge(BLESS, with_baseline, str(folder / "evaluation"))
+        assert found.blessed == bool(blessing.get_int_custom_property("blessed"))
+        assert (folder / "blessing" / ("BLESSED" if found.blessed else "NOT_BLESSED")).exists()
+        return str(folder / "evaluation")
+
+    def judge(bless, with_baseline=False, folder=None):
+        before = str(baseline) if with_baseline else None
+        return evaluation.verdict(folder or evaluated(with_baseline), labels=labels, bless=bless, baseline=before)
+
+    def answers(folder):
+        serve = tf.saved_model.load(str(folder / "Format-Serving")).signatures["serving_default"]
+        return serve(text=tf.constant([row["text"] for row in rows]))
+
+    return judge, labels, rows, answers(candidate), answers(baseline)
+
+
+def test_figures_are_scikit_learns(judged):
+    judge, labels, rows, answers, _ = judged
+    truth, guess = [row["label"] for row in rows], [label.decode() for label in answers["label"].numpy()]
+    found = judge(BLESS)
+    assert found.n == len(rows)
+    assert found.metrics["accuracy"] == pytest.approx(metrics.accuracy_score(truth, guess), abs=1e-9)
+    assert found.majority == pytest.approx(max(truth.count(label) for label in labels) / len(truth), abs=1e-9)
+    recall = metrics.recall_score(truth, guess, labels=labels, average=None, zero_division=0)
+    precision = metrics.precision_score(truth, guess, labels=labels, average=None, zero_division=0)
+    for index, label in enumerate(labels):
+        assert found.metrics[f"recall[{label}]"] == pytest.approx(recall[index], abs=1e-9)
+        assert found.metrics[f"precision[{label}]"] == pytest.approx(precision[index], abs=1e-9)
+    if len(labels) == 2:
+        assert found.metrics["f1"] == pytest.approx(metrics.f1_score(truth, guess, pos_label=labels[1]), abs=1e-9)
+        # TFMA integrates over 10,000 thresholds.
+        area = metrics.roc_auc_score([label == labels[1] for label in truth], answers["scores"].numpy()[:, 1])
+        assert found.metrics["auc"] == pytest.approx(area, abs=1e-3)
+        assert found.metrics["calibration"] == pytest.approx(
+            answers["scores"].numpy()[:, 1].sum() / truth.count(labels[1]), rel=1e-5
+        )
+
+
+def test_slices_are_by_length_label_and_named_column(judged):
+    judge, labels, rows, answers, _ = judged
+    found = {part.name: part for part in judge(BLESS).slices}
+    right = [row["label"] == label.decode() for row, label in zip(rows, answers["label"].numpy(), strict=True)]
+    drama = [ok for ok, row in zip(right, rows, strict=True) if row["genre"] == "드라마"]
+    assert found["genre: 드라마"].n == len(drama)
+    assert found["genre: 드라마"].value == pytest.approx(sum(drama) / len(drama), abs=1e-9)
+    assert {f"label: {label}" for label in labels} <= found.keys()
+    assert sum(part.n for name, part in found.items() if name.startswith("length_bucket: ")) == len(rows)
+
+
+def test_nothing_asked_means_better_than_the_majority(judged):
+    judge, *_ = judged
+    (check,) = judge(BLESS).checks
+    found = judge(BLESS)
+    assert (check.name, check.relation, check.bound) == ("accuracy", ">", found.majority)
+    assert check.passed == found.blessed == (found.metrics["accuracy"] > found.majority)
+
+
+def test_each_threshold_is_checked_and_named(judged):
+    judge, labels, rows, *_ = judged
+    figures = judge(BLESS).metrics
+    label = min(labels, key=lambda label: figures[f"recall[{label}]"])
+    recall = figures[f"recall[{label}]"]
+    passing = {**BLESS, "accuracy": figures["accuracy"], "recall": {label: recall}}
+    assert judge(passing).blessed
+    failing = judge({**passing, "recall": {label: recall + 0.01}})
+    assert not failing.blessed
+    (failed,) = [check for check in failing.checks if not check.passed]
+    assert (failed.name, failed.value, failed.bound) == (f"recall[{label}]", recall, recall + 0.01)
+    assert failed.n == sum(row["label"] == label for row in rows)
+
+
+def test_no_regression_against_the_baseline(judged):
+    judge, _, rows, answers, before = judged
+    truth = [row["label"].encode() for row in rows]
+    change = np.mean(answers["label"].numpy() == truth) - np.mean(before["label"].numpy() == truth)
+    found = judge({"accuracy": 0.001, "max_regression": 0.0}, with_baseline=True)
+    check = next(check for check in found.checks if check.name == "change")
+    assert check.value == pytest.approx(change, abs=1e-9)
+    assert found.blessed == check.passed == (change >= 0)
+    lenient = judge({"accuracy": 0.001, "max_regression": 1.0}, with_baseline=True)
+    assert lenient.blessed
+
+
+def test_the_component_judges_the_test_split():
+    from tfx.types import Channel
+
+    node = Evaluator(
+        examples=Channel(type=standard_artifacts.Examples),
+        schema=Channel(type=standard_artifacts.Schema),
+        model=Channel(type=standard_artifacts.Model),
+        baseline_model=Channel(type=standard_artifacts.Model),
+        labels=["a", "b"],
+        slices=[],
+        bless=BLESS,
+        source_digest="0",
+    )
+    assert node.exec_properties["example_splits"] == '["test"]'
+    assert '"max_regression": 0.01' in node.exec_properties["bless"]

@@ -1,0 +1,76 @@
+"""The Pusher: whole versions under rising numbers."""
+
+import threading
+
+import pytest
+
+from components import pusher
+
+
+def model(folder, weight):
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_text("graph")
+    (folder / "variables" / "variables.data").write_text(weight)
+    return folder
+
+
+def test_versions_rise_and_old_ones_stay(tmp_path):
+    serving = tmp_path / "serving"
+    assert pusher.push(model(tmp_path / "a", "1"), serving) == (1, True)
+    assert pusher.push(model(tmp_path / "b", "2"), serving) == (2, True)
+    assert pusher.versions(serving) == [1, 2]
+    assert (serving / "1/variables/variables.data").read_text() == "1"
+    assert (serving / "2/variables/variables.data").read_text() == "2"
+
+
+def test_the_same_model_is_not_pushed_again(tmp_path):
+    first = model(tmp_path / "a", "1")
+    assert pusher.push(first, tmp_path / "serving") == (1, True)
+    assert pusher.push(first, tmp_path / "serving") == (1, False)
+    assert pusher.versions(tmp_path / "serving") == [1]
+
+
+def test_ten_is_newer_than_nine(tmp_path):
+    for version in (9, 10):
+        (tmp_path / "serving" / str(version)).mkdir(parents=True)
+    assert pusher.push(model(tmp_path / "a", "1"), tmp_path / "serving") == (11, True)
+
+
+def test_what_a_killed_push_left_is_replaced(tmp_path):
+    half = tmp_path / "serving" / ".staged-1" / "variables"
+    half.mkdir(parents=True)
+    (half / "rubbish").write_text("half")
+    pusher.push(model(tmp_path / "a", "1"), tmp_path / "serving")
+    assert not (tmp_path / "serving/1/variables/rubbish").exists()
+    assert not (tmp_path / "serving/.staged-1").exists()
+
+
+def test_a_full_disk_leaves_no_version(tmp_path, monkeypatch):
+    def full(source, target, **_):
+        (target / "half").mkdir(parents=True)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pusher.shutil, "copytree", full)
+    with pytest.raises(OSError, match="No space left"):
+        pusher.push(model(tmp_path / "a", "1"), tmp_path / "serving")
+    assert pusher.versions(tmp_path / "serving") == []
+
+
+def test_a_reader_never_sees_half_a_version(tmp_path):
+    """A server polls while versions are pushed: each one it sees is complete."""
+    serving, seen, stop = tmp_path / "serving", [], threading.Event()
+
+    def poll():
+        while not stop.is_set():
+            for version in pusher.versions(serving):
+                files = {str(path.relative_to(serving / str(version))) for path in (serving / str(version)).rglob("*")}
+                seen.append(files)
+
+    reader = threading.Thread(target=poll)
+    reader.start()
+    for number in range(20):
+        pusher.push(model(tmp_path / f"m{number}", str(number)), serving)
+    stop.set()
+    reader.join()
+    assert seen
+    assert all(files == {"saved_model.pb", "variables", "variables/variables.data"} for files in seen)

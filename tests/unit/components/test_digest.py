@@ -1,0 +1,64 @@
+"""What decides whether a node is reused."""
+
+import sys
+
+import pytest
+
+from components import digest
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package named ``models`` of our own making: ``models.top`` imports ``models.leaf`` inside a function."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "top.py").write_text("def f():\n    from models import leaf\n    return leaf.X\n")
+    (folder / "leaf.py").write_text("X = 1\n")
+    (folder / "other.py").write_text("Y = 1\n")
+    for name in [name for name in sys.modules if name.split(".")[0] == "models"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    digest._imports.cache_clear()
+
+
+def of_top():
+    digest._imports.cache_clear()
+    return digest.of_source("models.top")
+
+
+def test_an_edit_of_what_is_imported_counts_and_of_what_is_not_does_not(package):
+    before = of_top()
+    (package / "other.py").write_text("Y = 2\n")
+    assert of_top() == before
+    (package / "leaf.py").write_text("X = 2\n")
+    assert of_top() != before
+
+
+def test_the_trainer_depends_on_its_task_and_the_encoder_and_not_on_the_evaluator():
+    seen = set(digest._imports("components.trainer"))
+    assert {"components.training", "models.export", "models.training"} <= seen
+    assert "components.evaluator" not in seen
+
+
+def test_a_module_that_does_not_exist_is_named():
+    with pytest.raises(ValueError, match=r"no module models\.nowhere"):
+        digest.of_source("models.nowhere")
+
+
+def test_files_count_by_content_and_settings_by_value(tmp_path):
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    whole = digest.of_files([f"{tmp_path}/*"], rate=1)
+    assert whole == digest.of_files([f"{tmp_path}/a", f"{tmp_path}/b"], rate=1)
+    assert whole != digest.of_files([f"{tmp_path}/*"], rate=2)
+    (tmp_path / "b").write_text("3")
+    assert whole != digest.of_files([f"{tmp_path}/*"], rate=1)
+
+
+def test_a_folder_counts_by_names_and_contents(tmp_path):
+    (tmp_path / "a").write_text("1")
+    before = digest.of_folder(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert digest.of_folder(tmp_path) != before

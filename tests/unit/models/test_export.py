@@ -1,0 +1,148 @@
+"""The SavedModel, and the check that a server could load it."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import export, golden, serving_check
+from models.encoder import BertEncoder
+from models.tasks.classification import Task
+from models.text import SPECIAL, TextRules, Tokenizer
+
+TOKENIZER = Tokenizer(
+    [*SPECIAL, "a", "good", "film", "witty", "gorgeous", "삼성전자", "##는", "."], TextRules("uncased_nfc")
+)
+PAIR = ["text", "text_pair"]
+
+
+def write(folder, columns, answer=True):
+    keras.utils.set_random_seed(11)
+    encoder = BertEncoder(
+        vocabulary_size=TOKENIZER.size, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32, max_positions=32
+    )
+    task = Task({"labels": ["no", "yes"], "max_length": 24})
+    model = task.build(encoder)
+    # Larger weights: answers that differ from text to text.
+    for variable in model.trainable_variables:
+        variable.assign(variable * 5 if "norm" not in variable.path else variable)
+    export.write(
+        str(folder),
+        model=model,
+        encoder=encoder,
+        answer=task.answer if answer else None,
+        featurize=lambda record: task.featurize(record, TOKENIZER),
+        columns=columns,
+        raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "1"
+    write(folder, ["text"])
+    return folder
+
+
+@pytest.fixture
+def copy(exported, tmp_path):
+    return shutil.copytree(exported, tmp_path / "1")
+
+
+def serialized(**columns):
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+                for name, value in columns.items()
+            }
+        )
+    ).SerializeToString()
+
+
+def test_a_server_could_load_it(exported):
+    report = serving_check.check(exported)
+    assert report["faults"] == []
+    assert report["signatures"] == sorted(serving_check.SIGNATURES)
+
+
+def test_text_and_examples_give_the_same_answer(exported):
+    model = tf.saved_model.load(str(exported))
+    texts = ["a good film", "", "삼성전자는 gorgeous ."]
+    by_text = model.signatures["serving_default"](text=tf.constant(texts))
+    by_example = model.signatures["serving_examples"](examples=tf.constant([serialized(text=text) for text in texts]))
+    for name, value in by_text.items():
+        np.testing.assert_array_equal(value, by_example[name])
+    np.testing.assert_array_equal(by_example["all_classes"], by_text["labels"])
+    assert len(set(by_text["scores"].numpy()[:, 0].tolist())) == 3
+
+
+def test_transform_features_gives_ids_and_slices(exported):
+    model = tf.saved_model.load(str(exported))
+    features = model.signatures["transform_features"](
+        tf.constant([serialized(text="a good film"), serialized(text="a")])
+    )
+    assert features["token_ids"].numpy().tolist() == [[2, 5, 6, 7, 3], [2, 5, 3, 0, 0]]
+    assert features["length_bucket"].numpy().tolist() == [b"1-8 words", b"1-8 words"]
+
+
+def test_embeddings_do_not_depend_on_the_batch(exported):
+    embed = tf.saved_model.load(str(exported)).signatures["embed"]
+    batch = embed(text=tf.constant(["a good film", "a " * 30, ""]))
+    alone = embed(text=tf.constant(["a good film"]))
+    assert batch["mean"].shape == batch["pooled"].shape == (3, 16)
+    for name in ("mean", "pooled"):
+        np.testing.assert_allclose(batch[name][:1], alone[name], atol=1e-6)
+
+
+def test_weights_are_stored_once(exported):
+    weights = BertEncoder(
+        vocabulary_size=TOKENIZER.size, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32, max_positions=32
+    ).count_params()
+    stored = sum(path.stat().st_size for path in (exported / "variables").glob("*.data*"))
+    assert 4 * weights < stored < 1.5 * 4 * weights + 20_000
+
+
+def test_a_pair_takes_two_texts(tmp_path):
+    write(tmp_path / "1", PAIR)
+    assert serving_check.check(tmp_path / "1")["faults"] == []
+    serve = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    answer = serve(text=tf.constant(["a"]), text_pair=tf.constant(["good film"]))
+    swapped = serve(text=tf.constant(["good film"]), text_pair=tf.constant(["a"]))
+    assert not np.allclose(answer["scores"], swapped["scores"])
+
+
+def test_a_base_model_answers_with_embeddings(tmp_path):
+    write(tmp_path / "1", ["text"], answer=False)
+    assert serving_check.check(tmp_path / "1")["faults"] == []
+    outputs = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"].structured_outputs
+    assert sorted(outputs) == ["mean", "pooled"]
+
+
+def test_another_answer_than_the_trained_model_gave_is_a_fault(copy):
+    path = copy / "assets.extra" / golden.FILE
+    kept = json.loads(path.read_text())
+    kept["outputs"]["scores"][3][0] += 0.01
+    path.write_text(json.dumps(kept))
+    (fault,) = serving_check.check(copy)["faults"]
+    assert fault == (
+        "the reloaded model against the trained one: scores differs by 1.0e-02 on golden text 3 (allowed 1e-04)"
+    )
+
+
+def test_an_op_that_tf_serving_does_not_link_is_named(copy):
+    path = copy / "saved_model.pb"
+    graph = path.read_bytes()
+    # A name of the same length keeps the proto's sizes right; nobody links it.
+    path.write_bytes(graph.replace(b"NormalizeUTF8", b"NormalizeUTF9"))
+    assert serving_check.foreign_ops(set(serving_check._ops(copy))) == ["op NormalizeUTF9 is not linked by TF Serving"]
+
+
+def test_the_golden_example_reads_like_an_answer(exported):
+    line = golden.example(exported / "assets.extra")
+    assert line.startswith('"A gorgeous, witty, seductive film." → ')
+    assert line.split("→ ")[1].split()[0] in ("no", "yes")

@@ -1,0 +1,119 @@
+"""The training loop: a killed training ends with the weights of an uninterrupted one."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import progress
+from models.encoder import BertEncoder
+from models.optimizer import AdamW, LinearSchedule
+from models.resume import TrainingState
+from models.tasks.classification import Task
+from models.training import Loop, NotFinite
+
+STEPS = 6
+
+
+def rows():
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(3, 9, size=40)
+    ids = tf.RaggedTensor.from_row_lengths(generator.integers(5, 50, size=lengths.sum()), lengths)
+    labels = tf.constant(generator.integers(0, 2, size=40))
+    return tf.data.Dataset.from_tensor_slices({"token_ids": ids, "segment_ids": ids * 0, "label_id": labels})
+
+
+def training(folder, rate=1e-3, steps=STEPS, checkpoint_seconds=0.0):
+    keras.utils.set_random_seed(7)
+    task = Task({"labels": ["a", "b"]})
+    model = task.build(
+        BertEncoder(vocabulary_size=50, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32, max_positions=16)
+    )
+    optimizer = AdamW(LinearSchedule(rate, 2, steps))
+    optimizer.build(model.trainable_variables)
+    state = TrainingState(str(folder / "checkpoints"), model, optimizer)
+    logs = str(folder / "logs")
+    loop = Loop(model, task.loss, optimizer, state, steps=steps, checkpoint_seconds=checkpoint_seconds, logs=logs)
+    return task, model, state, loop
+
+
+def batches(task, start):
+    return task.batches(rows(), batch_size=4, seed=1, epoch=0, start_step=start)
+
+
+def weights(model):
+    return [variable.numpy() for variable in model.trainable_variables]
+
+
+@pytest.mark.parametrize("kill_at", [1, 4])
+def test_resumed_training_ends_with_the_same_weights(tmp_path, kill_at):
+    task, whole, _, loop = training(tmp_path / "whole")
+    loop.run(batches(task, 0), "epoch 1/1")
+
+    task, _, _, loop = training(tmp_path / "killed")
+    loop.run(batches(task, 0).take(kill_at), "epoch 1/1")
+    loop.save()
+    task, resumed, state, loop = training(tmp_path / "killed")  # dropout seeds and moments start anew
+    assert state.restore() == kill_at
+    loop.run(batches(task, kill_at), "epoch 1/1")
+
+    for expected, got in zip(weights(whole), weights(resumed), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_without_the_seeds_the_weights_differ(tmp_path):
+    """The test above could not fail if dropout drew nothing."""
+    task, first, _, loop = training(tmp_path / "first")
+    loop.run(batches(task, 0), "")
+    task, second, _, loop = training(tmp_path / "second")
+    second.encoder.seeds.next()
+    loop.run(batches(task, 0), "")
+    assert any(not np.allclose(a, b, atol=1e-6) for a, b in zip(weights(first), weights(second), strict=True))
+
+
+def test_a_truncated_checkpoint_is_named_and_the_one_before_it_is_taken(tmp_path, caplog):
+    task, _, _, loop = training(tmp_path)
+    for done in (2, 4):
+        loop.run(batches(task, int(loop.state.step)).take(2), "")
+        loop.save()
+        assert int(loop.state.step) == done
+    newest = tmp_path / "checkpoints" / "ckpt-4.data-00000-of-00001"
+    newest.write_bytes(newest.read_bytes()[:1000])
+
+    _, _, state, _ = training(tmp_path)
+    assert state.restore() == 2
+    notices = [record.event for record in caplog.records if isinstance(getattr(record, "event", None), progress.Notice)]
+    assert "ckpt-4 cannot be read" in notices[0].text
+
+
+def test_a_loss_that_is_no_number_names_step_and_rate_and_keeps_the_checkpoint(tmp_path):
+    task, _, _, loop = training(tmp_path)
+    loop.run(batches(task, 0).take(2), "")
+    loop.save()
+    good = loop.loss
+    loop.loss = lambda outputs, batch: good(outputs, batch) * np.nan
+    loop._step_function = None
+    with pytest.raises(NotFinite, match=r"became nan at step 3 of 6 \(learning rate 1.0e-03\)"):
+        loop.run(batches(task, 2), "")
+    assert training(tmp_path)[2].restore() == 2
+
+
+def test_progress_counts_real_tokens_and_ends_at_the_last_step(tmp_path, caplog):
+    caplog.set_level("INFO", "tfx_bert")
+    task, _, _, loop = training(tmp_path)
+    loop.run(batches(task, 0), "epoch 1/1")
+    last = [record.event for record in caplog.records if isinstance(getattr(record, "event", None), progress.Step)][-1]
+    assert (last.step, last.steps, last.phase, last.seconds_left) == (STEPS, STEPS, "epoch 1/1", 0.0)
+    assert last.tokens_per_second > 0
+
+
+def test_best_weights_come_back(tmp_path):
+    task, model, state, loop = training(tmp_path)
+    loop.run(batches(task, 0).take(2), "")
+    assert state.keep_best(0.5)
+    best = weights(model)
+    loop.run(batches(task, 2).take(2), "")
+    assert not state.keep_best(0.4)
+    state.restore_best()
+    for expected, got in zip(best, weights(model), strict=True):
+        np.testing.assert_array_equal(got, expected)

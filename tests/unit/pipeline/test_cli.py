@@ -1,0 +1,234 @@
+import csv
+import gzip
+import json
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from configs.experiment import ConfigError
+from pipeline import cli
+from schemas import DataError
+
+ROOT = Path(__file__).parents[3]
+GOLDEN = ROOT / "tests" / "data" / "experiments"
+REVIEWS = [("a good film with a great cast", "good"), ("a bad film and a dull plot", "bad")] * 30
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working folder, without a terminal's width in the way."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def tfx_bert(*arguments, code=0):
+    result = CliRunner().invoke(cli.main, list(map(str, arguments)))
+    assert result.exit_code == code, result.output + str(result.exception)
+    return result.output
+
+
+def write_csv(path, rows=REVIEWS, header=("text", "label"), encoding="utf-8"):
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def write_bert_folder(folder):
+    shape = {"num_hidden_layers": 2, "hidden_size": 4, "intermediate_size": 8, "max_position_embeddings": 16}
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 10, **shape}))
+    (folder / "vocab.txt").write_text("[PAD]\n")
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+
+
+def write_yaml(path, **lines):
+    values = {
+        "name": "x",
+        "vocabulary": "{learn: 100}",
+        "encoder": "bert_tiny",
+        "task": "{type: classification, data: {path: r.csv}, labels: [bad, good]}",
+    } | lines
+    path.write_text("".join(f"{key}: {value}\n" for key, value in values.items()), "utf-8")
+    return path
+
+
+def test_help_takes_less_than_a_second():
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli", "--help"], cwd=ROOT, capture_output=True, text=True
+        )
+        took.append(time.perf_counter() - began)
+    assert done.returncode == 0
+    assert min(took) < 1, took
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, pipeline.cli; print([m for m in ('tensorflow', 'tfx', 'pydantic', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_command_has_help():
+    for name in cli.main.commands:
+        assert "Usage:" in tfx_bert(name, "--help")
+
+
+def test_check_accepts_a_whole_experiment(folder):
+    write_csv(folder / "r.csv")
+    output = tfx_bert("check", write_yaml(folder / "x.yaml"))
+    assert "✓ r.csv: 60 records · about 11 tokens mean · 50 % good · 50 % bad" in output
+    assert "✓ runs/: writable" in output
+    assert "estimate: 0:4" in output
+
+
+def test_check_accepts_own_csv_from_a_korean_folder(folder):
+    """experience.md, YAML a."""
+    klue, data = folder / "klue-bert-base", folder / "data"
+    klue.mkdir()
+    data.mkdir()
+    write_bert_folder(klue)
+    rows = [("좋아요", "긍정", "극장"), ("그저 그래요", "중립", "극장"), ("나빠요", "부정", "집")] * 5
+    for name in ("a.csv", "b.csv"):
+        write_csv(data / name, rows, ("리뷰", "감성", "category"), "cp949")
+    output = tfx_bert("check", GOLDEN / "reviews.yaml")
+    assert "✓ data/*.csv: 30 records · about 4 tokens mean · 33 % 긍정 · 33 % 중립 · 33 % 부정" in output
+    assert "✓ ./klue-bert-base: BERT of 2 layers, 4 wide" in output
+
+
+def test_check_accepts_own_corpus(folder):
+    """experience.md, YAML b."""
+    (folder / "data").mkdir()
+    with gzip.open(folder / "data" / "chat.jsonl.gz", "wt", encoding="utf-8") as file:
+        for number in range(6):
+            file.write(json.dumps({"message": "안녕하세요 ㅋㅋㅋㅋ", "room_id": number % 2, "sent_at": number}) + "\n")
+    output = tfx_bert("check", GOLDEN / "chat-bert.yaml")
+    assert "✓ data/*.jsonl.gz: 6 documents" in output
+    assert "estimate:" in output
+
+
+def test_a_cluster_is_answered_clearly(folder):
+    """experience.md, YAML c."""
+    write_csv(folder / "r.csv")
+    output = tfx_bert("check", write_yaml(folder / "x.yaml"), "--env", GOLDEN / "cluster.yaml", code=2)
+    assert "cluster.yaml:2 $.kind: this version runs on one machine only: allowed local, received 'kubeflow'" in output
+
+
+def test_check_does_not_import_tensorflow(folder):
+    write_csv(folder / "r.csv")
+    write_yaml(folder / "x.yaml")
+    code = "import sys; from pipeline import cli; cli.main(['check', 'x.yaml'], standalone_mode=False); " + (
+        "print([m for m in ('tensorflow', 'tfx', 'apache_beam', 'keras') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert done.stdout.endswith("[]\n")
+
+
+def test_a_configuration_fault_is_one_sentence_and_code_2(folder):
+    write_yaml(folder / "x.yaml", train="{bath_size: 3}")
+    assert tfx_bert("check", "x.yaml", code=2) == (
+        "✗ x.yaml:5 $.train.bath_size: unknown key, did you mean batch_size?   (exit 2)\n"
+    )
+    assert "no such file" in tfx_bert("run", "none.yaml", code=2)
+    assert "--env: allowed beam|local, received 'loca'" in tfx_bert(
+        "run", "x.yaml", "--set", "train=", "--env", "loca", code=2
+    )
+
+
+def test_data_faults_are_code_3(folder):
+    write_yaml(folder / "x.yaml")
+    assert "no file matches 'r.csv'" in tfx_bert("check", "x.yaml", code=3)
+    write_csv(folder / "r.csv", [("좋은 영화", "good"), ("나쁜 영화", "bad")], encoding="cp949")
+    output = tfx_bert("check", "x.yaml", code=3)
+    assert "it decodes as CP949" in output
+    assert "Fix $.task.data.encoding: cp949   (exit 3)" in output
+    write_csv(folder / "r.csv", header=("text", "class"))
+    assert "no column 'label', which $.task.data.label names" in tfx_bert("check", "x.yaml", code=3)
+    write_csv(folder / "r.csv", [("a", "good"), ("b", "good")])
+    assert "every record has the label good" in tfx_bert("check", "x.yaml", code=3)
+
+
+def test_bad_rows_are_told_by_reason_with_the_way_out(folder):
+    write_yaml(folder / "x.yaml")
+    write_csv(folder / "r.csv", [*REVIEWS, ("", "good"), ("fine", "soso"), ("fine too", "soso")])
+    output = tfx_bert("check", "x.yaml", code=3)
+    assert "✗ 3 of 63 rows bad; on_bad_record: fail" in output
+    assert "2  label 'soso', allowed bad|good   first r.csv:63" in output
+    assert "1  column 'text' is empty   first r.csv:62" in output
+    assert "--set task.data.on_bad_record=quarantine" in output
+    assert "3 bad, to be quarantined" in tfx_bert("check", "x.yaml", "--set", "task.data.on_bad_record=quarantine")
+
+
+def test_all_faults_of_a_check_come_at_once(folder):
+    write_yaml(folder / "x.yaml", checkpoint="nowhere", vocabulary="", encoder="")
+    output = tfx_bert("check", "x.yaml", code=3)
+    assert "no file matches 'r.csv'" in output
+    assert "$.checkpoint: nowhere is no folder" in output
+
+
+def test_run_looks_at_the_data_before_it_imports_tensorflow(folder):
+    write_yaml(folder / "x.yaml")
+    began = time.perf_counter()
+    assert "no file matches 'r.csv'" in tfx_bert("run", "x.yaml", code=3)
+    assert time.perf_counter() - began < 1
+    assert not (folder / "runs").exists()
+
+
+def test_an_output_folder_that_cannot_be_written(folder):
+    write_csv(folder / "r.csv")
+    (folder / "runs").write_text("a file in its place")
+    assert "runs" in tfx_bert("run", write_yaml(folder / "x.yaml"), code=1)
+
+
+@pytest.mark.parametrize("command", [["runs"], ["show"], ["errors"], ["predict", "hello"], ["diff", "1", "2"]])
+def test_before_the_first_run(folder, command):
+    assert "tfx-bert run" in tfx_bert(*command, code=1)
+
+
+def test_what_caused_an_exception_is_what_is_told():
+    try:
+        try:
+            raise DataError("r.csv:3 is wrong")
+        except DataError as error:
+            raise RuntimeError("Beam wraps it") from error
+    except RuntimeError as error:
+        assert cli.explain(error) == ("r.csv:3 is wrong", 3)
+
+
+def test_exit_codes_by_kind():
+    assert cli.explain(ConfigError("x"))[1] == 2
+    full = OSError(28, "No space left on device", "/runs/model")
+    assert cli.explain(full) == ("the disk is full (/runs/model); free space and run again", 1)
+
+
+def test_a_fault_that_nobody_foresaw_shows_no_traceback(folder, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("configs.loader.load", broken)
+    output = tfx_bert("check", "x.yaml", code=1)
+    assert output == "✗ ZeroDivisionError: division by zero\n  The traceback: runs/crash.log   (exit 1)\n"
+    assert "Traceback" in (folder / "runs" / "crash.log").read_text()
+
+
+def test_interrupted_is_130(folder, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("configs.loader.load", interrupted)
+    assert "interrupted" in tfx_bert("check", "x.yaml", code=130)
+
+
+def test_data_knows_its_names(folder):
+    assert "'foo' is none of reviews, dialogues, minilm, korean" in tfx_bert("data", "fetch", "foo", code=2)

@@ -1,0 +1,98 @@
+import gzip
+import json
+import struct
+
+import pytest
+
+from configs import loader
+from configs.experiment import ConfigError
+from pipeline import estimate
+from pipeline.check import checkpoint
+
+AMOUNTS = {"corpus": (64_000, 20.0), "task.data": (10_000, 27.0)}
+
+
+def test_operations_follow_parameters_and_tokens():
+    experiment = loader.load("from_scratch")
+    work = estimate.flops(experiment, AMOUNTS)
+    dense = estimate.shape(experiment).dense
+    assert work["fine-tuning"] == pytest.approx(6 * dense * 10_000 * 27 * 0.8 * 5)
+    twice = estimate.flops(loader.load("from_scratch", ["train.epochs=10"]), AMOUNTS)
+    assert twice["fine-tuning"] == 2 * work["fine-tuning"]
+    assert twice["pretraining"] == work["pretraining"]
+
+
+def test_a_packed_row_is_full():
+    korean = loader.load("korean")
+    packed = estimate.flops(korean, {"corpus": (12_000, 16.0)})["pretraining"]
+    loose = estimate.flops(loader.load("korean", ["pretrain.pack=false"]), {"corpus": (12_000, 16.0)})["pretraining"]
+    assert packed == 8 * loose  # rows of 128 tokens
+
+
+def test_memory_grows_with_the_model():
+    tiny, base = (
+        estimate.memory(loader.load("from_scratch", [f"encoder={name}"])) for name in ("bert_tiny", "bert_base")
+    )
+    assert estimate.BASE_MEMORY < tiny < base
+
+
+def test_the_rate_is_measured():
+    assert 1e8 < estimate.product_rate() < 1e14
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("", 2.0), ("one two three four", 7.2), ("영화가 좋았다", 5.6), ("삼성전자 좋은 소식을 발표했다", 9.8)],
+)
+def test_tokens(text, tokens):
+    assert estimate.tokens(text) == pytest.approx(tokens)
+
+
+def test_lines(tmp_path):
+    plain, packed = tmp_path / "a.csv", tmp_path / "a.csv.gz"
+    plain.write_text("a\nb\nc\n")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert (estimate.lines(str(plain), "csv"), estimate.lines(str(packed), "csv")) == (3, 3)
+
+
+CONFIG = {
+    "model_type": "bert",
+    "num_hidden_layers": 2,
+    "hidden_size": 4,
+    "intermediate_size": 8,
+    "max_position_embeddings": 16,
+    "vocab_size": 10,
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "vocab.txt").write_text("[PAD]\n")
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    return tmp_path
+
+
+def test_a_checkpoint_folder_is_described(folder):
+    assert "BERT of 2 layers, 4 wide, 0.0 M parameters, 1 tensors" in checkpoint(str(folder))
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.txt", "model.safetensors"])
+def test_a_checkpoint_folder_that_lacks_a_file(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ConfigError, match=f"has no {name}; a Hugging Face BERT folder is expected"):
+        checkpoint(str(folder))
+
+
+def test_a_truncated_checkpoint(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-2])
+    with pytest.raises(ConfigError, match="is damaged"):
+        checkpoint(str(folder))
+
+
+def test_another_kind_of_model(folder):
+    (folder / "config.json").write_text(json.dumps({**CONFIG, "model_type": "roberta"}))
+    with pytest.raises(ConfigError, match="is a 'roberta' model; bert is what can be read"):
+        checkpoint(str(folder))

@@ -1,0 +1,158 @@
+import csv
+import gzip
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import schemas
+from configs import loader
+from configs.experiment import LabelRanges
+from pipeline import cli
+
+ENGLISH = [
+    ("the plot of this film is as good as it was in the book", "good"),
+    ("it is a bad film and the end is not for me", "bad"),
+]
+KOREAN = [("정말 재미있는 영화였어요 또 보고 싶습니다", "긍정"), ("너무 지루해서 졸았습니다 돈이 아까워요", "부정")]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def init(*arguments, code=0):
+    result = CliRunner().invoke(cli.main, ["init", "--data", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def table(path, rows, header=("id", "text", "label"), encoding="utf-8", delimiter=","):
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *((str(n), *row) for n, row in enumerate(rows))])
+    return path
+
+
+def test_an_english_csv(folder):
+    table(folder / "My Reviews.csv", ENGLISH * 30)
+    output = init("My Reviews.csv")
+    assert "60 records" in output
+    assert "UTF-8 · English" in output
+    assert "assumed  'text' is the text: its values are the longest" in output
+    assert "✓ my-reviews.yaml and schemas/my-reviews.pbtxt: review them" in output
+    found = loader.load("my-reviews.yaml")
+    assert found.checkpoint == "data/minilm"
+    assert found.task.labels == ["bad", "good"]  # the last one counts as positive
+    assert (found.task.data.text, found.task.data.label) == ("text", "label")
+    assert len((folder / "my-reviews.yaml").read_text().splitlines()) <= 16
+    schema = schemas.resolve("classification", path="schemas/my-reviews.pbtxt")
+    assert list(schema.string_domain[0].value) == ["bad", "good"]
+
+
+def test_a_korean_csv_in_cp949_learns_its_own_vocabulary(folder):
+    table(folder / "reviews.csv", KOREAN * 30, ("번호", "리뷰", "감성"), "cp949")
+    output = init("reviews.csv")
+    assert "CP949 · Korean" in output
+    assert "a BERT folder for this language does better: --checkpoint FOLDER" in output
+    found = loader.load("reviews.yaml")
+    assert found.checkpoint is None
+    assert found.text.mode == "uncased_nfc"
+    assert found.vocabulary.learn == 1000
+    assert found.task.labels == ["부정", "긍정"]
+    assert found.task.data.encoding == "cp949"
+    assert found.task.data.text == "리뷰"
+
+
+def test_what_it_writes_passes_check(folder):
+    table(folder / "reviews.csv", KOREAN * 30, ("번호", "리뷰", "감성"), "cp949")
+    init("reviews.csv")
+    result = CliRunner().invoke(cli.main, ["check", "reviews.yaml"])
+    assert result.exit_code == 0, result.output
+
+
+def test_nothing_is_overwritten_without_force(folder):
+    table(folder / "r.csv", ENGLISH * 3)
+    init("r.csv")
+    (folder / "r.yaml").write_text("mine")
+    assert "r.yaml and schemas/r.pbtxt would be overwritten" in init("r.csv", code=2)
+    assert (folder / "r.yaml").read_text() == "mine"
+    init("r.csv", "--force")
+    assert loader.load("r.yaml").name == "r"
+    init("r.csv", "--name", "other")
+    assert loader.load("other.yaml").name == "other"
+
+
+def test_a_number_becomes_a_label_by_ranges(folder):
+    table(folder / "r.csv", [(f"{text} {n}", f"{n - 40}.25") for n, (text, _) in enumerate(ENGLISH * 40)])
+    assert "is a number, cut at 0 into negative and positive: edit the ranges" in init("r.csv")
+    label = loader.load("r.yaml").task.data.label
+    assert label == LabelRanges(column="label", ranges={"negative": "< 0", "positive": ">= 0"})
+
+
+def test_pairs_slices_and_tabs(folder):
+    rows = [
+        (f"{a} {n}", f"{b} {n}", "yes" if n % 2 else "no", "news" if n % 3 else "web")
+        for n, (a, b) in enumerate(ENGLISH * 60)
+    ]
+    table(folder / "r.tsv", rows, ("id", "sentence1", "sentence2", "label", "genre"), delimiter="\t")
+    assert "sentence1 and sentence2" in init("r.tsv")
+    found = loader.load("r.yaml")
+    assert (found.task.data.text, found.task.data.text_pair) == ("sentence1", "sentence2")
+    assert found.evaluate.slices == ["genre"]
+    assert found.task.labels == ["no", "yes"]
+
+
+def test_gzipped_json_lines_with_numbers_as_labels(folder):
+    with gzip.open(folder / "r.jsonl.gz", "wt") as file:
+        file.writelines(
+            json.dumps({"body": text, "target": int(label == "good")}) + "\n" for text, label in ENGLISH * 10
+        )
+    init("r.jsonl.gz")
+    found = loader.load("r.yaml")
+    assert (found.task.data.text, found.task.data.label, found.task.labels) == ("body", "target", ["0", "1"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_other_encodings(folder, encoding):
+    table(folder / "r.csv", KOREAN * 5, encoding=encoding)
+    init("r.csv")
+    assert loader.load("r.yaml").task.data.encoding == {"utf-8-sig": "utf-8", "utf-16": "utf-16"}[encoding]
+
+
+def test_rows_that_cannot_be_used_are_set_aside(folder):
+    table(folder / "r.csv", [*ENGLISH * 5, ("", "good")])
+    assert "column 'text' is empty: set aside (quarantine)" in init("r.csv")
+    assert loader.load("r.yaml").task.data.on_bad_record == "quarantine"
+
+
+def test_the_person_knows_better(folder):
+    table(folder / "r.csv", [(a, b, a) for a, b in ENGLISH * 5], ("id", "text", "label", "original"))
+    init("r.csv", "--text", "original")
+    assert loader.load("r.yaml").task.data.text == "original"
+    assert "--text: allowed id|text|label|original, received 'orginal', did you mean original?" in init(
+        "r.csv", "--text", "orginal", "--force", code=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "r.csv is empty"),
+        ("text,label\n", "r.csv holds no record below its header"),
+        ("text;label\na;b\n", "separates its columns by semicolons"),
+        ("text,text,label\na,b,c\n", "r.csv:1 has 2 columns 'text'"),
+        ("text,label\nfoo bar,1\nbar foo,1\n", "column 'label' has one value only"),
+        ("id,number\n1,2\n3,4\n", "no column looks like text (id, number); name it with --text"),
+    ],
+)
+def test_files_that_nothing_can_be_learned_from(folder, content, sentence):
+    (folder / "r.csv").write_text(content)
+    assert sentence in init("r.csv", code=3)
+    assert not (folder / "r.yaml").exists()
+
+
+def test_no_such_file():
+    assert init("none.csv", code=3) == "✗ none.csv: no such file   (exit 3)\n"
