@@ -164,9 +164,9 @@ def _sampled(elements: beam.PCollection, size: int, shares: Mapping[str, float])
     quota = {split: max(1, round(size * share)) for split, share in shares.items()}
     return (
         elements
-        | "BySplit" >> beam.Map(lambda element: (element[0], element[1:]))
+        | "BySplit" >> beam.Map(lambda element: (element[0], element))
         | "Sample" >> beam.combiners.Top.SmallestPerKey(size)
-        | "Sampled" >> beam.FlatMap(lambda item: [(item[0], *rest) for rest in item[1][: quota[item[0]]]])
+        | "Sampled" >> beam.FlatMap(lambda item: item[1][: quota[item[0]]])
     )
 
 

@@ -1,6 +1,6 @@
 """Pusher that a reader can watch: a version appears whole, under the next number, and old ones stay.
 
-The stock Pusher copies in place, under the second of the day, so a server may load half a model.
+The stock Pusher copies in place, under the Unix second, so a server may load half a model.
 """
 
 import json

@@ -127,7 +127,7 @@ def _transformed(rows: Any, tokenizer: Tokenizer, the_task: Any, text: str) -> I
     ids = _token_ids(the_task, tokenizer, text)
     row = next(row for row in rows if row["token_ids"].numpy().tolist() == ids)
     for name, value in sorted(row.items()):
-        yield f"{name}: {value.dtype.name} {value.numpy().tolist()!r}"
+        yield f"{name}: {value.dtype.name} {_plain(value.numpy())!r}"
     yield f"decoded: {' '.join(tokenizer.vocabulary[each] for each in ids)}"
 
 
@@ -154,12 +154,21 @@ def _logits(model: str, text: str, labels: list[str], label: str) -> Iterator[st
     module = tf.saved_model.load(model)
     pooled = module.signatures["embed"](text=tf.constant([text]))["pooled"].numpy()[0]
     stored = tf.train.load_checkpoint(f"{model}/variables/variables")
-    names = [name for name in stored.get_variable_to_shape_map() if "logits" in name]
-    kernel, bias = (stored.get_tensor(next(name for name in names if part in name)) for part in ("kernel", "bias"))
+    # The SavedModel numbers its variables; the classifier's two are known by their shapes.
+    shapes = stored.get_variable_to_shape_map()
+    kernel, bias = (
+        next(
+            stored.get_tensor(name)
+            for name in shapes
+            if shapes[name] == shape and stored.get_tensor(name).dtype.kind == "f"
+        )
+        for shape in ([len(pooled), len(labels)], [len(labels)])
+    )
     logits = pooled @ kernel + bias
     scores = np.exp(logits) / np.exp(logits).sum()
-    yield f"pooled: float32 ({len(pooled)},) {np.round(pooled[:4], 4).tolist()} …"
-    yield f"logits: {dict(zip(labels, np.round(logits, 4).tolist(), strict=True))}"
+    yield f"pooled: float32 ({len(pooled)},) [{', '.join(f'{each:.4f}' for each in pooled[:4])}, …]"
+    yield "logits: " + ", ".join(f"{name} {each:.4f}" for name, each in zip(labels, logits, strict=True))
+    yield "scores: " + ", ".join(f"{name} {each:.4f}" for name, each in zip(labels, scores, strict=True))
     yield f"loss: −ln {scores[labels.index(label)]:.4f} = {-np.log(scores[labels.index(label)]):.4f} nats"
 
 
@@ -174,20 +183,16 @@ def _answer(model: str, text: str) -> Iterator[str]:
 
     yield f"request:  {json.dumps({'instances': [{'text': text}]}, ensure_ascii=False)}"
     answer = tf.saved_model.load(model).signatures["serving_default"](text=tf.constant([text]))
-    row = {name: value.numpy()[0] for name, value in sorted(answer.items())}
-    values = {name: [_plain(each) for each in value] if value.ndim else _plain(value) for name, value in _arrays(row)}
+    values = {name: _plain(value.numpy()[0]) for name, value in sorted(answer.items())}
     yield f"response: {json.dumps({'predictions': [values]}, ensure_ascii=False)}"
 
 
-def _arrays(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    import numpy as np
-
-    yield from ((name, np.asarray(value)) for name, value in row.items())
-
-
 def _plain(value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value
-    return value.decode() if isinstance(value, bytes) else value
+    """Numbers and text as JSON knows them."""
+    if isinstance(value, bytes):
+        return value.decode()
+    listed = value.tolist() if hasattr(value, "tolist") else value
+    return [_plain(each) for each in listed] if isinstance(listed, list) else listed
 
 
 if __name__ == "__main__":

@@ -81,18 +81,16 @@ class Loop:
             self._step_function = self._compile(batches.element_spec)
         done = int(self.state.step)
         since, first, losses, tokens = time.monotonic(), done, [], 0
-        began, began_at = since, done
+        start, began, began_at = done, since, done
         for batch in batches.take(self.steps - done):
             loss, count = self._step_function(batch)
             losses.append(loss)
             tokens += count
             done += 1
             now = time.monotonic()
-            if done == began_at + 1 and done < self.steps:
-                # The first step is traced and compiled: it says nothing about the ones that follow.
-                since = began = now
-                began_at, tokens = done, 0
-                continue
+            if done == start + 1 and done < self.steps:
+                # The first step is traced and compiled: its time says nothing about the ones that follow.
+                since, began, began_at, tokens = now, now, done, 0
             if now - since < _REPORT_SECONDS and done < self.steps:
                 continue
             mean = self._checked_mean(losses, first)

@@ -28,7 +28,7 @@ def check(experiment: Experiment, environment: Environment) -> None:
     Raises:
       ConfigError, DataError, RunError: all faults, a line each, as the kind of the first.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(Text.assemble(("✓ ", "green"), f"{experiment.name}: the YAML holds together"))
     faults: list[Exception] = []
     amounts: dict[str, tuple[int, float]] = {}

@@ -69,7 +69,7 @@ def _print(message: str, code: int) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False, markup=False)
     lines = message.rstrip().split("\n")
     for number, line in enumerate(lines, start=1):
         text = Text.assemble(("" if line.startswith(" ") else "✗ ", "red"), line)
@@ -93,14 +93,14 @@ _set = click.option(
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tfx-bert", message="tfx-bert %(version)s")
 def main() -> None:
-    r"""BERT on your text: CSV in, REST answer out.
+    """BERT on your text: CSV in, REST answer out.
 
     \b
     tfx-bert init --data reviews.csv    writes reviews.yaml from what it sees in the file
     tfx-bert check reviews.yaml         seconds: is everything there, how long will it take
     tfx-bert run reviews.yaml           validate, tokenize, train, evaluate, bless, push
     tfx-bert predict "a gorgeous film"  ask the pushed model
-    """
+    """  # noqa: D301
 
 
 @main.command()
@@ -225,7 +225,7 @@ def fetch(names: tuple[str, ...], folder: str) -> None:
     unknown = [name for name in names if name not in demo.NAMES]
     if unknown:
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(demo.NAMES)}")
-    console = Console()
+    console = Console(highlight=False, markup=False)
     with console.status("fetching and checking the demo data"):
         files = demo.fetch(names or demo.DEFAULT, folder)
     console.print(

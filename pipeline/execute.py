@@ -46,7 +46,7 @@ def execute(
         raise RunError(f"{root} cannot be written ({error.strerror}); --env FILE with another runs: moves it") from None
     noise.hush()
     with noise.captured(log) as terminal:
-        console = Console(file=terminal)
+        console = Console(file=terminal, highlight=False, markup=False)
         mover = _LogMover(log)
         screen = view.attach(console)
         logging.getLogger("tfx_bert").addHandler(mover)

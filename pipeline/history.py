@@ -47,7 +47,7 @@ def runs(root: Path, experiment: str | None) -> None:
             f"{headline[0]} {plain(headline[1])}" if headline else "",
             f"v{result.pushed.version}" if result.pushed else "",
         )
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 def show(root: Path, run: str | None) -> None:
@@ -58,7 +58,7 @@ def show(root: Path, run: str | None) -> None:
     """
     folder = find(root, run)
     result = RunResult.read(folder)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     head = Text.assemble(f"{result.name} #{result.number} ", (_verdict(result, root), _STYLES[result.verdict]))
     head.append(f" · {clock(result.seconds)} · {_when(result)}" + (f" · git {result.git}" if result.git else ""))
     console.print(head, soft_wrap=True)
@@ -84,7 +84,7 @@ def show(root: Path, run: str | None) -> None:
         artifact.uri for each in known if each.node != "Resolver" for key in each.outputs.values() for artifact in key
     ]
     if made:
-        places = " · ".join(uri.rpartition("/artifacts/")[2] for uri in made)
+        places = " · ".join(uri.removeprefix(f"{folder.parent.absolute()}/").removeprefix("artifacts/") for uri in made)
         console.print(Text(f"artifacts in {folder.parent}/artifacts/: {places}", "dim"), soft_wrap=True)
     console.print(Text(f"log: {folder}/run.log · configuration: {folder}/{RESOLVED}", "dim"), soft_wrap=True)
 

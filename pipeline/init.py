@@ -35,7 +35,7 @@ def init(data: str, name: str | None, text: str | None, label: str | None, check
     schema_file.write_text(_schema_header(seen, name) + schemas.dump(schema), "utf-8")
     yaml_file.write_text("\n".join(_yaml(seen, name, start, schema_file)) + "\n", "utf-8")
     loader.load(yaml_file)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     for line in seen.told():
         console.print(line, soft_wrap=True, markup=False)
     for assumption in [*seen.assumed, why]:

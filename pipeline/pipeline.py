@@ -222,9 +222,8 @@ class _Dag:
         return evaluator
 
     def push(self, model: Channel, evaluator: BaseNode) -> None:
-        validator = self.add(
-            ServingValidator(model, digest.of_source("components.serving_validator")), "ServingValidator"
-        )
+        source = digest.of_source("components.serving_validator", "models.serving_check")
+        validator = self.add(ServingValidator(model, source), "ServingValidator")
         if self.sample:
             return
         destination = pusher_pb2.PushDestination.Filesystem(

@@ -29,7 +29,7 @@ def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
     folder = newest(root, model)
     noise.hush()
     with noise.captured(root / folder.parents[2].name / "predict.log") as terminal:
-        console = Console(file=terminal, highlight=False)
+        console = Console(file=terminal, highlight=False, markup=False)
         lines: Iterable[str] = texts or sys.stdin
         if not texts and sys.stdin.isatty():
             console.print(Text("one text a line, Ctrl-D ends", "dim"))

@@ -93,6 +93,7 @@ def _recorded(
     began, clock = time.monotonic(), time.time()
     notes = _Notes([component.id for component in pipeline.components])
     logger = logging.getLogger("tfx_bert")
+    logger.setLevel(logging.INFO)
     logger.addHandler(notes)
     try:
         _run(pipeline, environment, from_nodes, to_nodes)

@@ -173,7 +173,7 @@ def _columns(path: str, kind: str, encoding: Encoding) -> list[str]:
 
         return list(pyarrow.parquet.read_schema(path).names)
     binary = cast("io.BufferedReader", encodings.open_bytes(path))
-    with io.TextIOWrapper(binary, encodings.CODECS[encoding], errors="replace", newline="") as text:
+    with io.TextIOWrapper(binary, encodings.codec_of(str(path), encoding), errors="replace", newline="") as text:
         if kind == "jsonl":
             return _keys(path, itertools.islice(text, 100))
         reader = csv.reader(text, delimiter="\t" if kind == "tsv" else ",")

@@ -98,6 +98,13 @@ def test_a_loss_that_is_no_number_names_step_and_rate_and_keeps_the_checkpoint(t
     assert training(tmp_path)[2].restore() == 2
 
 
+def test_checkpoints_come_inside_an_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr("models.training._REPORT_SECONDS", 0.0)
+    task, _, _, loop = training(tmp_path)
+    loop.run(batches(task, 0).take(4), "")
+    assert (tmp_path / "checkpoints/ckpt-3.index").is_file()
+
+
 def test_progress_counts_real_tokens_and_ends_at_the_last_step(tmp_path, caplog):
     caplog.set_level("INFO", "tfx_bert")
     task, _, _, loop = training(tmp_path)

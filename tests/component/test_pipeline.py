@@ -1,0 +1,152 @@
+"""The DAG's shapes, what decides reuse, and how files from outside come in."""
+
+import pathlib
+import shutil
+
+import pytest
+
+from configs import loader
+from configs.environment import Environment
+from configs.experiment import ConfigError
+from pipeline import imports, runner
+from pipeline.pipeline import create_pipeline
+from pipeline.result import RunError
+
+TINY = pathlib.Path(__file__).parents[1] / "data" / "bert_tiny"
+TASK = """
+name: shape
+{start}
+task:
+  type: classification
+  data: {{path: reviews.csv}}
+  labels: [bad, good]
+{more}
+"""
+CORPUS = "corpus: {path: text.txt}\npretrain: {steps: 1}\n"
+SCRATCH = "vocabulary: {learn: 100}\nencoder: {num_layers: 1, hidden_dim: 8, num_heads: 1}\n"
+DATA_NODES = ["ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGate"]
+LAST_NODES = ["Resolver", "Evaluator", "ServingValidator", "Pusher"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews.csv").write_text("text,label\nfine,good\npoor,bad\n")
+    (tmp_path / "text.txt").write_text("one line\n\nanother line\n")
+    return tmp_path
+
+
+def experiment(text):
+    pathlib.Path("shape.yaml").write_text(text)
+    return loader.load("shape.yaml")
+
+
+def nodes(made):
+    return [component.id for component in made.components]
+
+
+def whole():
+    return experiment(TASK.format(start=SCRATCH, more=CORPUS))
+
+
+def test_a_task_and_a_corpus_make_the_whole_dag():
+    names = nodes(create_pipeline(whole(), Environment()))
+    assert set(names) == {
+        *DATA_NODES,
+        *(f"Corpus{name}" for name in DATA_NODES),
+        "VocabularyGen",
+        "CorpusTransform",
+        "Transform",
+        "Pretrainer",
+        "Trainer",
+        "Resolver",
+        "Evaluator",
+        "ServingValidator",
+        "Pusher",
+    }
+
+
+def test_a_task_alone_starts_from_the_checkpoint():
+    made = create_pipeline(experiment(TASK.format(start=f"checkpoint: {TINY}", more="")), Environment())
+    assert set(nodes(made)) == {
+        *DATA_NODES, "Checkpoint", "VocabularyGen", "Transform", "Trainer", *LAST_NODES,
+    }  # fmt: skip
+
+
+def test_a_corpus_alone_is_pretrained_and_pushed():
+    made = create_pipeline(experiment(f"name: shape\n{SCRATCH}{CORPUS}"), Environment())
+    assert set(nodes(made)) == {
+        *DATA_NODES, "VocabularyGen", "Transform", "Pretrainer", *LAST_NODES,
+    }  # fmt: skip
+
+
+def test_a_rehearsal_pushes_nothing():
+    assert "Pusher" not in nodes(create_pipeline(whole(), Environment(), sample=10))
+
+
+def test_nothing_is_tokenized_before_its_gate():
+    made = {component.id: component for component in create_pipeline(whole(), Environment()).components}
+    assert made["DataGate"] in made["Transform"].upstream_nodes
+    assert made["CorpusDataGate"] in made["CorpusTransform"].upstream_nodes
+    assert {made["DataGate"], made["CorpusDataGate"]} <= set(made["VocabularyGen"].upstream_nodes)
+
+
+def properties(made, node):
+    return next(component for component in made.components if component.id == node).exec_properties
+
+
+def test_thresholds_are_no_reason_to_train_again():
+    before = create_pipeline(whole(), Environment())
+    strict = loader.load("shape.yaml", ["evaluate.bless.accuracy=0.9"])
+    after = create_pipeline(strict, Environment())
+    assert properties(before, "Trainer") == properties(after, "Trainer")
+    assert properties(before, "Evaluator") != properties(after, "Evaluator")
+
+
+def test_an_edited_input_is_another_input(folder):
+    before = properties(create_pipeline(whole(), Environment()), "ExampleGen")
+    (folder / "reviews.csv").write_text("text,label\nfine,good\npoor,bad\nawful,bad\n")
+    assert properties(create_pipeline(whole(), Environment()), "ExampleGen") != before
+
+
+def test_a_checkpoint_comes_in_under_its_content(folder):
+    copied = shutil.copytree(TINY, folder / "bert")
+    made = experiment(TASK.format(start="checkpoint: bert", more=""))
+    first = imports.checkpoint(made, Environment())
+    assert imports.checkpoint(made, Environment()) == first
+    (copied / "vocab.txt").write_text((copied / "vocab.txt").read_text() + "newpiece\n")
+    second = imports.checkpoint(made, Environment())
+    assert second != first
+    # The first one is as it was: what was trained from it can be explained.
+    assert not (first / "Format-Serving/assets.extra/checkpoint/vocab.txt").read_text().endswith("newpiece\n")
+
+
+def test_a_folder_without_a_model_is_named(folder):
+    (folder / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"\$\.checkpoint: empty is no Hugging Face BERT folder"):
+        imports.checkpoint(experiment(TASK.format(start="checkpoint: empty", more="")), Environment())
+
+
+def test_an_experiment_that_pushed_nothing_is_named():
+    made = experiment(TASK.format(start="checkpoint: {experiment: base}", more=""))
+    with pytest.raises(RunError, match=r"experiment base has pushed no model to .*; run it first"):
+        imports.checkpoint(made, Environment())
+
+
+def test_an_unknown_node_is_answered_with_the_known_ones():
+    with pytest.raises(RunError, match=r"no node 'Training'; this experiment's are .*Trainer"):
+        runner.run(whole(), Environment(), from_nodes=["Training"])
+
+
+def test_a_failed_run_is_on_record_with_its_sentence(folder):
+    (folder / "reviews.csv").write_text("text,label\nfine,good\npoor,mediocre\n")
+    from pipeline.result import RunResult
+    from schemas import DataError
+
+    with pytest.raises(DataError, match="label 'mediocre'"):
+        runner.run(whole(), Environment(), to_nodes=["ExampleGen"])
+    recorded = RunResult.read(folder / "runs/shape/1")
+    assert recorded.verdict == "failed"
+    assert "label 'mediocre'" in recorded.error
+    assert {node.node: node.state for node in recorded.nodes}["ExampleGen"] == "failed"
+    assert not (folder / "runs/shape/tmp").exists()

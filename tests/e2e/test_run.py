@@ -1,0 +1,205 @@
+"""Raw files to the answer of a pushed model, with real text and a tiny encoder, through the command line."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from pipeline.result import RunResult
+
+pytestmark = pytest.mark.e2e
+
+DATA = pathlib.Path(__file__).parents[2] / "data"
+COMMAND = [str(pathlib.Path(sys.executable).parent / "tfx-bert")]
+EXPERIMENT = {
+    "name": "tiny",
+    "corpus": {"path": "dialogues.csv", "text": ["statement", "reply"], "on_bad_record": "quarantine"},
+    "task": {
+        "type": "classification",
+        "data": {
+            "path": "reviews.csv",
+            "text": "text",
+            "label": {"column": "sentiment", "ranges": {"negative": "< -0.5", "positive": "> 0.5"}},
+        },
+        "labels": ["negative", "positive"],
+        "max_length": 32,
+    },
+    "vocabulary": {"learn": 600},
+    "encoder": {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "max_positions": 64},
+    "pretrain": {"steps": 8, "batch_size": 16, "max_length": 32, "checkpoint_seconds": 0},
+    "train": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "checkpoint_seconds": 0},
+    "evaluate": {"bless": {"accuracy": 0.3, "max_regression": 1.0}},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A working folder with the first rows of the demo data."""
+    root = tmp_path_factory.mktemp("user")
+    for source, target, count in (("movie_reviews", "reviews", 500), ("movie_dialogues", "dialogues", 300)):
+        with (DATA / f"{source}.csv").open(encoding="utf-8", newline="") as file:
+            rows = [row for row, _ in zip(csv.reader(file), range(count + 1), strict=False)]
+        with (root / f"{target}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+    (root / "tiny.yaml").write_text(yaml.safe_dump(EXPERIMENT), "utf-8")
+    return root
+
+
+def tfx_bert(folder, *arguments, exit_code=0):
+    ran = subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == exit_code, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def result(folder, name, number):
+    return RunResult.read(folder / "runs" / name / str(number))
+
+
+def states(run):
+    return {node.node: node.state for node in run.nodes}
+
+
+def weights(folder, name, version):
+    from safetensors.numpy import load_file
+
+    return load_file(folder / f"runs/{name}/serving_model/{name}/{version}/assets.extra/checkpoint/model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def first(folder):
+    """What the first run printed."""
+    return tfx_bert(folder, "run", "tiny.yaml")
+
+
+def test_a_run_goes_through_every_node_and_pushes(folder, first):
+    run = result(folder, "tiny", 1)
+    assert run.verdict == "blessed"
+    assert run.pushed.version == 1
+    assert set(states(run).values()) == {"ran"}
+    assert "BLESSED, pushed v1" in first
+    assert "✓ Pretrainer" in first
+    # Nothing of TensorFlow's or TFX's reaches the person.
+    assert not [line for line in first.splitlines() if "WARNING" in line or "tensorflow" in line]
+    assert (folder / "runs/tiny/1/experiment.resolved.yaml").is_file()
+    assert (folder / "runs/tiny/1/run.log").stat().st_size > 0
+
+
+def test_nothing_is_left_outside_the_run_folder(folder, first):
+    assert sorted(path.name for path in folder.iterdir()) == ["dialogues.csv", "reviews.csv", "runs", "tiny.yaml"]
+    assert not (folder / "runs/tiny/tmp").exists()
+    assert not (folder / "runs/tiny/checkpoints").exists()
+
+
+def test_the_pushed_model_answers_text(folder, first):
+    answer = tfx_bert(folder, "predict", "--model", "tiny", "a gorgeous film")
+    assert "negative" in answer or "positive" in answer
+
+
+def test_a_second_run_computes_and_pushes_nothing(folder, first):
+    printed = tfx_bert(folder, "run", "tiny.yaml")
+    run = result(folder, "tiny", 2)
+    ran = {node for node, state in states(run).items() if state == "ran"}
+    assert ran <= {"Resolver"}
+    assert run.pushed is None
+    assert run.serving == 1
+    assert "v1 is this model already" in printed
+
+
+def test_another_learning_rate_trains_again_and_keeps_the_old_version(folder, first):
+    tfx_bert(folder, "run", "tiny.yaml", "--set", "train.learning_rate=3e-4")
+    run = result(folder, "tiny", 3)
+    assert states(run)["ExampleGen"] == states(run)["Pretrainer"] == "cached"
+    assert states(run)["Trainer"] == states(run)["Evaluator"] == "ran"
+    assert run.baseline == 1
+    assert "change from v1" in {check.name for check in run.checks}
+    assert sorted(path.name for path in (folder / "runs/tiny/serving_model/tiny").iterdir()) == ["1", "2"]
+    diff = tfx_bert(folder, "diff", "tiny/1", "tiny/3")
+    assert "train.learning_rate" in diff
+
+
+def test_a_refusal_names_metric_value_and_threshold_and_pushes_nothing(folder, first):
+    printed = tfx_bert(folder, "run", "tiny.yaml", "--set", "evaluate.bless.recall={negative: 1.0}", exit_code=4)
+    assert "NOT BLESSED: 1 of" in printed
+    assert "recall[negative]" in printed
+    assert "≥ 1" in printed
+    assert not (folder / "runs/tiny/serving_model/tiny/3").exists()
+
+
+@pytest.mark.parametrize("node", ["Pretrainer", "Trainer"])
+def test_killed_in_training_it_resumes_to_the_same_weights(folder, first, node):
+    """``kill -9`` after the node's first checkpoint; the next run ends with an uninterrupted run's weights."""
+    name = f"killed-{node.lower()}"
+    experiment = [*COMMAND, "run", "tiny.yaml", "--set", f"name={name}"]
+    checkpoints = folder / "runs" / name / "checkpoints"
+    process = subprocess.Popen(experiment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    folders = 1 if node == "Pretrainer" else 2  # one for each training
+    while len(list(checkpoints.glob("*/checkpoint"))) < folders:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+    tfx_bert(folder, "run", "tiny.yaml", "--set", f"name={name}")
+    log = (folder / f"runs/{name}/2/run.log").read_text("utf-8")
+    assert "resumed at step" in log
+    expected, resumed = weights(folder, "tiny", 1), weights(folder, name, 1)
+    assert expected.keys() == resumed.keys()
+    for tensor, value in expected.items():
+        assert abs(value - resumed[tensor]).max() <= 1e-6, tensor
+
+
+def test_two_runs_at_once_are_refused(folder, first):
+    process = subprocess.Popen(
+        [*COMMAND, "run", "tiny.yaml", "--no-cache"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (folder / "runs/tiny/.running").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        refused = subprocess.run(
+            [*COMMAND, "run", "tiny.yaml"], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert refused.returncode == 1
+        assert f"another run of tiny is under way (process {process.pid}" in refused.stdout + refused.stderr
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
+def test_pretraining_alone_on_beam_then_a_task_from_it(folder):
+    """BeamDagRunner; the MLM gate; packed rows; and ``checkpoint: {experiment: …}`` with its digest on record."""
+    base = {key: EXPERIMENT[key] for key in ("corpus", "vocabulary", "encoder")} | {
+        "name": "base",
+        "pretrain": {"objectives": ["mlm"], "pack": True, "steps": 8, "batch_size": 4, "max_length": 64},
+        "evaluate": {"bless": {"mlm_loss": 20.0}},
+    }
+    (folder / "base.yaml").write_text(yaml.safe_dump(base), "utf-8")
+    tfx_bert(folder, "run", "base.yaml", "--env", "beam")
+    run = result(folder, "base", 1)
+    assert run.verdict == "blessed"
+    assert run.pushed.version == 1
+    assert run.metrics["mlm_loss"] < 20
+    assert json.loads((pathlib.Path(run.pushed.path) / "assets.extra/pretraining.json").read_text())["after"]["masked"]
+
+    chained = {key: EXPERIMENT[key] for key in ("task", "train", "evaluate")} | {
+        "name": "chained",
+        "checkpoint": {"experiment": "base"},
+    }
+    (folder / "chained.yaml").write_text(yaml.safe_dump(chained), "utf-8")
+    tfx_bert(folder, "run", "chained.yaml")
+    assert result(folder, "chained", 1).verdict == "blessed"
+    vocabularies = [
+        (folder / f"runs/{name}/serving_model/{name}/1/assets.extra/checkpoint/vocab.txt").read_text("utf-8")
+        for name in ("base", "chained")
+    ]
+    assert vocabularies[0] == vocabularies[1]
