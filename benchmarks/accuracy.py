@@ -1,12 +1,13 @@
 """Test accuracy of an experiment's fine-tuning over seeds, beside its peers on the same split.
 
-    python -m benchmarks.accuracy --peer-python PATH [--base minilm=data/minilm --base continued=FOLDER]
+    python -m benchmarks.accuracy --peer-python PATH [--base minilm=data/minilm --base continued=runs/sentiment]
 
 Peers: TF-IDF with logistic regression (scikit-learn), and the same weights fine-tuned by transformers and torch with
 the hyper-parameters of the experiment's YAML, in an environment of its own (``pip install torch transformers``).
 Seeds are paired and take turns. Ours is ``components.trainer.run_fn``, judged by the answers of the SavedModel it
 exports. Seconds run from building the model to the last optimizer step. Finished seeds stay in build/accuracy.jsonl;
-one is measured again when data, settings or source change.
+one is measured again when data, settings or source change. A base is a Hugging Face folder, or the folder of an
+experiment's runs: then it is what the newest run's Pretrainer made.
 """
 
 import argparse
@@ -185,18 +186,25 @@ def report(name: str, seeds: list[dict[str, dict[str, Any]]], floor: dict[str, f
     )
 
 
+def base_model(folder: Path) -> Path:
+    """The Hugging Face folder that ``folder`` is, or that its newest run pretrained."""
+    if (folder / "config.json").is_file():
+        return folder
+    return runs.artifact(folder, "Pretrainer", "model") / "Format-Serving" / "assets.extra" / "checkpoint"
+
+
 def main() -> None:
     """Measures what is missing, prints a table for each base model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", default="sentiment")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--base", action="append", metavar="NAME=FOLDER", help="a Hugging Face folder to start from")
+    parser.add_argument("--base", action="append", metavar="NAME=FOLDER", help="what to start from; repeatable")
     parser.add_argument("--peer-python", metavar="PATH", help="an interpreter with torch and transformers")
     parser.add_argument("--sample", type=int, metavar="N", help="only N records: tries the script out")
     options = parser.parse_args()
     experiment = loader.load(options.experiment)
     given = options.base or [f"{Path(str(experiment.checkpoint)).name}={experiment.checkpoint}"]
-    bases = {name: ROOT / folder for name, folder in (each.split("=", 1) for each in given)}
+    bases = {name: base_model(ROOT / folder) for name, folder in (each.split("=", 1) for each in given)}
     data = runs.prepare(experiment, options.sample)
     results = Results("accuracy")
     found: dict[str, list[dict[str, dict[str, Any]]]] = {name: [] for name in bases}

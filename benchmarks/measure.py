@@ -98,7 +98,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], not
         drawn.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         drawn.add_row(*row)
-    console = Console(width=160, highlight=False)
+    console = Console(width=160, highlight=False, markup=False)
     console.print(f"\n{title}\n{machine()}\n")
     console.print(drawn)
     console.print("\n".join(["", *notes]))

@@ -4,7 +4,8 @@
 
 The second arm leaves out the corpus and the pretraining and keeps everything else: the checkpoint, or, where the
 vocabulary is learned, the first arm's vocabulary. Accuracies are the Evaluator's, on the test split. Finished runs stay
-in build/pretraining_gain.jsonl; one is measured again when settings or source change.
+in build/pretraining_gain.jsonl; one is measured again when settings or source change. Seconds of a run that was cut off
+and resumed count what was left to do.
 """
 
 import argparse

@@ -98,6 +98,9 @@ def artifact(folder: Path, node: str, key: str) -> Path:
       folder: ``runs/<experiment>``.
       node: its id.
       key: of the output.
+
+    Raises:
+      ValueError: that run had no such node.
     """
     from ml_metadata import metadata_store
     from ml_metadata.proto import metadata_store_pb2
@@ -109,4 +112,7 @@ def artifact(folder: Path, node: str, key: str) -> Path:
     config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
     runs = metadata_store.MetadataStore(config).get_contexts_by_type("pipeline_run")
     newest = max(runs, key=lambda run: run.id).name
-    return Path(lineage.outputs(lineage.executions(folder, newest), node, key)[-1])
+    made = lineage.outputs(lineage.executions(folder, newest), node, key)
+    if not made:
+        raise ValueError(f"the newest run in {folder} has no {key} of {node}: run the experiment to its end first")
+    return Path(made[-1])

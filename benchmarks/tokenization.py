@@ -30,7 +30,8 @@ Tokenize = Callable[[Any], Any]
 
 def in_graph(tokenize: Tokenize) -> Tokenize:
     """``tokenize`` without the cost of tracing in each pass."""
-    return tf.function(tokenize, input_signature=[tf.TensorSpec([None], tf.string)])
+    compiled: Tokenize = tf.function(tokenize, input_signature=[tf.TensorSpec([None], tf.string)])
+    return compiled
 
 
 def from_transform(data: runs.Prepared) -> Tokenize:

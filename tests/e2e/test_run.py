@@ -132,26 +132,25 @@ def test_a_refusal_names_metric_value_and_threshold_and_pushes_nothing(folder, f
     assert not (folder / "runs/tiny/serving_model/tiny/3").exists()
 
 
-@pytest.mark.parametrize("node", ["Pretrainer", "Trainer"])
-def test_killed_in_training_it_resumes_to_the_same_weights(folder, first, node):
-    """``kill -9`` after the node's first checkpoint; the next run ends with an uninterrupted run's weights."""
-    name = f"killed-{node.lower()}"
-    experiment = [*COMMAND, "run", "tiny.yaml", "--set", f"name={name}"]
-    checkpoints = folder / "runs" / name / "checkpoints"
-    process = subprocess.Popen(experiment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    folders = 1 if node == "Pretrainer" else 2  # one for each training
-    while len(list(checkpoints.glob("*/checkpoint"))) < folders:
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+def test_killed_in_each_training_it_resumes_to_the_same_weights(folder, first):
+    """``kill -9`` behind a checkpoint of each trainer; the third run ends with an uninterrupted run's weights."""
+    experiment = [*COMMAND, "run", "tiny.yaml", "--set", "name=killed"]
+    checkpoints = folder / "runs/killed/checkpoints"
+    for trainings in (1, 2):  # a folder of checkpoints each
+        process = subprocess.Popen(experiment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 300
+        while len(list(checkpoints.glob("*/checkpoint"))) < trainings:
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
 
-    tfx_bert(folder, "run", "tiny.yaml", "--set", f"name={name}")
-    log = (folder / f"runs/{name}/2/run.log").read_text("utf-8")
-    assert "resumed at step" in log
-    expected, resumed = weights(folder, "tiny", 1), weights(folder, name, 1)
+    tfx_bert(folder, "run", "tiny.yaml", "--set", "name=killed")
+    for number in (2, 3):
+        assert "resumed at step" in (folder / f"runs/killed/{number}/run.log").read_text("utf-8")
+    assert states(result(folder, "killed", 3))["Pretrainer"] == "cached"
+    expected, resumed = weights(folder, "tiny", 1), weights(folder, "killed", 1)
     assert expected.keys() == resumed.keys()
     for tensor, value in expected.items():
         assert abs(value - resumed[tensor]).max() <= 1e-6, tensor

@@ -1,0 +1,117 @@
+"""Held-out figures of a pretrained model; and that the objective can be learned at all (references: oracles 18, 19)."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import pretraining
+from models.encoder import BertEncoder
+from models.heads import PretrainingModel, mlm_loss, pretraining_loss
+from models.optimizer import AdamW, LinearSchedule
+
+VOCABULARY = 60
+
+
+def model_of(next_sentence=True, dropout=0.0):
+    keras.utils.set_random_seed(5)
+    encoder = BertEncoder(
+        vocabulary_size=VOCABULARY,
+        num_layers=2,
+        hidden_dim=32,
+        num_heads=2,
+        intermediate_dim=64,
+        max_positions=16,
+        dropout=dropout,
+        attention_dropout=dropout,
+    )
+    return PretrainingModel(encoder, next_sentence)
+
+
+def batch(packed=False):
+    generator = np.random.default_rng(2)
+    lengths = np.array([12, 7, 9, 12])
+    ids = generator.integers(5, VOCABULARY, size=(4, 12)) * (np.arange(12) < lengths[:, None])
+    masked = np.array([1, 4, 13, 17, 26, 30, 40, 46])
+    hidden = ids.ravel()[masked].copy()
+    ids.ravel()[masked] = 4
+    made = {
+        "token_ids": ids,
+        "segment_ids": (np.arange(12) > 5) * (ids > 0),
+        "masked_indices": masked,
+        "masked_ids": hidden,
+        "next_sentence_label": [0, 1, 0, 1],
+    }
+    if packed:
+        made |= {"position_ids": np.tile(np.arange(12), (4, 1)), "group_ids": (ids > 0) * 1}
+    tensors = {name: tf.constant(value, tf.int32) for name, value in made.items()}
+    return {**tensors, "padding_mask": tf.constant(ids > 0)}
+
+
+def test_one_batch_can_be_learned_by_heart():
+    model, data = model_of(), batch()
+    optimizer = AdamW(LinearSchedule(5e-3, 30, 300), weight_decay=0.0)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            loss = pretraining_loss(model(data, training=True), data)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    for _ in range(300):
+        loss = step()
+    outputs = model(data)
+    assert loss < 0.01
+    np.testing.assert_array_equal(tf.argmax(outputs["mlm_logits"], axis=1), data["masked_ids"])
+    np.testing.assert_array_equal(tf.argmax(outputs["nsp_logits"], axis=1), data["next_sentence_label"])
+
+
+def test_an_untrained_model_knows_nothing():
+    model, data = model_of(), batch()
+    outputs = model(data)
+    assert float(mlm_loss(outputs, data)) == pytest.approx(math.log(VOCABULARY), rel=0.05)
+    nsp = pretraining_loss(outputs, data) - mlm_loss(outputs, data)
+    assert float(nsp) == pytest.approx(math.log(2), rel=0.10)
+
+
+def test_packed_rows_of_one_text_give_what_plain_rows_give():
+    model = model_of()
+    plain, packed = model(batch()), model(batch(packed=True))
+    np.testing.assert_allclose(plain["mlm_logits"], packed["mlm_logits"], atol=1e-6)
+
+
+def test_nothing_masked_is_no_loss_and_no_nan():
+    data = batch() | {"masked_indices": tf.zeros([0], tf.int32), "masked_ids": tf.zeros([0], tf.int32)}
+    assert mlm_loss(model_of()(data), data) == 0.0
+
+
+def test_figures_weigh_tokens_and_not_batches():
+    model, data = model_of(), batch()
+    uniform = np.full(VOCABULARY, -math.log(VOCABULARY))
+    first = {**data, "masked_indices": data["masked_indices"][:1], "masked_ids": data["masked_ids"][:1]}
+    rest = {**data, "masked_indices": data["masked_indices"][1:], "masked_ids": data["masked_ids"][1:]}
+    spec = tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), data)
+    parts = tf.data.Dataset.from_generator(lambda: [first, rest], output_signature=spec)
+    whole = tf.data.Dataset.from_tensors(data)
+    split, once = pretraining.evaluate(model, parts, uniform), pretraining.evaluate(model, whole, uniform)
+    assert (split.masked, once.masked) == (8, 8)
+    assert split.mlm_loss == pytest.approx(once.mlm_loss, abs=1e-6)
+    assert split.mlm_accuracy == once.mlm_accuracy
+    assert once.unigram_loss == pytest.approx(math.log(VOCABULARY), abs=1e-6)
+    assert 0 <= once.nsp_accuracy <= 1
+
+
+def test_unigrams_are_smoothed_shares():
+    ids = tf.ragged.constant([[[5, 6], [5]], [[5]]])
+    logs = pretraining.unigram_log_probabilities(tf.data.Dataset.from_tensor_slices({"token_ids": ids}), 8)
+    np.testing.assert_allclose(np.exp(logs), np.array([1, 1, 1, 1, 1, 4, 2, 1]) / 12)
+
+
+def test_a_split_without_tokens_is_said():
+    data = batch() | {"masked_indices": tf.zeros([0], tf.int32), "masked_ids": tf.zeros([0], tf.int32)}
+    with pytest.raises(ValueError, match="no token to mask"):
+        pretraining.evaluate(model_of(), tf.data.Dataset.from_tensors(data), np.zeros(VOCABULARY))
