@@ -1,6 +1,7 @@
 """From the experiment's ``evaluate`` section to TFMA's configuration, and from TFMA's results to a verdict."""
 
 import json
+import math
 from typing import Any
 
 import tensorflow_model_analysis as tfma
@@ -82,7 +83,7 @@ def verdict(folder: str, *, labels: list[str], bless: dict[str, Any], baseline: 
     return Verdict(
         blessed=all(check.passed for check in checks),
         checks=checks,
-        metrics={name: value for name, value in whole.items() if name not in hidden},
+        metrics={name: value for name, value in whole.items() if name not in hidden and not math.isnan(value)},
         n=int(whole["example_count"]),
         majority=whole[MAJORITY],
         slices=sorted(slices, key=lambda part: part.name),
@@ -103,7 +104,9 @@ def _checks(parts: dict[Any, dict[str, float]], bless: dict[str, Any]) -> list[C
             continue
         of_label = parts.get((("label", name.partition("[")[2].removesuffix("]")),))
         n = int(of_label["example_count"]) if of_label else None
-        checks.append(Check(name=name, value=whole[name], relation="≥", bound=bound, passed=whole[name] >= bound, n=n))
+        value = None if math.isnan(whole[name]) else whole[name]
+        passed = value is not None and value >= bound
+        checks.append(Check(name=name, value=value, relation="≥", bound=bound, passed=passed, n=n))
     return checks
 
 
@@ -112,6 +115,7 @@ def _figures(folder: str, model: str) -> dict[Any, dict[str, float]]:
     flat = {}
     for key, outputs in tfma.load_eval_result(folder, model_name=model).slicing_metrics:
         groups = next(iter(outputs.values()))
-        values = {name: value["doubleValue"] for group in groups.values() for name, value in group.items()}
+        # Protobuf's JSON writes NaN as text, as of an AUC over one class.
+        values = {name: float(value["doubleValue"]) for group in groups.values() for name, value in group.items()}
         flat[tuple((column, str(value)) for column, value in key)] = {"accuracy": values["accuracy"], **values}
     return flat

@@ -9,10 +9,10 @@ from tfx.components.evaluator import executor
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.types.component_spec import ExecutionParameter
-from tfx.utils import json_utils
+from tfx.utils import json_utils, path_utils
 
 from components import evaluation, verdict
-from models import progress
+from models import export, golden, progress
 
 
 class Spec(standard_component_specs.EvaluatorSpec):
@@ -33,18 +33,29 @@ class Executor(executor.Executor):
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
         """See ``tfx.components.evaluator.executor.Executor.Do``."""
+        key = standard_component_specs.BASELINE_MODEL_KEY
+        if input_dict.get(key) and _answers(input_dict, key) != _answers(input_dict, "model"):
+            input_dict = {name: value for name, value in input_dict.items() if name != key}
+            progress.emit(progress.Notice("the latest blessed model has other labels or texts: no comparison with it"))
         super().Do(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
         found = evaluation.verdict(
             folder,
             labels=json.loads(exec_properties["labels"]),
             bless=json.loads(exec_properties["bless"]),
-            baseline=verdict.uri_of(input_dict, standard_component_specs.BASELINE_MODEL_KEY),
+            baseline=verdict.uri_of(input_dict, key),
         )
         found.write(folder)
         model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
         verdict.bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
         progress.emit(progress.Summary(str(found)))
+
+
+def _answers(inputs: dict[str, list[Any]], name: str) -> tuple[Any, Any]:
+    """What a model takes and what it can answer, by its golden texts."""
+    folder = export.assets(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs[name])))
+    kept = golden.read(folder)
+    return sorted(kept["inputs"]), kept["outputs"]["labels"][0]
 
 
 class Evaluator(base_beam_component.BaseBeamComponent):

@@ -1,6 +1,7 @@
 """The gate of an experiment that pretrains alone: MLM loss on the test split."""
 
 import json
+import pathlib
 from typing import Any
 
 import tensorflow_transform as tft
@@ -29,6 +30,9 @@ class Executor(base_executor.BaseExecutor):
         settings, bounds = json.loads(exec_properties["pretrain"]), json.loads(exec_properties["bless"])
         figures = self._figures(input_dict, settings, exec_properties["seed"], "model")
         baseline = uri_of(input_dict, "baseline_model")
+        if baseline and _vocabulary(input_dict, "baseline_model") != _vocabulary(input_dict, "model"):
+            baseline = None
+            progress.emit(progress.Notice("the latest blessed model has another vocabulary: no comparison with it"))
         before = self._figures(input_dict, settings, exec_properties["seed"], "baseline_model") if baseline else None
         found = verdict(figures, before, bounds, baseline)
         found.write(artifact_utils.get_single_uri(output_dict["evaluation"]))
@@ -44,14 +48,25 @@ class Executor(base_executor.BaseExecutor):
             split: training.matching([f"{uri}/*" for uri in artifact_utils.get_split_uris(inputs["examples"], split)])
             for split in ("train", "test")
         }
-        folder = training.base_checkpoint(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs[name])))
-        assert folder is not None
+        folder = _folder(inputs, name)
         model = PretrainingModel(BertEncoder(**checkpoint.read(folder).encoder), "nsp" in settings["objectives"])
         checkpoint.load(folder, model.encoder, model.masked_language, model.next_sentence)
         shape = {key: settings[key] for key in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
         batches = pretraining_data.held_out(files["test"], spec, Ids.of(tokenizer.vocabulary), seed=seed, **shape)
         unigrams = pretraining.unigram_log_probabilities(rows(files["train"], spec), tokenizer.size)
         return pretraining.evaluate(model, batches, unigrams)
+
+
+def _vocabulary(inputs: dict[str, list[Any]], name: str) -> tuple[list[str], Any]:
+    """The pieces of a base model and its rules: losses over other pieces cannot be compared."""
+    read = checkpoint.read(_folder(inputs, name))
+    return read.vocabulary, read.rules
+
+
+def _folder(inputs: dict[str, list[Any]], name: str) -> pathlib.Path:
+    folder = training.base_checkpoint(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs[name])))
+    assert folder is not None
+    return folder
 
 
 def verdict(

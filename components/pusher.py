@@ -4,6 +4,7 @@ The stock Pusher copies in place, under the Unix second, so a server may load ha
 """
 
 import json
+import os
 import pathlib
 import shutil
 from typing import Any
@@ -63,5 +64,6 @@ def push(model: pathlib.Path, folder: pathlib.Path) -> tuple[int, bool]:
     staged = folder / f".staged-{version}"  # on the same file system, and no number: no server loads it
     shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
     shutil.copytree(model, staged)
+    os.utime(staged)  # the copy has the time of its source: the push is what counts
     staged.rename(folder / str(version))
     return version, True

@@ -23,7 +23,7 @@ class Check(pydantic.BaseModel):
     """
 
     name: str
-    value: float
+    value: float | None
     relation: Literal["≥", "≤", ">", "<"]
     bound: float
     passed: bool

@@ -258,7 +258,7 @@ class Pretrain(Optimization):
     steps: Count | None = None
     tokens: Count | None = None
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
-    max_length: Count = 128
+    max_length: Annotated[Count, Field(ge=8)] = 128
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     pack: bool = False
 

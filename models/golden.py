@@ -54,10 +54,15 @@ def write(folder: pathlib.Path, columns: list[str], answer: Callable[..., Mappin
     (folder / FILE).write_text(json.dumps({"inputs": texts, "outputs": values}, ensure_ascii=False), "utf-8")
 
 
+def read(folder: pathlib.Path) -> dict[str, Any]:
+    """``inputs`` by column and ``outputs`` by name, as ``write`` kept them."""
+    kept: dict[str, Any] = json.loads((folder / FILE).read_text("utf-8"))
+    return kept
+
+
 def example(folder: pathlib.Path) -> str | None:
     """``"A gorgeous, …" → positive .98``: the first text and its answer; None where the answer is no label."""
-    path = folder / FILE
-    kept = json.loads(path.read_text("utf-8")) if path.is_file() else {"outputs": {}}
+    kept = read(folder)
     if "label" not in kept["outputs"]:
         return None
     label, score = kept["outputs"]["label"][0], kept["outputs"]["score"][0]

@@ -57,7 +57,7 @@ def access(experiment: Experiment, environment: Environment) -> None:
     for source, columns in _sources(experiment):
         heads.readable(source, columns)
     if isinstance(experiment.checkpoint, str):
-        checkpoint(experiment.checkpoint)
+        _start(experiment.checkpoint, experiment)
     _output(environment)
 
 
@@ -70,7 +70,8 @@ def checkpoint(folder: str) -> str:
     import safetensors
 
     path = Path(folder)
-    for name in ("config.json", "vocab.txt", "model.safetensors"):
+    pieces = "vocab.txt" if not (path / "tokenizer.json").is_file() else "tokenizer.json"
+    for name in ("config.json", pieces, "model.safetensors"):
         if not (path / name).is_file():
             wrong = f"has no {name}; a Hugging Face BERT folder is expected" if path.is_dir() else "is no folder"
             raise ConfigError(f"$.checkpoint: {folder} {wrong}{heads.demo_hint(folder)}")
@@ -80,11 +81,22 @@ def checkpoint(folder: str) -> str:
             count = len(weights.keys())
     except (ValueError, UnicodeDecodeError, safetensors.SafetensorError) as error:
         raise ConfigError(f"$.checkpoint: {folder} is damaged ({error}); copy it again") from None
-    if config.get("model_type") != "bert":
+    if config.get("model_type", "bert") != "bert":
         raise ConfigError(f"$.checkpoint: {folder} is a {config.get('model_type')!r} model; bert is what can be read")
     shape = estimate.shape_of_checkpoint(config)
     millions = shape.parameters / 1e6
     return f"{folder}: BERT of {shape.layers} layers, {shape.width} wide, {millions:.1f} M parameters, {count} tensors"
+
+
+def _start(folder: str, experiment: Experiment) -> str:
+    """The checkpoint, and that the experiment's rows fit into it."""
+    told = checkpoint(folder)
+    config = json.loads((Path(folder) / "config.json").read_text("utf-8"))
+    positions = config.get("max_position_embeddings", 512)  # transformers' own default
+    for section in ("pretrain", "task"):
+        if (length := getattr(getattr(experiment, section), "max_length", 0)) > positions:
+            raise ConfigError(f"$.{section}.max_length: {length} is longer than the {positions} positions of {folder}")
+    return told
 
 
 def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, Callable[[], heads.Found | str]]]:
@@ -97,7 +109,7 @@ def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[s
     if vocabulary and vocabulary.path:
         yield "vocabulary", partial(_file, "vocabulary.path", vocabulary.path)
     if isinstance(start, str):
-        yield "checkpoint", partial(checkpoint, start)
+        yield "checkpoint", partial(_start, start, experiment)
     elif start:
         yield "checkpoint", partial(_base, environment, start.experiment)
     yield "runs", partial(_output, environment)

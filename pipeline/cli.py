@@ -40,8 +40,14 @@ def explain(error: BaseException) -> tuple[str, int]:
         for kind, code in codes.items():
             if isinstance(cause, kind):
                 return str(cause), code
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk is full ({cause.filename or 'while writing'}); free space and run again", EXIT_FAILED
+        # TensorFlow, SQLite and Beam say it in words only.
+        words = str(cause).lower()
+        full = "no space left on device" in words or "disk is full" in words
+        if full or (isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)):
+            return (
+                f"the disk is full ({getattr(cause, 'filename', '') or 'while writing'}); free space and run again",
+                EXIT_FAILED,
+            )
         if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EROFS):
             return f"{cause.filename} cannot be written: {cause.strerror}", EXIT_FAILED
         cause = cause.__cause__ or cause.__context__

@@ -42,8 +42,9 @@ def diff(root: Path, a: str, b: str) -> None:
 
 def flips(before: list[Answer], after: list[Answer]) -> str:
     """How many test records got another answer, and whether that was for the better."""
-    then = {answer.origin: answer for answer in before}
-    shared = [(then[answer.origin], answer) for answer in after if answer.origin in then]
+    # By text, not by line: a row inserted above moves every line below it.
+    then = {answer.text: answer for answer in before}
+    shared = [(then[answer.text], answer) for answer in after if answer.text in then]
     flipped = [(old, new) for old, new in shared if old.predicted != new.predicted]
     mended = sum(new.predicted == new.label for _, new in flipped)
     broken = sum(old.predicted == old.label for old, _ in flipped)

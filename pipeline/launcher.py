@@ -5,8 +5,11 @@ both have.
 """
 
 import contextlib
+import signal
+import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
@@ -16,8 +19,31 @@ from models import progress
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[list[BaseException]]:
-    """Announces nodes while the block runs. Gives the failures: Beam wraps exceptions until their type is lost."""
+def interruptible() -> Iterator[threading.Event]:
+    """Remembers Ctrl-C: Python drops a KeyboardInterrupt that lands in a callback of a C library."""
+    asked = threading.Event()
+
+    def interrupt(signum: int, frame: Any) -> None:
+        asked.set()
+        signal.default_int_handler(signum, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def watched(interrupted: threading.Event) -> Iterator[list[BaseException]]:
+    """Announces nodes while the block runs. Gives the failures: Beam wraps exceptions until their type is lost.
+
+    Args:
+      interrupted: when set, no further node starts.
+    """
     failures: list[BaseException] = []
 
     class Watched(launcher.Launcher):
@@ -26,6 +52,8 @@ def watched() -> Iterator[list[BaseException]]:
             progress.emit(progress.NodeStarted(node))
             began = time.monotonic()
             try:
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
                 info = super().launch()
                 # A resolver's exception is only logged by TFX, which then goes on without a baseline.
                 if info and info.execution_id and _state(self._mlmd_connection, info.execution_id) == "failed":

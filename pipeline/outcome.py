@@ -33,8 +33,9 @@ def read(pipeline: Pipeline, root: pathlib.Path, *, whole: bool) -> dict[str, An
     if not whole:
         return {"verdict": "done"}
     store = _Store(root / "metadata.sqlite", pipeline.pipeline_info.pipeline_name)
+    nodes = {component.id for component in pipeline.components}
     found = verdict.read(store.outputs("Evaluator")["evaluation"].uri)
-    model = store.outputs("Trainer" if store.has("Trainer") else "Pretrainer")["model"]
+    model = store.outputs("Trainer" if "Trainer" in nodes else "Pretrainer")["model"]
     fields: dict[str, Any] = {
         "verdict": "blessed" if found.blessed else "not_blessed",
         "metrics": found.metrics,
@@ -44,7 +45,7 @@ def read(pipeline: Pipeline, root: pathlib.Path, *, whole: bool) -> dict[str, An
         "most_missed": _most_missed(found),
         "example": golden.example(export.assets(f"{model.uri}/Format-Serving")),
     }
-    if not store.has("Pusher"):
+    if "Pusher" not in nodes:
         return {**fields, "verdict": "done"}
     if found.baseline and (version := store.version_of(found.baseline)):
         fields["baseline"] = version
@@ -100,9 +101,6 @@ class _Store:
 
     def __init__(self, path: pathlib.Path, pipeline: str) -> None:
         self._store, self._pipeline = _open(path), pipeline
-
-    def has(self, node: str) -> bool:
-        return self._store.get_context_by_type_and_name("node", f"{self._pipeline}.{node}") is not None
 
     def _execution(self, node: str) -> Any:
         context = self._store.get_context_by_type_and_name("node", f"{self._pipeline}.{node}")

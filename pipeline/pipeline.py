@@ -21,7 +21,7 @@ from components.data_gate import DataGate
 from components.evaluator import Evaluator
 from components.example_gen import CorpusExampleGen, TaskExampleGen
 from components.pretraining_evaluator import PretrainingEvaluator
-from components.pusher import Pusher
+from components.pusher import Pusher, versions
 from components.resolver import PreviousBlessedModel
 from components.serving_validator import ServingValidator
 from components.transform import Transform
@@ -60,6 +60,13 @@ def create_pipeline(
     return dag.pipeline(cache)
 
 
+def checkpoints(experiment: Experiment, environment: Environment) -> str:
+    """Where the trainings of an experiment keep their checkpoints: a folder of its own, on any file system of TF's."""
+    if environment.checkpoint_root:
+        return f"{environment.checkpoint_root}/{experiment.name}"
+    return str(pathlib.Path(environment.runs).absolute() / experiment.name / "checkpoints")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Source:
     """What a source gives to the nodes behind its gate."""
@@ -76,7 +83,7 @@ class _Dag:
     def __init__(self, experiment: Experiment, environment: Environment, sample: int) -> None:
         self.experiment, self.environment, self.sample = experiment, environment, sample
         self.root = pathlib.Path(environment.runs).absolute() / experiment.name
-        self.checkpoints = environment.checkpoint_root or str(self.root / "checkpoints")
+        self.checkpoints = checkpoints(experiment, environment)
         given = experiment.task
         self.task: dict[str, Any] = {"type": given.type, "config": given.own()} if given else {}
         self.bless = experiment.evaluate.bless.model_dump(mode="json", exclude_none=True)
@@ -226,14 +233,15 @@ class _Dag:
         validator = self.add(ServingValidator(model, source), "ServingValidator")
         if self.sample:
             return
-        destination = pusher_pb2.PushDestination.Filesystem(
-            base_directory=str(self.root / "serving_model" / self.experiment.name)
-        )
+        folder = self.root / "serving_model" / self.experiment.name
+        destination = pusher_pb2.PushDestination.Filesystem(base_directory=str(folder))
         pusher = Pusher(
             model=model,
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=validator.outputs["blessing"],
             push_destination=pusher_pb2.PushDestination(filesystem=destination),
+            # What is there decides too: the same model is pushed again behind another one.
+            custom_config={"versions": versions(folder)},
         )
         self.add(pusher, "Pusher")
 

@@ -1,5 +1,6 @@
 """``tfx-bert predict``: texts in, answers out, from a pushed model."""
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -55,7 +56,16 @@ def newest(root: Path, model: str | None) -> Path:
     if not pushed:
         which = f"{model} has" if model else "there is"
         raise RunError(f"{which} no pushed model in {root}/: tfx-bert run pushes one when it is blessed")
-    return max(pushed, key=lambda folder: (folder.stat().st_mtime, int(folder.name)))
+    latest: dict[str, Path] = {}
+    for folder in sorted(pushed, key=lambda folder: int(folder.name)):
+        latest[folder.parent.name] = folder
+    # Of several experiments, the one that pushed last and answers; a base model answers nothing.
+    return max(latest.values(), key=lambda folder: (_is_classifier(folder), folder.stat().st_mtime))
+
+
+def _is_classifier(folder: Path) -> bool:
+    path = folder / "assets.extra" / "golden.json"
+    return path.is_file() and "label" in json.loads(path.read_text("utf-8"))["outputs"]
 
 
 def load(folder: Path) -> tuple[Any, list[str]]:

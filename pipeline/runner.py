@@ -2,16 +2,19 @@
 
 import contextlib
 import datetime
+import functools
 import logging
 import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import filelock
+import tensorflow as tf
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline, RunOptions
@@ -21,7 +24,7 @@ from configs.environment import Environment
 from configs.experiment import Experiment
 from models import progress
 from pipeline import launcher, outcome
-from pipeline.pipeline import create_pipeline
+from pipeline.pipeline import checkpoints, create_pipeline
 from pipeline.result import Node, RunError, RunResult, runs_of
 
 
@@ -55,9 +58,10 @@ def run(
         experiment = _shortened(experiment, sample)
     root = pathlib.Path(environment.runs).absolute() / experiment.name
     root.mkdir(parents=True, exist_ok=True)
-    with _alone(root, experiment.name), _temporary(root):
+    with _alone(root, experiment.name), _temporary(root), launcher.interruptible() as interrupted:
+        forget = functools.partial(_remove, checkpoints(experiment, environment))
         if not cache:
-            shutil.rmtree(root / "checkpoints", ignore_errors=True)
+            forget()
         pipeline = create_pipeline(experiment, environment, cache=cache, sample=sample)
         nodes = [component.id for component in pipeline.components]
         _known(nodes, [*from_nodes, *to_nodes])
@@ -78,16 +82,19 @@ def run(
         )
         result.write(folder)
         progress.emit(progress.RunStarted(experiment.name, number, str(folder), tuple(nodes)))
-        return _recorded(result, folder, pipeline, environment, from_nodes, to_nodes)
+        go = functools.partial(_run, pipeline, environment, from_nodes, to_nodes, interrupted)
+        whole = not to_nodes or "Pusher" in to_nodes
+        return _recorded(result, folder, pipeline, go, forget, whole=whole)
 
 
 def _recorded(
     result: RunResult,
     folder: pathlib.Path,
     pipeline: Pipeline,
-    environment: Environment,
-    from_nodes: Sequence[str],
-    to_nodes: Sequence[str],
+    go: Callable[[], None],
+    forget: Callable[[], None],
+    *,
+    whole: bool,
 ) -> RunResult:
     """Runs the DAG; ``result.json`` says how it ended, however it ends."""
     began, clock = time.monotonic(), time.time()
@@ -96,16 +103,15 @@ def _recorded(
     logger.setLevel(logging.INFO)
     logger.addHandler(notes)
     try:
-        _run(pipeline, environment, from_nodes, to_nodes)
-        update = outcome.read(pipeline, folder.parent, whole=not (from_nodes or to_nodes))
-        if update["verdict"] != "done":
-            # Published: nothing will resume from these.
-            shutil.rmtree(folder.parent / "checkpoints", ignore_errors=True)
+        go()
+        update = outcome.read(pipeline, folder.parent, whole=whole)
+        if whole:
+            forget()  # published: nothing will resume from these
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         # TensorFlow's errors say "in user code:" first and the fault last.
-        whole = str(error).strip()
-        sentence = whole if isinstance(error, ValueError | RunError) else whole.rpartition("\n")[2]
+        words = str(error).strip()
+        sentence = words if isinstance(error, ValueError | RunError) else words.rpartition("\n")[2]
         update = {"verdict": "interrupted" if interrupted else "failed", "error": sentence or type(error).__name__}
         raise
     finally:
@@ -117,12 +123,20 @@ def _recorded(
     return result
 
 
-def _run(pipeline: Pipeline, environment: Environment, from_nodes: Sequence[str], to_nodes: Sequence[str]) -> None:
+def _run(
+    pipeline: Pipeline,
+    environment: Environment,
+    from_nodes: Sequence[str],
+    to_nodes: Sequence[str],
+    interrupted: threading.Event,
+) -> None:
     runner = BeamDagRunner() if environment.orchestrator == "beam" else LocalDagRunner()
     options = RunOptions(from_nodes=list(from_nodes), to_nodes=list(to_nodes)) if from_nodes or to_nodes else None
-    with launcher.watched() as failures:
+    with launcher.watched(interrupted) as failures:
         try:
             runner.run(pipeline, run_options=options)
+        except LookupError as error:
+            raise RunError(f"the run before this one did not come so far; run it whole once ({error})") from None
         except Exception as error:
             # The node's own exception: Beam's names its internals.
             raise (failures[0] if failures else error) from None
@@ -194,10 +208,15 @@ def _temporary(root: pathlib.Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _remove(folder: str) -> None:
+    if tf.io.gfile.exists(folder):
+        tf.io.gfile.rmtree(folder)
+
+
 def _shortened(experiment: Experiment, sample: int) -> Experiment:
-    """The experiment as a rehearsal: few steps, one epoch, no threshold; under a name of its own."""
+    """The experiment as a rehearsal: few steps, one epoch, under a name of its own."""
     update: dict[str, object] = {
-        "name": f"{experiment.name}-sample"[:63],
+        "name": f"{experiment.name[:56]}-sample",
         "train": experiment.train.model_copy(update={"epochs": 1}),
     }
     if experiment.pretrain:

@@ -106,7 +106,7 @@ def test_a_second_run_computes_and_pushes_nothing(folder, first):
     printed = tfx_bert(folder, "run", "tiny.yaml")
     run = result(folder, "tiny", 2)
     ran = {node for node, state in states(run).items() if state == "ran"}
-    assert ran <= {"Resolver"}
+    assert ran <= {"Resolver", "Pusher"}  # the Pusher looks at what is there
     assert run.pushed is None
     assert run.serving == 1
     assert "v1 is this model already" in printed
@@ -124,12 +124,37 @@ def test_another_learning_rate_trains_again_and_keeps_the_old_version(folder, fi
     assert "train.learning_rate" in diff
 
 
+def test_going_back_and_forth_pushes_each_time(folder, first):
+    """Every node but the Pusher may be cached by now: what is served decides."""
+    other = ["--set", "train.learning_rate=3e-4"]
+    for version, changes in ((3, []), (4, other)):
+        printed = tfx_bert(folder, "run", "tiny.yaml", *changes)
+        assert f"pushed v{version}" in printed
+    first_weights, third = weights(folder, "tiny", 1), weights(folder, "tiny", 3)
+    assert all((first_weights[tensor] == third[tensor]).all() for tensor in first_weights)
+
+
+def test_a_part_of_the_dag_judges_and_pushes_too(folder, first):
+    tfx_bert(folder, "run", "tiny.yaml", "--from", "Evaluator")
+    run = result(folder, "tiny", 6)
+    assert run.verdict == "blessed"
+    assert run.pushed.version == 5
+    assert states(run)["Trainer"] == "skipped"
+
+
+def test_mistakes_and_the_run_can_be_looked_at(folder, first):
+    assert "wrong" in tfx_bert(folder, "errors", "tiny/1")
+    shown = tfx_bert(folder, "show", "tiny/1")
+    assert "recall[negative]" in shown
+    assert "lineage" in shown
+
+
 def test_a_refusal_names_metric_value_and_threshold_and_pushes_nothing(folder, first):
     printed = tfx_bert(folder, "run", "tiny.yaml", "--set", "evaluate.bless.recall={negative: 1.0}", exit_code=4)
     assert "NOT BLESSED: 1 of" in printed
     assert "recall[negative]" in printed
     assert "≥ 1" in printed
-    assert not (folder / "runs/tiny/serving_model/tiny/3").exists()
+    assert not (folder / "runs/tiny/serving_model/tiny/6").exists()
 
 
 def test_killed_in_each_training_it_resumes_to_the_same_weights(folder, first):

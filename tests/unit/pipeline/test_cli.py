@@ -40,7 +40,7 @@ def write_csv(path, rows=REVIEWS, header=("text", "label"), encoding="utf-8"):
 
 
 def write_bert_folder(folder):
-    shape = {"num_hidden_layers": 2, "hidden_size": 4, "intermediate_size": 8, "max_position_embeddings": 16}
+    shape = {"num_hidden_layers": 2, "hidden_size": 4, "intermediate_size": 8, "max_position_embeddings": 512}
     (folder / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 10, **shape}))
     (folder / "vocab.txt").write_text("[PAD]\n")
     header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
@@ -232,3 +232,16 @@ def test_interrupted_is_130(folder, monkeypatch):
 
 def test_data_knows_its_names(folder):
     assert "'foo' is none of reviews, dialogues, minilm, korean" in tfx_bert("data", "fetch", "foo", code=2)
+
+
+def test_rows_longer_than_the_checkpoint_are_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path(__file__).parents[2] / "data" / "bert_tiny"
+    (tmp_path / "r.csv").write_text("text,label\nfine,good\npoor,bad\n")
+    (tmp_path / "r.yaml").write_text(
+        f"name: r\ncheckpoint: {folder}\n"
+        "task: {type: classification, data: {path: r.csv}, labels: [bad, good], max_length: 4096}\n"
+    )
+    result = CliRunner().invoke(cli.main, ["run", "r.yaml"])
+    assert result.exit_code == 2
+    assert "$.task.max_length: 4096 is longer than the" in result.output

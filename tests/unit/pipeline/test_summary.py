@@ -38,7 +38,7 @@ def told(result, experiment="sentiment"):
 def test_blessed():
     assert told(BLESSED) == [
         "BLESSED, pushed v1 in 6:48",
-        "trained: from data/minilm → 200 steps of MLM + NSP on data/movie_dialogues.csv → "
+        "trained: from data/minilm → 100 steps of MLM + NSP on data/movie_dialogues.csv → "
         "2 epochs on data/movie_reviews.csv",
         "accuracy .881 ≥ .870 · f1 .879 · majority .505 · weakest: 1-8 words .842 (n=191)",
         "model: runs/sentiment/serving_model/sentiment/1",
