@@ -1,0 +1,127 @@
+"""The gates behind training: baseline, pretraining's verdict, serving validation."""
+
+import json
+
+import keras
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components import pretraining_evaluator, serving_validator
+from components.resolver import PreviousBlessedModel
+from models import export, golden
+from models.encoder import BertEncoder
+from models.pretraining import Figures
+from models.tasks.classification import Task
+from models.text import SPECIAL, TextRules, Tokenizer
+
+
+def model(number):
+    made = standard_artifacts.Model()
+    made.uri, made.id = f"model-{number}", number
+    return made
+
+
+def blessing(number, blessed):
+    made = standard_artifacts.ModelBlessing()
+    made.id = 100 + number
+    made.set_int_custom_property("blessed", blessed)
+    made.set_int_custom_property("current_model_id", number)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("candidate", "baseline"),
+    [(3, 1), (1, 3), (4, 3)],
+    ids=["itself left out, the refused one passed over", "an older candidate", "a new candidate"],
+)
+def test_the_baseline_is_the_latest_blessed_model_other_than_the_candidate(candidate, baseline):
+    resolved = PreviousBlessedModel().resolve_artifacts(
+        None,
+        {
+            "model": [model(number) for number in (1, 2, 3, 4)],
+            "model_blessing": [blessing(1, 1), blessing(2, 0), blessing(3, 1)],
+            "candidate": [model(candidate)],
+        },
+    )
+    assert [found.id for found in resolved["model"]] == [baseline]
+    assert [found.id for found in resolved["candidate"]] == [candidate]
+
+
+def test_the_first_run_has_no_baseline():
+    resolved = PreviousBlessedModel().resolve_artifacts(
+        None, {"model": [model(1)], "model_blessing": [], "candidate": [model(1)]}
+    )
+    assert resolved["model"] == []
+
+
+def figures(loss, unigrams=5.0):
+    return Figures(mlm_loss=loss, mlm_accuracy=0.2, nsp_accuracy=None, unigram_loss=unigrams, masked=100)
+
+
+BOUNDS = {"max_regression": 0.1}
+
+
+def test_pretraining_must_beat_the_unigrams_where_nothing_is_asked():
+    assert pretraining_evaluator.verdict(figures(4.9), None, BOUNDS, None).blessed
+    refused = pretraining_evaluator.verdict(figures(5.1), None, BOUNDS, None)
+    assert not refused.blessed
+    (check,) = refused.checks
+    assert (check.name, check.value, check.relation, check.bound, check.passed) == ("mlm_loss", 5.1, "≤", 5.0, False)
+
+
+def test_pretraining_takes_the_threshold_that_is_given():
+    assert not pretraining_evaluator.verdict(figures(4.9), None, {**BOUNDS, "mlm_loss": 4.0}, None).blessed
+
+
+def test_pretraining_may_not_fall_behind_the_baseline():
+    assert pretraining_evaluator.verdict(figures(4.05), figures(4.0), BOUNDS, "before").blessed
+    assert not pretraining_evaluator.verdict(figures(4.2), figures(4.0), BOUNDS, "before").blessed
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = Tokenizer([*SPECIAL, "a", "film"], TextRules())
+    keras.utils.set_random_seed(1)
+    encoder = BertEncoder(
+        vocabulary_size=tokenizer.size, num_layers=1, hidden_dim=8, num_heads=1, intermediate_dim=8, max_positions=32
+    )
+    task = Task({"labels": ["no", "yes"], "max_length": 16})
+    export.write(
+        str(folder / "Format-Serving"),
+        model=task.build(encoder),
+        encoder=encoder,
+        answer=task.answer,
+        featurize=lambda record: task.featurize(record, tokenizer),
+        columns=["text"],
+        raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
+    )
+    return folder
+
+
+def validate(exported, folder):
+    given, made = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
+    given.uri, made.uri = str(exported), str(folder)
+    serving_validator.Executor().Do({"model": [given]}, {"blessing": [made]}, {"source_digest": ""})
+    return made
+
+
+def test_a_model_that_loads_and_answers_is_blessed(exported, tmp_path):
+    made = validate(exported, tmp_path)
+    assert made.get_int_custom_property("blessed") == 1
+    assert (tmp_path / "INFRA_BLESSED").exists()
+
+
+def test_a_model_that_answers_something_else_stops_the_run(exported, tmp_path):
+    path = exported / "Format-Serving/assets.extra" / golden.FILE
+    before = path.read_text("utf-8")
+    kept = json.loads(before)
+    kept["outputs"]["score"][0] += 0.5
+    path.write_text(json.dumps(kept), "utf-8")
+    try:
+        with pytest.raises(serving_validator.ServingFault, match=r"score differs by 5\.0e-01 on golden text 0"):
+            validate(exported, tmp_path)
+    finally:
+        path.write_text(before, "utf-8")
+    assert not (tmp_path / "INFRA_BLESSED").exists()
