@@ -55,7 +55,7 @@ def ours(experiment: Experiment, data: runs.Prepared, base: Path, seed: int) -> 
     """Fine-tunes and exports as the pipeline's Trainer does, then answers the test split from the SavedModel."""
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-    from components import trainer
+    from components import trainer, training
 
     assert experiment.task is not None
     shutil.rmtree(WORK, ignore_errors=True)
@@ -73,7 +73,6 @@ def ours(experiment: Experiment, data: runs.Prepared, base: Path, seed: int) -> 
             "train": experiment.train.model_dump(mode="json"),
             "encoder": None,
             "seed": seed,
-            "checkpoint_root": str(WORK / "checkpoints"),
             "source_digest": "",
         },
     )
@@ -82,7 +81,8 @@ def ours(experiment: Experiment, data: runs.Prepared, base: Path, seed: int) -> 
     logger.setLevel(logging.INFO)
     logger.addHandler(clock)
     try:
-        trainer.run_fn(arguments)
+        with training.checkpointing(str(WORK / "checkpoints"), 60):
+            trainer.run_fn(arguments)
     finally:
         logger.removeHandler(clock)
     found = served_accuracy(WORK / "model", data.records("test"))

@@ -102,17 +102,10 @@ def artifact(folder: Path, node: str, key: str) -> Path:
     Raises:
       ValueError: that run had no such node.
     """
-    from ml_metadata import metadata_store
-    from ml_metadata.proto import metadata_store_pb2
-
     from pipeline import lineage
 
-    config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(folder / lineage.FILE)
-    config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
-    runs = metadata_store.MetadataStore(config).get_contexts_by_type("pipeline_run")
-    newest = max(runs, key=lambda run: run.id).name
-    made = lineage.outputs(lineage.executions(folder, newest), node, key)
+    newest = lineage.newest_run(folder)
+    made = lineage.outputs(lineage.executions(folder, newest), node, key) if newest else []
     if not made:
         raise ValueError(f"the newest run in {folder} has no {key} of {node}: run the experiment to its end first")
     return Path(made[-1])

@@ -35,10 +35,8 @@ def ours(experiment: Experiment, given: task.Task, base: Path, steps: int, folde
     model = given.build(encoder)
     checkpoint.load(base, encoder)
     settings = experiment.train.model_dump(mode="json")
-    optimizer, state = training.prepare(model, settings, steps, f"{folder}/checkpoints", "benchmark")
-    return Loop(
-        model, given.loss, optimizer, state, steps=steps, checkpoint_seconds=float("inf"), logs=f"{folder}/logs"
-    )
+    with training.checkpointing(f"{folder}/checkpoints", float("inf")):
+        return training.loop(model, given.loss, settings, steps=steps, key="benchmark", logs=f"{folder}/logs")
 
 
 class Peer:

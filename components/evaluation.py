@@ -2,13 +2,14 @@
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.confusion import GAIN, MAJORITY
-from components.verdict import Check, Slice, Verdict
+from components.verdict import SLICE_RECORDS, Check, Slice, Verdict
 
 _ALWAYS_SLICED = ("length_bucket", "label")
 # With two labels, TFMA's own for the last one.
@@ -69,13 +70,13 @@ def verdict(folder: str, *, labels: list[str], bless: dict[str, Any], baseline: 
     """
     parts = _figures(folder, "candidate" if baseline else "")
     whole = parts[()]
-    checks = _checks(parts, bless)
+    checks = [*_checks(parts, bless), *_slice_checks(parts, bless)]
     if baseline:
         change, bound = whole["accuracy"] - _figures(folder, "baseline")[()]["accuracy"], -bless["max_regression"]
         checks.append(Check(name="change", value=change, relation="≥", bound=bound, passed=change >= bound))
     slices = [
         Slice(name=f"{column}: {value}", value=figures["accuracy"], n=int(figures["example_count"]))
-        for ((column, value), *_), figures in ((key, figures) for key, figures in parts.items() if key)
+        for ((column, value), *_), figures in _named(parts)
         if figures["example_count"]
     ]
     mistaken = {label: int(whole[f"mistaken[{label}]"]) for label in labels}
@@ -108,6 +109,26 @@ def _checks(parts: dict[Any, dict[str, float]], bless: dict[str, Any]) -> list[C
         passed = value is not None and value >= bound
         checks.append(Check(name=name, value=value, relation="≥", bound=bound, passed=passed, n=n))
     return checks
+
+
+def _slice_checks(parts: dict[Any, dict[str, float]], bless: dict[str, Any]) -> Iterator[Check]:
+    """The thresholds on parts of the test split. A part without records passes nothing."""
+    for column, given in bless.get("slices", {}).items():
+        seen = {value: figures for ((name, value), *_), figures in _named(parts) if name == column}
+        if not isinstance(given, dict):
+            enough = sorted(value for value, figures in seen.items() if figures["example_count"] >= SLICE_RECORDS)
+            given = dict.fromkeys(enough or [f"any of {SLICE_RECORDS} records"], given)
+        for value, bound in given.items():
+            n = int(seen[value]["example_count"]) if value in seen else 0
+            accuracy = seen[value]["accuracy"] if n else None
+            passed = accuracy is not None and accuracy >= bound
+            name = f"accuracy[{column}: {value}]"
+            yield Check(name=name, value=accuracy, relation="≥", bound=bound, passed=passed, n=n)
+
+
+def _named(parts: dict[Any, dict[str, float]]) -> Iterator[tuple[Any, dict[str, float]]]:
+    """The slices without the whole."""
+    return ((key, figures) for key, figures in parts.items() if key)
 
 
 def _figures(folder: str, model: str) -> dict[Any, dict[str, float]]:

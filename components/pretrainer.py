@@ -15,7 +15,7 @@ from models import checkpoint, export, pretraining, pretraining_data, progress, 
 from models.heads import PretrainingModel, pretraining_loss
 from models.masking import Ids
 from models.text import Tokenizer
-from models.training import Loop, rows
+from models.training import rows
 
 FIGURES = "pretraining.json"  # inside assets.extra
 # Enough for ±0.03 nats, little enough to cost seconds; the gate of a pretraining experiment uses the whole test split.
@@ -26,7 +26,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     """Pretrains on the corpus and exports a base model: ``embed``, and a Hugging Face folder to start from.
 
     ``custom_config``: ``pretrain`` (its section of the YAML), ``encoder`` (None with a base model), ``seed``,
-    ``checkpoint_root``, ``source_digest``.
+    ``source_digest``.
     """
     config = fn_args.custom_config
     keras.utils.set_random_seed(config["seed"])
@@ -89,20 +89,8 @@ def _train(
 
     steps = settings.get("steps") or _steps(settings["tokens"], stream(0))
     key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
-    optimizer, state = training.prepare(model, settings, steps, config["checkpoint_root"], key)
-    done = state.restore()
-    if done:
-        progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))
-    loop = Loop(
-        model,
-        pretraining_loss,
-        optimizer,
-        state,
-        steps=steps,
-        checkpoint_seconds=settings["checkpoint_seconds"],
-        logs=fn_args.model_run_dir,
-    )
-    loop.run(stream(done), "pretraining")
+    loop = training.loop(model, pretraining_loss, settings, steps=steps, key=key, logs=fn_args.model_run_dir)
+    loop.run(stream(int(loop.state.step)), "pretraining")
     loop.save()
     after = pretraining.evaluate(model, held_out, unigrams)
     with loop.writer.as_default(step=steps):

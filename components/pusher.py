@@ -14,12 +14,8 @@ from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
 
 from components import digest
+from components.versions import versions
 from models import progress
-
-
-def versions(folder: pathlib.Path) -> list[int]:
-    """The versions that a server may load, oldest first."""
-    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()) if folder.is_dir() else []
 
 
 class Executor(executor.Executor):

@@ -11,14 +11,14 @@ from tfx.components.trainer import fn_args_utils
 
 from components import training
 from models import checkpoint, export, progress, task
-from models.training import Loop, rows
+from models.training import rows
 
 
 def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     """Trains the task named in ``custom_config`` and exports the epoch that did best on the eval split.
 
     ``custom_config``: ``task`` (its section of the YAML), ``train``, ``encoder`` (None with a base model), ``seed``,
-    ``checkpoint_root``, ``source_digest``.
+    ``source_digest``.
     """
     config = fn_args.custom_config
     keras.utils.set_random_seed(config["seed"])
@@ -42,21 +42,9 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task
     count = int(train.reduce(0, lambda n, _: n + 1))
     epoch_steps = math.ceil(count / settings["batch_size"])
     key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
-    optimizer, state = training.prepare(
-        model, settings, epoch_steps * settings["epochs"], config["checkpoint_root"], key
-    )
-    done = state.restore()
-    if done:
-        progress.emit(progress.Notice(f"resumed at step {done:,} of {epoch_steps * settings['epochs']:,}"))
-    loop = Loop(
-        model,
-        the_task.loss,
-        optimizer,
-        state,
-        steps=epoch_steps * settings["epochs"],
-        checkpoint_seconds=settings["checkpoint_seconds"],
-        logs=fn_args.model_run_dir,
-    )
+    steps, logs = epoch_steps * settings["epochs"], fn_args.model_run_dir
+    loop = training.loop(model, the_task.loss, settings, steps=steps, key=key, logs=logs)
+    state = loop.state
     evaluate = _scorer(the_task, model, task.pad(held_out, settings["batch_size"]))
     metric = the_task.metrics[0]
     for epoch in range(int(state.epoch), settings["epochs"]):

@@ -3,20 +3,42 @@
 TFX reloads the modules behind ``run_fn``: functions only, no state.
 """
 
+import contextlib
+import os
 import pathlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from components import digest
-from models import checkpoint, export
+from models import checkpoint, export, progress
 from models.encoder import BertEncoder
 from models.optimizer import AdamW, LinearSchedule
 from models.resume import TrainingState
 from models.text import Tokenizer
+from models.training import Batch, Loop
 
 CHECKPOINT = "checkpoint"  # inside assets.extra: a Hugging Face BERT folder
+# Where a training keeps its checkpoints, and how often it writes one, decide no weight. TFX reuses a trainer by its
+# custom_config, so they reach it by the process's environment, as they reach a container.
+_ROOT, _SECONDS = "TFX_BERT_CHECKPOINT_ROOT", "TFX_BERT_CHECKPOINT_SECONDS"
+
+
+@contextlib.contextmanager
+def checkpointing(root: str, seconds: float) -> Iterator[None]:
+    """Trainings in this block keep their checkpoints under ``root``, at least ``seconds`` between two of them."""
+    before = {name: os.environ.get(name) for name in (_ROOT, _SECONDS)}
+    os.environ.update({_ROOT: root, _SECONDS: str(seconds)})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def tokenizer(transform_graph: str) -> Tokenizer:
@@ -52,26 +74,36 @@ def encoder(folder: pathlib.Path | None, shape: dict[str, Any] | None, vocabular
     return BertEncoder(**read.encoder)
 
 
-def prepare(
-    model: keras.layers.Layer, settings: dict[str, Any], steps: int, root: str, key: str
-) -> tuple[AdamW, TrainingState]:
-    """The optimizer, and the state that a killed run left under ``root``.
+def loop(
+    model: keras.layers.Layer,
+    loss: Callable[[Batch, Batch], tf.Tensor],
+    settings: dict[str, Any],
+    *,
+    steps: int,
+    key: str,
+    logs: str,
+) -> Loop:
+    """The training loop, at the step that a killed run left.
 
     Args:
       model: built.
+      loss: ``loss(outputs, batch)``, a float32 scalar in nats.
       settings: the fields of ``configs.experiment.Optimization``.
       steps: of the whole training.
-      root: folder of all checkpoints.
       key: digest of all that decides the weights; another key is another training.
+      logs: folder of the TensorBoard events.
     """
     schedule = LinearSchedule(settings["learning_rate"], round(settings["warmup"] * steps), steps)
     optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"])
     optimizer.build(model.trainable_variables)
-    return optimizer, TrainingState(f"{root}/{key[:32]}", model, optimizer)
+    state = TrainingState(f"{os.environ[_ROOT]}/{key[:32]}", model, optimizer)
+    if done := state.restore():
+        progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))
+    seconds = float(os.environ[_SECONDS])
+    return Loop(model, loss, optimizer, state, steps=steps, checkpoint_seconds=seconds, logs=logs)
 
 
 def key(files: list[str], folder: pathlib.Path | None, config: dict[str, Any]) -> str:
-    """The digest that names a training: its records, its start, its settings. Where checkpoints live is left out."""
-    settings = {name: value for name, value in config.items() if name != "checkpoint_root"}
+    """The digest that names a training: its records, its start, its settings."""
     start = [str(folder / "model.safetensors")] if folder else []
-    return digest.of_files([*files, *start], config=settings)
+    return digest.of_files([*files, *start], config=config)

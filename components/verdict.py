@@ -1,29 +1,32 @@
 """What an evaluation came to: ``verdict.json`` beside TFMA's results, the same for a task and for pretraining alone."""
 
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
-from tfx.dsl.io import fileio
-from tfx.types import artifact, artifact_utils
+
+if TYPE_CHECKING:  # the commands that look back read verdicts without TFX
+    from tfx.types import artifact
 
 FILE = "verdict.json"
+# A slice of fewer records says more about chance than about the model: accuracy's standard error is up to .09.
+SLICE_RECORDS = 30
 
 
 class Check(pydantic.BaseModel):
     """One threshold.
 
     Attributes:
-      name: such as ``accuracy``, ``recall[negative]``, ``change``.
-      value: on the test split.
+      name: such as ``accuracy``, ``recall[부정]``, ``accuracy[genre: drama]``, ``change``.
+      value: on the test split; None where it could not be computed.
       relation: of value to bound, when it passes.
       bound: the threshold.
       passed: whether it held.
-      n: records behind the value, where it is of one label.
+      n: records behind the value, where it is of a label or a slice.
     """
 
     name: str
-    value: float | None
+    value: float | None = None
     relation: Literal["≥", "≤", ">", "<"]
     bound: float
     passed: bool
@@ -63,6 +66,8 @@ class Verdict(pydantic.BaseModel):
 
     def write(self, folder: str) -> None:
         """Writes ``verdict.json``."""
+        from tfx.dsl.io import fileio
+
         with fileio.open(f"{folder}/{FILE}", "w") as file:
             file.write(json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, indent=1))
 
@@ -76,12 +81,16 @@ class Verdict(pydantic.BaseModel):
 
 def read(folder: str) -> Verdict:
     """Reads what ``Verdict.write`` wrote."""
+    from tfx.dsl.io import fileio
+
     with fileio.open(f"{folder}/{FILE}") as file:
         return Verdict.model_validate_json(file.read())
 
 
-def bless(blessing: artifact.Artifact, verdict: Verdict, model: artifact.Artifact) -> None:
+def bless(blessing: "artifact.Artifact", verdict: Verdict, model: "artifact.Artifact") -> None:
     """Marks a ModelBlessing as the stock Evaluator does: Pusher and the resolver read these properties."""
+    from tfx.dsl.io import fileio
+
     blessing.set_string_custom_property("current_model", model.uri)
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_int_custom_property("blessed", int(verdict.blessed))
@@ -91,4 +100,6 @@ def bless(blessing: artifact.Artifact, verdict: Verdict, model: artifact.Artifac
 
 def uri_of(inputs: dict[str, list[Any]], key: str) -> str | None:
     """The URI of an optional input."""
+    from tfx.types import artifact_utils
+
     return artifact_utils.get_single_uri(inputs[key]) if inputs.get(key) else None

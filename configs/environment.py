@@ -1,7 +1,7 @@
 """Where an experiment runs."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ class Environment(Section):
       orchestrator: what walks the DAG: ``local`` (TFX's LocalDagRunner) or ``beam`` (BeamDagRunner).
       runs: the folder that everything is written to, ``<runs>/<experiment>/``.
       checkpoint_root: where training keeps its checkpoints; ``<runs>/<experiment>/checkpoints`` where not given.
+      checkpoint_seconds: at least this long between two checkpoints of a training.
       beam_pipeline_args: flags of the Beam runner that the data nodes use.
     """
 
@@ -28,8 +29,23 @@ class Environment(Section):
     orchestrator: Literal["local", "beam"] = "local"
     runs: str = "runs"
     checkpoint_root: str | None = None
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     # DirectRunner otherwise tries to download the Prism runner first.
     beam_pipeline_args: list[str] = Field(default=["--direct_running_mode=in_memory"])
+
+    def folder(self, experiment: str) -> Path:
+        """Everything of an experiment, absolute."""
+        return Path(self.runs).absolute() / experiment
+
+    def pushed(self, experiment: str) -> Path:
+        """The versions that an experiment pushed: what TF Serving is pointed to."""
+        return self.folder(experiment) / "serving_model" / experiment
+
+    def checkpoints(self, experiment: str) -> str:
+        """Where the trainings of an experiment keep their checkpoints, on any file system of TensorFlow's."""
+        if self.checkpoint_root:
+            return f"{self.checkpoint_root}/{experiment}"
+        return str(self.folder(experiment) / "checkpoints")
 
 
 def load(name: str) -> Environment:

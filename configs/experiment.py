@@ -231,7 +231,6 @@ class Optimization(Section):
       warmup: share of the steps.
       weight_decay: decoupled (Loshchilov & Hutter 2019).
       clip_norm: of the global gradient norm.
-      checkpoint_seconds: at least this long between two checkpoints.
     """
 
     batch_size: Count = 32
@@ -239,7 +238,6 @@ class Optimization(Section):
     warmup: Share = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
 
 
 class Pretrain(Optimization):
@@ -293,6 +291,9 @@ class Bless(Section):
     Attributes:
       accuracy, f1, auc: lower bounds. f1 and auc take the last label as positive (two labels only).
       precision, recall: lower bounds for single labels.
+      slices: lower bounds of accuracy on parts of the test split, by ``length_bucket`` or a column of
+        ``evaluate.slices``: ``{category: 0.8}`` on every value with at least 30 records, ``{category: {book: 0.8}}``
+        on the named ones.
       mlm_loss: upper bound in nats, for experiments that pretrain alone. Nothing given: below the unigram entropy.
       max_regression: how far the headline figure may fall below the latest blessed model's.
     """
@@ -302,6 +303,7 @@ class Bless(Section):
     auc: Share | None = None
     precision: dict[str, Share] = {}
     recall: dict[str, Share] = {}
+    slices: dict[str, Share | dict[str, Share]] = {}
     mlm_loss: Threshold | None = None
     max_regression: Threshold = 0.01
 

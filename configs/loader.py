@@ -178,6 +178,10 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
     for kind in ("precision", "recall"):
         for label in sorted(getattr(bless, kind).keys() - set(labels)):
             yield ("evaluate", "bless", kind, label), one_of(label, labels)
+    judged = ["length_bucket", *experiment.evaluate.slices]
+    for column in sorted(bless.slices.keys() - set(judged)):
+        hint = "recall judges labels" if column in ("label", data.label_column) else "$.evaluate.slices adds columns"
+        yield ("evaluate", "bless", "slices", column), f"{one_of(column, judged)}; {hint}"
     if len(labels) > 2:
         for key in [key for key in ("f1", "auc") if getattr(bless, key) is not None]:
             yield ("evaluate", "bless", key), f"needs two labels, there are {len(labels)}; use precision and recall"

@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from components import readers, records
+from components.versions import versions
 from configs.environment import Environment
-from configs.experiment import ConfigError, Experiment, Source
-from pipeline import estimate, heads
+from configs.experiment import ConfigError, Experiment, Source, Task
+from models import task as tasks
+from pipeline import estimate, heads, imports
 from pipeline.figures import size
 from pipeline.result import RunError
 from schemas import DataError
@@ -105,7 +107,7 @@ def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[s
     for source, columns in _sources(experiment):
         yield readers.section(source), partial(heads.look, source, columns, task)
     if task and task.schema_:
-        yield "schema", partial(_file, "task.schema", task.schema_)
+        yield "schema", partial(_schema, experiment, task)
     if vocabulary and vocabulary.path:
         yield "vocabulary", partial(_file, "vocabulary.path", vocabulary.path)
     if isinstance(start, str):
@@ -128,13 +130,17 @@ def _file(key: str, path: str) -> str:
     return f"{path}: there"
 
 
+def _schema(experiment: Experiment, given: Task) -> str:
+    _file("task.schema", str(given.schema_))
+    features = imports.task_schema(experiment, tasks.load(given.type).schema).feature
+    return f"{given.schema_}: {', '.join(feature.name for feature in features)}"
+
+
 def _base(environment: Environment, name: str) -> str:
-    pushed = sorted(
-        (Path(environment.runs) / name / "serving_model" / name).glob("[0-9]*"), key=lambda path: int(path.name)
-    )
+    pushed = versions(environment.pushed(name))
     if not pushed:
         raise ConfigError(f"$.checkpoint.experiment: {name} has no blessed model in {environment.runs}/; run it first")
-    return f"{name} v{pushed[-1].name}: the base model to start from"
+    return f"{name} v{pushed[-1]}: the base model to start from"
 
 
 def _output(environment: Environment) -> str:

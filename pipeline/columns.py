@@ -119,11 +119,12 @@ def _counts_up(cells: list[str]) -> bool:
     return len(cells) > 2 and len(set(cells)) == len(cells) and all(cell.isdecimal() for cell in cells)
 
 
-def slices(values: dict[str, list[str]], taken: set[str | None]) -> list[str]:
-    """Up to two columns with few values: domains, sources."""
+def slices(values: dict[str, list[str]], taken: set[str | None]) -> dict[str, list[str]]:
+    """Up to two columns with few values, such as domains or sources, and these values."""
     few = [
         name
         for name, cells in values.items()
         if name and name not in taken and 2 <= len(set(cells)) <= 20 and all(cells)
     ]
-    return [name for name in few if len(values[name]) >= 20 * len(set(values[name]))][:2]
+    chosen = [name for name in few if len(values[name]) >= 20 * len(set(values[name]))][:2]
+    return {name: sorted(set(values[name])) for name in chosen}

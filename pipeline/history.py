@@ -10,7 +10,7 @@ from rich.text import Text
 
 from configs.document import inline, read
 from pipeline import lineage, summary
-from pipeline.figures import clock, plain
+from pipeline.figures import clock, plain, scientific
 from pipeline.result import RunError, RunResult, find, runs_of
 
 RESOLVED = "experiment.resolved.yaml"
@@ -92,11 +92,14 @@ def show(root: Path, run: str | None) -> None:
 def changed(before: Path, after: Path) -> list[str]:
     """``train.learning_rate 3e-5→1e-4`` for each value that differs between two resolved experiments."""
     a, b = (_flat(read(path).values) if path.exists() else {} for path in (before, after))
-    return [
-        f"{key} {inline(a[key]) if key in a else '(none)'}→{inline(b[key]) if key in b else '(none)'}"
-        for key in sorted(a.keys() | b.keys())
-        if a.get(key) != b.get(key)
-    ]
+
+    def told(values: dict[str, Any], key: str) -> str:
+        value = values.get(key)
+        if isinstance(value, float) and 0 < value < 1e-3:  # YAML writes 3.0e-05 and 0.0001
+            return scientific(value).replace(".0e", "e")
+        return inline(value) if key in values else "(none)"
+
+    return [f"{key} {told(a, key)}→{told(b, key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -142,13 +145,9 @@ def _nodes(result: RunResult, made_in: dict[str, str | None]) -> Text:
 
 
 def _lineage(result: RunResult, known: list[lineage.Execution], values: dict[str, Any]) -> str:
-    """From the data to the model: ``reviews.csv@9e1b → vocabulary → chat-bert → model (not pushed)``."""
-    start = values.get("checkpoint", "")
-    names = {
-        "VocabularyGen": "vocabulary",
-        "Checkpoint": start["experiment"] if isinstance(start, dict) else start,
-        "Pretrainer": "pretrained",
-    }
+    """From the data to the model: ``reviews.csv@9e1b → vocabulary → chat-bert v4@77c0 → model (not pushed)``."""
+    start = f"{result.checkpoint}@{result.data.get('Checkpoint', '')[:4]}"
+    names = {"VocabularyGen": "vocabulary", "Checkpoint": start, "Pretrainer": "pretrained"}
     last = next((node for node in ("Trainer", "Pretrainer") if any(each.node == node for each in known)), None)
     steps = [each.node for each in lineage.ancestors(known, last)] + [last] if last else []
     made = [names[node] for node in steps if node in names]
@@ -160,6 +159,8 @@ def _sources(result: RunResult, values: dict[str, Any]) -> str:
     """``reviews.csv@9e1b``: the files, and the first digits of their SHA-256."""
     parts = []
     for node, digest in sorted(result.data.items(), reverse=True):
+        if node == "Checkpoint":
+            continue
         of_task = "task" in values and not node.startswith("Corpus")
         source = values["task"]["data"] if of_task else values.get("corpus", {})
         names = ", ".join(Path(path).name for path in source.get("path", [node]))

@@ -2,12 +2,18 @@
 
 import pathlib
 import shutil
+from typing import TYPE_CHECKING
 
 import schemas
 from components import digest
+from components.versions import versions
 from configs.environment import Environment
 from configs.experiment import ConfigError, Experiment, FromExperiment
+from configs.loader import near
 from pipeline.result import RunError
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0.schema_pb2 import Schema
 
 # A base model is a TFX Model that carries a Hugging Face folder; an imported checkpoint takes the same shape.
 _CHECKPOINT = pathlib.Path("Format-Serving") / "assets.extra" / "checkpoint"
@@ -25,14 +31,25 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
     given = experiment.checkpoint
     if given is None:
         return None
-    source = _latest(given, environment) if isinstance(given, FromExperiment) else pathlib.Path(given)
+    if isinstance(given, FromExperiment):
+        source = _latest(given, environment) / "assets.extra" / "checkpoint"
+    else:
+        source = pathlib.Path(given)
     if not (source / "config.json").is_file():
         raise ConfigError(
             f"$.checkpoint: {source} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
             "model.safetensors"
         )
-    root = pathlib.Path(environment.runs) / experiment.name / "imports"
+    root = environment.folder(experiment.name) / "imports"
     return _place(root, source, [name for name in _FILES if (source / name).is_file()], _CHECKPOINT)
+
+
+def start(experiment: Experiment, environment: Environment) -> str | None:
+    """The checkpoint as a person calls it: its folder, or ``chat-bert v4``; None where nothing is started from."""
+    given = experiment.checkpoint
+    if isinstance(given, FromExperiment):
+        return f"{given.experiment} v{_latest(given, environment).name}"
+    return given
 
 
 def vocabulary(experiment: Experiment, environment: Environment) -> str | None:
@@ -46,37 +63,41 @@ def vocabulary(experiment: Experiment, environment: Environment) -> str | None:
     source = pathlib.Path(given)
     if not source.is_file():
         raise ConfigError(f"$.vocabulary.path: there is no file {source}")
-    root = pathlib.Path(environment.runs) / experiment.name / "imports"
+    root = environment.folder(experiment.name) / "imports"
     return str((_place(root, source.parent, [source.name], pathlib.Path()) / source.name).absolute())
 
 
 def schema(experiment: Experiment, environment: Environment, kind: str) -> pathlib.Path:
     """The schema that the records of ``kind`` are held against: a file alone in its folder."""
-    task = experiment.task
-    if kind == "corpus" or task is None:
-        text = schemas.dump(schemas.resolve("corpus"))
-    else:
-        text = schemas.dump(
-            schemas.resolve(
-                kind,
-                labels=getattr(task, "labels", ()),
-                slices=experiment.evaluate.slices,
-                pair=task.data.text_pair is not None,
-                path=task.schema_,
-            )
-        )
-    folder = pathlib.Path(environment.runs) / experiment.name / "imports" / digest.of_text(text)
+    text = schemas.dump(schemas.resolve("corpus") if kind == "corpus" else task_schema(experiment, kind))
+    folder = environment.folder(experiment.name) / "imports" / digest.of_text(text)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.pbtxt").write_text(text, "utf-8")
     return folder / "schema.pbtxt"
 
 
+def task_schema(experiment: Experiment, kind: str) -> "Schema":
+    """What the task's records must look like: the user's own schema, or that of ``kind`` with what the YAML says."""
+    task = experiment.task
+    assert task is not None
+    return schemas.resolve(
+        kind,
+        labels=getattr(task, "labels", ()),
+        slices=dict.fromkeys(experiment.evaluate.slices, ()),
+        pair=task.data.text_pair is not None,
+        path=task.schema_,
+    )
+
+
 def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
-    folder = pathlib.Path(environment.runs) / given.experiment / "serving_model" / given.experiment
-    versions = sorted((int(path.name), path) for path in folder.glob("[0-9]*") if path.name.isdigit())
-    if not versions:
-        raise RunError(f"$.checkpoint: experiment {given.experiment} has pushed no model to {folder}; run it first")
-    return versions[-1][1] / "assets.extra" / "checkpoint"
+    """The newest version that the experiment pushed."""
+    folder = environment.pushed(given.experiment)
+    there = versions(folder)
+    if not there:
+        raise RunError(
+            f"$.checkpoint: experiment {given.experiment} has pushed no model to {near(folder)}; run it first"
+        )
+    return folder / str(there[-1])
 
 
 def _place(root: pathlib.Path, source: pathlib.Path, names: list[str], below: pathlib.Path) -> pathlib.Path:

@@ -99,7 +99,7 @@ def _yaml(seen: Seen, name: str, start: dict[str, Any], schema: Path) -> list[st
         f"train: {train}",
     ]
     if seen.slices:
-        lines += ["evaluate:", f"  slices: {inline(seen.slices)}   # figures of their own for each value"]
+        lines += ["evaluate:", f"  slices: {inline(list(seen.slices))}   # figures of their own for each value"]
     lines.append(
         "# Blessed if better than the majority class and no worse than the last one; evaluate.bless takes thresholds."
     )
@@ -109,5 +109,5 @@ def _yaml(seen: Seen, name: str, start: dict[str, Any], schema: Path) -> list[st
 def _schema_header(seen: Seen, name: str) -> str:
     return (
         f"# What a record of {name} must look like; inferred from {seen.path}, so it finds no fault in that file.\n"
-        "# Review it: the labels, and whether each feature may be missing (presence).\n"
+        "# Review it: each string_domain lists the only values that may come, now and in later files.\n"
     )

@@ -44,18 +44,30 @@ def executions(folder: Path, pipeline_run: str) -> list[Execution]:
       folder: ``runs/<experiment>``.
       pipeline_run: MLMD's name of the run.
     """
-    from ml_metadata import metadata_store
-    from ml_metadata.proto import metadata_store_pb2 as mlmd
-
-    config = mlmd.ConnectionConfig()
-    config.sqlite.filename_uri = str(folder / FILE)
-    config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
-    store = metadata_store.MetadataStore(config)
+    store = _open(folder)
     context = store.get_context_by_type_and_name("pipeline_run", pipeline_run)
     if context is None:
         return []
     found = sorted(store.get_executions_by_context(context.id), key=lambda each: each.id)
     return [_execution(store, each, pipeline_run) for each in found]
+
+
+def newest_run(folder: Path, since: float = 0) -> str | None:
+    """MLMD's name of the newest run that began after ``since`` (Unix seconds); None if none came that far."""
+    if not (folder / FILE).is_file():
+        return None
+    runs = _open(folder).get_contexts_by_type("pipeline_run")
+    mine = [run for run in runs if run.create_time_since_epoch >= since * 1000]
+    return str(max(mine, key=lambda run: run.id).name) if mine else None
+
+
+def version_of(folder: Path, model: str) -> int | None:
+    """The version under which the model at the URI ``model`` was pushed."""
+    for artifact in _open(folder).get_artifacts_by_type("PushedModel"):
+        properties = dict(_properties(artifact))
+        if properties.get("model") == model and properties.get("pushed"):
+            return int(properties["pushed_version"])
+    return None
 
 
 def outputs(run: list[Execution], node: str, key: str) -> list[str]:
@@ -79,6 +91,16 @@ def ancestors(run: list[Execution], node: str) -> list[Execution]:
         if execution.node == node:
             walk(execution)
     return list(seen.values())
+
+
+def _open(folder: Path) -> Any:
+    from ml_metadata import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    config = mlmd.ConnectionConfig()
+    config.sqlite.filename_uri = str(folder / FILE)
+    config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
+    return metadata_store.MetadataStore(config)
 
 
 def _execution(store: Any, execution: Any, pipeline_run: str) -> Execution:

@@ -1,7 +1,6 @@
 """The DAG. What the experiment names decides its shape: a corpus is pretrained on, a task is fine-tuned, or both."""
 
 import dataclasses
-import pathlib
 from typing import Any
 
 from tfx.components.example_validator.component import ExampleValidator
@@ -21,10 +20,11 @@ from components.data_gate import DataGate
 from components.evaluator import Evaluator
 from components.example_gen import CorpusExampleGen, TaskExampleGen
 from components.pretraining_evaluator import PretrainingEvaluator
-from components.pusher import Pusher, versions
+from components.pusher import Pusher
 from components.resolver import PreviousBlessedModel
 from components.serving_validator import ServingValidator
 from components.transform import Transform
+from components.versions import versions
 from components.vocabulary_gen import VocabularyGen
 from configs.environment import Environment
 from configs.experiment import Experiment
@@ -60,13 +60,6 @@ def create_pipeline(
     return dag.pipeline(cache)
 
 
-def checkpoints(experiment: Experiment, environment: Environment) -> str:
-    """Where the trainings of an experiment keep their checkpoints: a folder of its own, on any file system of TF's."""
-    if environment.checkpoint_root:
-        return f"{environment.checkpoint_root}/{experiment.name}"
-    return str(pathlib.Path(environment.runs).absolute() / experiment.name / "checkpoints")
-
-
 @dataclasses.dataclass(frozen=True)
 class _Source:
     """What a source gives to the nodes behind its gate."""
@@ -82,8 +75,7 @@ class _Dag:
 
     def __init__(self, experiment: Experiment, environment: Environment, sample: int) -> None:
         self.experiment, self.environment, self.sample = experiment, environment, sample
-        self.root = pathlib.Path(environment.runs).absolute() / experiment.name
-        self.checkpoints = checkpoints(experiment, environment)
+        self.root = environment.folder(experiment.name)
         given = experiment.task
         self.task: dict[str, Any] = {"type": given.type, "config": given.own()} if given else {}
         self.bless = experiment.evaluate.bless.model_dump(mode="json", exclude_none=True)
@@ -174,7 +166,6 @@ class _Dag:
         config |= {
             "encoder": encoder.arguments() if encoder and base is None else None,
             "seed": self.experiment.seed,
-            "checkpoint_root": self.checkpoints,
             "source_digest": digest.of_source(
                 module, *([f"models.tasks.{self.task['type']}"] if name == "Trainer" else [])
             ),
@@ -233,7 +224,7 @@ class _Dag:
         validator = self.add(ServingValidator(model, source), "ServingValidator")
         if self.sample:
             return
-        folder = self.root / "serving_model" / self.experiment.name
+        folder = self.environment.pushed(self.experiment.name)
         destination = pusher_pb2.PushDestination.Filesystem(base_directory=str(folder))
         pusher = Pusher(
             model=model,

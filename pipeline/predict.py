@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from components.versions import versions
 from pipeline import noise
 from pipeline.figures import plain
 from pipeline.result import RunError
@@ -48,19 +49,16 @@ def newest(root: Path, model: str | None) -> Path:
       RunError: there is none.
     """
     name, _, version = (model or "*").partition("/")
-    pushed = [
-        folder
-        for folder in root.glob(f"{name}/serving_model/*/*")
-        if folder.name.isdigit() and (not version or folder.name == version.removeprefix("v"))
+    latest = [
+        folder / str(there[-1])
+        for folder in root.glob(f"{name}/serving_model/*")
+        if (there := [each for each in versions(folder) if not version or str(each) == version.removeprefix("v")])
     ]
-    if not pushed:
+    if not latest:
         which = f"{model} has" if model else "there is"
         raise RunError(f"{which} no pushed model in {root}/: tfx-bert run pushes one when it is blessed")
-    latest: dict[str, Path] = {}
-    for folder in sorted(pushed, key=lambda folder: int(folder.name)):
-        latest[folder.parent.name] = folder
     # Of several experiments, the one that pushed last and answers; a base model answers nothing.
-    return max(latest.values(), key=lambda folder: (_is_classifier(folder), folder.stat().st_mtime))
+    return max(latest, key=lambda folder: (_is_classifier(folder), folder.stat().st_mtime))
 
 
 def _is_classifier(folder: Path) -> bool:

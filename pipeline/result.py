@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 import pydantic
 
+from components.verdict import Check, Slice
+
 FILE = "result.json"
 
 
@@ -36,33 +38,6 @@ class Node(_Part):
     cached_from: int | None = None
 
 
-class Check(_Part):
-    """One threshold.
-
-    Attributes:
-      name: such as ``accuracy``, ``recall[부정]``, ``change from v1``.
-      value: on the test split; None where it could not be computed.
-      relation: what blesses.
-      bound: the threshold.
-      n: records behind the value, where it is a slice or a label.
-    """
-
-    name: str
-    value: float | None
-    relation: Literal["≥", "≤", ">", "<"]
-    bound: float
-    passed: bool
-    n: int | None = None
-
-
-class Slice(_Part):
-    """A figure on a part of the test split: ``length_bucket: 1-8 words``, its value, its record count."""
-
-    name: str
-    value: float
-    n: int
-
-
 class Pushed(_Part):
     """Where a blessed model went."""
 
@@ -91,7 +66,8 @@ class RunResult(_Part):
       example: a golden text and its answer, as one line.
       sample: records of ``--sample``.
       git: revision of the source; with ``+`` where it was edited.
-      data: SHA-256 by file or source.
+      checkpoint: what training started from: a folder, or an experiment and its version.
+      data: SHA-256 of the sources and of the checkpoint, by the node that reads them.
       pipeline_run: the id of this run in MLMD.
       error: the sentence that says why it failed.
     """
@@ -113,6 +89,7 @@ class RunResult(_Part):
     example: str | None = None
     sample: int | None = None
     git: str | None = None
+    checkpoint: str | None = None
     data: dict[str, str] = {}
     pipeline_run: str | None = None
     error: str | None = None

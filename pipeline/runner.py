@@ -19,12 +19,13 @@ from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline, RunOptions
 
+from components import training
 from configs import loader
 from configs.environment import Environment
 from configs.experiment import Experiment
 from models import progress
-from pipeline import launcher, outcome
-from pipeline.pipeline import checkpoints, create_pipeline
+from pipeline import imports, launcher, lineage, outcome
+from pipeline.pipeline import create_pipeline
 from pipeline.result import Node, RunError, RunResult, runs_of
 
 
@@ -56,12 +57,16 @@ def run(
     """
     if sample:
         experiment = _shortened(experiment, sample)
-    root = pathlib.Path(environment.runs).absolute() / experiment.name
+    root = environment.folder(experiment.name)
     root.mkdir(parents=True, exist_ok=True)
-    with _alone(root, experiment.name), _temporary(root), launcher.interruptible() as interrupted:
-        forget = functools.partial(_remove, checkpoints(experiment, environment))
+    with (
+        _alone(root, experiment.name),
+        _temporary(root),
+        training.checkpointing(environment.checkpoints(experiment.name), environment.checkpoint_seconds),
+        launcher.interruptible() as interrupted,
+    ):
         if not cache:
-            forget()
+            _remove(environment.checkpoints(experiment.name))
         pipeline = create_pipeline(experiment, environment, cache=cache, sample=sample)
         nodes = [component.id for component in pipeline.components]
         _known(nodes, [*from_nodes, *to_nodes])
@@ -78,21 +83,22 @@ def run(
             started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             sample=sample,
             git=_revision(),
-            data=outcome.data_digests(pipeline),
+            checkpoint=imports.start(experiment, environment),
+            data=outcome.digests(pipeline),
         )
         result.write(folder)
         progress.emit(progress.RunStarted(experiment.name, number, str(folder), tuple(nodes)))
         go = functools.partial(_run, pipeline, environment, from_nodes, to_nodes, interrupted)
         whole = not to_nodes or "Pusher" in to_nodes
-        return _recorded(result, folder, pipeline, go, forget, whole=whole)
+        return _recorded(result, folder, pipeline, environment, go, whole=whole)
 
 
 def _recorded(
     result: RunResult,
     folder: pathlib.Path,
     pipeline: Pipeline,
+    environment: Environment,
     go: Callable[[], None],
-    forget: Callable[[], None],
     *,
     whole: bool,
 ) -> RunResult:
@@ -104,9 +110,11 @@ def _recorded(
     logger.addHandler(notes)
     try:
         go()
-        update = outcome.read(pipeline, folder.parent, whole=whole)
         if whole:
-            forget()  # published: nothing will resume from these
+            update = outcome.read(pipeline, environment, str(lineage.newest_run(folder.parent, clock)))
+            _remove(environment.checkpoints(result.name))  # published: nothing will resume from these
+        else:
+            update = {"verdict": "done"}
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         # TensorFlow's errors say "in user code:" first and the fault last.
@@ -117,7 +125,7 @@ def _recorded(
     finally:
         logger.removeHandler(notes)
         update |= {"nodes": notes.nodes(), "seconds": time.monotonic() - began}
-        update["pipeline_run"] = outcome.pipeline_run(folder.parent, clock)
+        update["pipeline_run"] = lineage.newest_run(folder.parent, clock)
         result = result.model_copy(update=update)
         result.write(folder)
     return result

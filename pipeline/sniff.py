@@ -39,7 +39,7 @@ class Seen:
     ranges: dict[str, str]
     labels: list[str]
     counts: Counter[str]
-    slices: list[str]
+    slices: dict[str, list[str]]
     tokens: float
     max_length: int
     fitting: float

@@ -5,10 +5,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from components.verdict import Check
 from configs.experiment import Experiment, FromExperiment
-from configs.loader import near
+from configs.loader import EXPERIMENTS, near
 from pipeline.figures import clock, plain
-from pipeline.result import Check, RunResult
+from pipeline.result import RunResult
 
 
 def verdict(console: Console, result: RunResult, experiment: Experiment) -> None:
@@ -114,9 +115,10 @@ def _next(result: RunResult, experiment: Experiment) -> list[str]:
         )
         return [f"{missed}tfx-bert errors {result.name}/{result.number}"]
     if result.verdict == "blessed" and experiment.task:
+        shipped = (EXPERIMENTS / f"{result.name}.yaml").is_file()
         return [
             'Next:  tfx-bert predict "…" | tfx-bert errors | tfx-bert show',
-            "Yours: tfx-bert init --data reviews.csv",
+            *(["Yours: tfx-bert init --data reviews.csv"] if shipped else []),
         ]
     if result.verdict == "blessed":
         return [f"Next:  checkpoint: {{experiment: {result.name}}} in another experiment starts from it"]

@@ -1,7 +1,8 @@
 """What a record is: one TFMD schema a record kind, and the error for data that breaks it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,36 +35,59 @@ def load(name: str | Path) -> "Schema":
 
 
 def resolve(
-    kind: str, *, labels: Sequence[str] = (), slices: Sequence[str] = (), pair: bool = False, path: str | None = None
+    kind: str,
+    *,
+    labels: Sequence[str] = (),
+    slices: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    pair: bool = False,
+    path: str | None = None,
 ) -> "Schema":
     """The schema that an experiment's records must satisfy.
 
     Args:
       kind: the record kind, a name in this folder.
       labels: the only values of ``label``.
-      slices: columns that every record carries beside those of its kind.
+      slices: columns that every record carries beside those of its kind, each with its only values, or with none: then
+        it takes any.
       pair: whether records hold a ``text_pair``.
       path: a schema of the user's own, taken as it is.
 
     Raises:
-      DataError: the user's own schema lacks a feature that every record has.
+      DataError: the user's own schema lacks a feature that every record has, or lets it be missing.
     """
     schema = load(kind)
     if not pair:
         _remove(schema, "text_pair")
     if path:
         own = load(path)
-        if missing := sorted({feature.name for feature in schema.feature} - {feature.name for feature in own.feature}):
-            raise DataError(f"{path}: add the feature {missing[0]!r}, which every {kind} record has.")
+        _covers(own, path, schema, slices)
         return own
     for domain in schema.string_domain:
         domain.value.extend(labels)
-    for name in dict.fromkeys(slices):
+    for name, values in slices.items():
         if name not in {feature.name for feature in schema.feature}:
             feature = schema.feature.add()
             feature.CopyFrom(next(each for each in schema.feature if each.name == "origin"))
             feature.name = name
+            if values:
+                feature.domain = name
+                schema.string_domain.add(name=name, value=values)
     return schema
+
+
+def _covers(own: "Schema", path: str, needed: "Schema", slices: Iterable[str]) -> None:
+    """Refuses a schema without what the nodes behind the gate read: they parse a record by it."""
+    features = {feature.name: feature for feature in own.feature}
+    for name in [feature.name for feature in needed.feature] + list(slices):
+        if name not in features:
+            raise DataError(f"{path}: add the feature {name!r}, which every record here has.")
+    for feature in needed.feature:
+        given = features[feature.name]
+        if given.presence.min_fraction < 1 or not given.HasField("shape") or given.shape.dim:
+            raise DataError(
+                f"{path}: the feature {feature.name!r} stands once in every record, so it needs "
+                "presence { min_fraction: 1.0 min_count: 1 } and shape {}."
+            )
 
 
 def dump(schema: "Schema") -> str:

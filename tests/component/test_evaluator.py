@@ -88,7 +88,7 @@ def judged(request, tmp_path_factory):
         for row in rows:
             writer.write(serialized(row))
     (root / "schema").mkdir()
-    resolved = schemas.resolve("classification", labels=labels, slices=["genre"])
+    resolved = schemas.resolve("classification", labels=labels, slices={"genre": []})
     (root / "schema/schema.pbtxt").write_text(schemas.dump(resolved))
     inputs = {
         "examples": [artifact(standard_artifacts.Examples, root / "examples", split_names='["test"]')],
@@ -189,6 +189,29 @@ def test_each_threshold_is_checked_and_named(judged):
     (failed,) = [check for check in failing.checks if not check.passed]
     assert (failed.name, failed.value, failed.bound) == (f"recall[{label}]", recall, recall + 0.01)
     assert failed.n == sum(row["label"] == label for row in rows)
+
+
+def test_a_slice_that_falls_short_is_named_with_its_value_and_records(judged):
+    judge, *_ = judged
+    drama = next(part for part in judge(BLESS).slices if part.name == "genre: 드라마")
+    found = judge({**BLESS, "slices": {"genre": {"드라마": drama.value + 0.01, "western": 0.0}}})
+    checks = {check.name: check for check in found.checks}
+    failed = checks["accuracy[genre: 드라마]"]
+    assert (failed.value, failed.bound, failed.n, failed.passed) == (drama.value, drama.value + 0.01, drama.n, False)
+    # A part that the test split has no record of was not judged, so it is not passed.
+    absent = checks["accuracy[genre: western]"]
+    assert (absent.value, absent.n, absent.passed) == (None, 0, False)
+    assert "accuracy" in checks, "the majority is still to be beaten"
+    assert not found.blessed
+
+
+def test_a_bound_on_a_column_holds_for_each_value_with_enough_records(judged):
+    judge, *_ = judged
+    parts = [part for part in judge(BLESS).slices if part.name.startswith("genre: ")]
+    enough = {f"accuracy[{part.name}]": part.value >= 0.5 for part in parts if part.n >= verdict.SLICE_RECORDS}
+    checks = judge({**BLESS, "slices": {"genre": 0.5}}).checks
+    assert {check.name: check.passed for check in checks if "genre" in check.name} == enough
+    assert enough
 
 
 def test_no_regression_against_the_baseline(judged):

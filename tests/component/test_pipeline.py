@@ -8,7 +8,7 @@ import pytest
 from configs import loader
 from configs.environment import Environment
 from configs.experiment import ConfigError
-from pipeline import imports, runner
+from pipeline import imports, outcome, runner
 from pipeline.pipeline import create_pipeline
 from pipeline.result import RunError
 
@@ -117,6 +117,8 @@ def test_a_checkpoint_comes_in_under_its_content(folder):
     (copied / "vocab.txt").write_text((copied / "vocab.txt").read_text() + "newpiece\n")
     second = imports.checkpoint(made, Environment())
     assert second != first
+    assert outcome.digests(create_pipeline(made, Environment()))["Checkpoint"] == second.name
+    assert imports.start(made, Environment()) == "bert"
     # The first one is as it was: what was trained from it can be explained.
     assert not (first / "Format-Serving/assets.extra/checkpoint/vocab.txt").read_text().endswith("newpiece\n")
 

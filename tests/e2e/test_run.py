@@ -33,8 +33,8 @@ EXPERIMENT = {
     },
     "vocabulary": {"learn": 600},
     "encoder": {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "max_positions": 64},
-    "pretrain": {"steps": 8, "batch_size": 16, "max_length": 32, "checkpoint_seconds": 0},
-    "train": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "checkpoint_seconds": 0},
+    "pretrain": {"steps": 8, "batch_size": 16, "max_length": 32},
+    "train": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3},
     "evaluate": {"bless": {"accuracy": 0.3, "max_regression": 1.0}},
 }
 
@@ -49,6 +49,7 @@ def folder(tmp_path_factory):
         with (root / f"{target}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
     (root / "tiny.yaml").write_text(yaml.safe_dump(EXPERIMENT), "utf-8")
+    (root / "often.yaml").write_text("checkpoint_seconds: 0\n", "utf-8")  # an environment
     return root
 
 
@@ -92,7 +93,13 @@ def test_a_run_goes_through_every_node_and_pushes(folder, first):
 
 
 def test_nothing_is_left_outside_the_run_folder(folder, first):
-    assert sorted(path.name for path in folder.iterdir()) == ["dialogues.csv", "reviews.csv", "runs", "tiny.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "dialogues.csv",
+        "often.yaml",
+        "reviews.csv",
+        "runs",
+        "tiny.yaml",
+    ]
     assert not (folder / "runs/tiny/tmp").exists()
     assert not (folder / "runs/tiny/checkpoints").exists()
 
@@ -112,15 +119,22 @@ def test_a_second_run_computes_and_pushes_nothing(folder, first):
     assert "v1 is this model already" in printed
 
 
+def test_where_and_when_checkpoints_are_written_is_no_reason_to_train_again(folder, first):
+    (folder / "elsewhere.yaml").write_text("checkpoint_seconds: 1\ncheckpoint_root: runs/elsewhere\n", "utf-8")
+    tfx_bert(folder, "run", "tiny.yaml", "--env", "elsewhere.yaml", "--to", "Trainer")
+    run = result(folder, "tiny", 3)
+    assert states(run)["Pretrainer"] == states(run)["Trainer"] == "cached"
+
+
 def test_another_learning_rate_trains_again_and_keeps_the_old_version(folder, first):
     tfx_bert(folder, "run", "tiny.yaml", "--set", "train.learning_rate=3e-4")
-    run = result(folder, "tiny", 3)
+    run = result(folder, "tiny", 4)
     assert states(run)["ExampleGen"] == states(run)["Pretrainer"] == "cached"
     assert states(run)["Trainer"] == states(run)["Evaluator"] == "ran"
     assert run.baseline == 1
     assert "change from v1" in {check.name for check in run.checks}
     assert sorted(path.name for path in (folder / "runs/tiny/serving_model/tiny").iterdir()) == ["1", "2"]
-    diff = tfx_bert(folder, "diff", "tiny/1", "tiny/3")
+    diff = tfx_bert(folder, "diff", "tiny/1", "tiny/4")
     assert "train.learning_rate" in diff
 
 
@@ -136,7 +150,7 @@ def test_going_back_and_forth_pushes_each_time(folder, first):
 
 def test_a_part_of_the_dag_judges_and_pushes_too(folder, first):
     tfx_bert(folder, "run", "tiny.yaml", "--from", "Evaluator")
-    run = result(folder, "tiny", 6)  # of the model that the run before it made: v4
+    run = result(folder, "tiny", 7)  # of the model that the run before it made: v4
     assert run.verdict == "blessed"
     assert (run.pushed, run.serving) == (None, 4)
     assert states(run)["Trainer"] == "skipped"
@@ -160,10 +174,12 @@ def test_a_refusal_names_metric_value_and_threshold_and_pushes_nothing(folder, f
 
 def test_killed_in_each_training_it_resumes_to_the_same_weights(folder, first):
     """``kill -9`` behind a checkpoint of each trainer; the third run ends with an uninterrupted run's weights."""
-    experiment = [*COMMAND, "run", "tiny.yaml", "--set", "name=killed"]
+    experiment = ["run", "tiny.yaml", "--set", "name=killed", "--env", "often.yaml"]
     checkpoints = folder / "runs/killed/checkpoints"
     for trainings in (1, 2):  # a folder of checkpoints each
-        process = subprocess.Popen(experiment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*COMMAND, *experiment], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 300
         while len(list(checkpoints.glob("*/checkpoint"))) < trainings:
             assert process.poll() is None, "the run ended before it could be killed"
@@ -172,7 +188,7 @@ def test_killed_in_each_training_it_resumes_to_the_same_weights(folder, first):
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
 
-    tfx_bert(folder, "run", "tiny.yaml", "--set", "name=killed")
+    tfx_bert(folder, *experiment)
     for number in (2, 3):
         assert "resumed at step" in (folder / f"runs/killed/{number}/run.log").read_text("utf-8")
     assert states(result(folder, "killed", 3))["Pretrainer"] == "cached"
@@ -222,9 +238,49 @@ def test_pretraining_alone_on_beam_then_a_task_from_it(folder):
     }
     (folder / "chained.yaml").write_text(yaml.safe_dump(chained), "utf-8")
     tfx_bert(folder, "run", "chained.yaml")
-    assert result(folder, "chained", 1).verdict == "blessed"
+    chain = result(folder, "chained", 1)
+    assert (chain.verdict, chain.checkpoint) == ("blessed", "base v1")
+    assert f"→ base v1@{chain.data['Checkpoint'][:4]} →" in tfx_bert(folder, "show", "chained")
     vocabularies = [
         (folder / f"runs/{name}/serving_model/{name}/1/assets.extra/checkpoint/vocab.txt").read_text("utf-8")
         for name in ("base", "chained")
     ]
     assert vocabularies[0] == vocabularies[1]
+
+
+def test_pairs_rehearsed_then_run_and_asked(folder):
+    """Does the reply belong to the statement? ``--sample`` goes through every node and pushes nothing."""
+    with (folder / "dialogues.csv").open(encoding="utf-8", newline="") as file:
+        talks = [row for row in csv.DictReader(file) if row["statement"].strip() and row["reply"].strip()]
+    with (folder / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["statement", "reply", "label"])
+        for here, other in zip(talks, [*talks[1:], talks[0]], strict=True):
+            writer.writerow([here["statement"], here["reply"], "fits"])
+            writer.writerow([here["statement"], other["reply"], "does not"])
+    pairs = {key: EXPERIMENT[key] for key in ("vocabulary", "encoder", "train")} | {
+        "name": "pairs",
+        "task": {
+            "type": "classification",
+            "data": {"path": "pairs.csv", "text": "statement", "text_pair": "reply", "label": "label"},
+            "labels": ["does not", "fits"],
+            "max_length": 48,
+        },
+        "evaluate": {"bless": {"accuracy": 0.2, "slices": {"length_bucket": {"9-16 words": 0.1}}}},
+    }
+    (folder / "pairs.yaml").write_text(yaml.safe_dump(pairs), "utf-8")
+    rehearsed = tfx_bert(folder, "run", "pairs.yaml", "--sample", "200")
+    assert "DONE: 200 records went through every node" in rehearsed
+    assert set(states(result(folder, "pairs-sample", 1)).values()) == {"ran"}
+    assert not list(folder.glob("runs/pairs*/serving_model/*/*"))
+
+    tfx_bert(folder, "run", "pairs.yaml")
+    run = result(folder, "pairs", 1)
+    assert "accuracy[length_bucket: 9-16 words]" in {check.name for check in run.checks}
+    asked = tfx_bert(folder, "predict", "--model", "pairs", "Where are you?\tAt home.")
+    assert '"Where are you? | At home." → ' in asked
+    refused = subprocess.run(
+        [*COMMAND, "predict", "--model", "pairs", "one text"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert "with a tab between them" in refused.stderr

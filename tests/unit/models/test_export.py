@@ -128,10 +128,24 @@ def test_another_answer_than_the_trained_model_gave_is_a_fault(copy):
     kept = json.loads(path.read_text())
     kept["outputs"]["scores"][3][0] += 0.01
     path.write_text(json.dumps(kept))
-    (fault,) = serving_check.check(copy)["faults"]
-    assert fault == (
-        "the reloaded model against the trained one: scores differs by 1.0e-02 on golden text 3 (allowed 1e-04)"
-    )
+    assert serving_check.check(copy)["faults"] == [
+        f"{signature}, the reloaded model against the trained one: "
+        "scores differs by 1.0e-02 on golden text 3 (allowed 1e-04)"
+        for signature in ("serving_default", "serving_examples")
+    ]
+
+
+def test_every_signature_is_asked_alone_in_a_batch_and_in_a_session(exported):
+    texts = golden.read(exported / "assets.extra")["inputs"]
+    asked = {name: serving_check._arguments(name, texts) for name in serving_check.SIGNATURES}
+    model = tf.saved_model.load(str(exported))
+    for name, answers in serving_check._session(exported, asked).items():
+        alone = serving_check._one_by_one(model.signatures[name], asked[name])
+        assert answers.keys() == alone.keys() == model.signatures[name].structured_outputs.keys()
+        for output, values in answers.items():
+            wrong = {**alone, output: alone[output] + 1} if values.dtype.kind in "fi" else alone
+            faults = list(serving_check._compare(name, answers, wrong))
+            assert len(faults) == (values.dtype.kind in "fi"), (name, output, faults)
 
 
 def test_an_op_that_tf_serving_does_not_link_is_named(copy):

@@ -68,10 +68,12 @@ def runs(tmp_path, monkeypatch):
     store = Store(folder)
     examples = store.node("one", "ExampleGen", outputs=["examples"])
     vocabulary = store.node("one", "VocabularyGen", examples, ["vocabulary"])
-    store.node("one", "Trainer", [*examples, *vocabulary], ["model"])
+    base = store.node("one", "Checkpoint", outputs=["result"])
+    store.node("one", "Trainer", [*examples, *vocabulary, *base], ["model"])
     store.node("two", "ExampleGen", reused=examples)
     store.node("two", "VocabularyGen", examples, reused=vocabulary)
-    store.node("two", "Trainer", [*examples, *vocabulary], ["model"])
+    store.node("two", "Checkpoint", reused=base)
+    store.node("two", "Trainer", [*examples, *vocabulary, *base], ["model"])
     (tmp_path / "x.yaml").write_text(YAML)
     for number, run, verdict, state, rate in (
         (1, "one", "blessed", "ran", "3e-5"),
@@ -89,7 +91,8 @@ def runs(tmp_path, monkeypatch):
             git="3f2c1a",
             pipeline_run=run,
             metrics={"accuracy": 0.87 + number / 100},
-            data={"ExampleGen": "9e1b77"},
+            checkpoint="chat-bert v4",
+            data={"ExampleGen": "9e1b77", "Checkpoint": "77c0aa"},
             nodes=[
                 Node(node="ExampleGen", state=state, seconds=2),
                 Node(node="Trainer", state="ran", seconds=241),
@@ -118,11 +121,12 @@ def test_show_tells_what_changed_what_was_reused_and_where_it_came_from(runs):
     lines = tfx_bert("show", "reviews")
     assert lines[:6] == [
         "reviews #2 NOT BLESSED · 5:12 · 2026-01-02 03:04 · git 3f2c1a",
-        "changed since #1: train.learning_rate 3.0e-05→0.0001",
+        "changed since #1: train.learning_rate 3e-5→1e-4",
         "ExampleGen cached(#1) · Trainer 4:01 · Pusher skipped",
         "accuracy .890",
-        "lineage: reviews.csv@9e1b → vocabulary → model (not pushed)",
-        "artifacts in runs/reviews/artifacts/: ExampleGen/examples/1 · VocabularyGen/vocabulary/2 · Trainer/model/6",
+        "lineage: reviews.csv@9e1b → vocabulary → chat-bert v4@77c0 → model (not pushed)",
+        "artifacts in runs/reviews/artifacts/: ExampleGen/examples/1 · VocabularyGen/vocabulary/2"
+        " · Checkpoint/result/3 · Trainer/model/8",
     ]
     assert tfx_bert("show", "1")[0].startswith("reviews #1 BLESSED")
 
@@ -140,7 +144,8 @@ def test_lineage_of_a_reused_node_leads_to_the_run_that_made_it(runs):
     found = {each.node: each for each in lineage.executions(runs / "reviews", "two")}
     assert (found["ExampleGen"].cached, found["ExampleGen"].made_in) == (True, "one")
     assert (found["Trainer"].cached, found["Trainer"].made_in) == (False, "two")
-    assert [each.node for each in lineage.ancestors(list(found.values()), "Trainer")] == ["ExampleGen", "VocabularyGen"]
+    before = [each.node for each in lineage.ancestors(list(found.values()), "Trainer")]
+    assert before == ["ExampleGen", "VocabularyGen", "Checkpoint"]
     assert lineage.executions(runs / "reviews", "three") == []
 
 

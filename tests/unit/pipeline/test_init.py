@@ -66,6 +66,15 @@ def test_a_korean_csv_in_cp949_learns_its_own_vocabulary(folder):
     assert found.task.data.text == "리뷰"
 
 
+def test_a_column_of_few_values_is_a_slice_and_closed_in_the_schema(folder):
+    rows = [(*row, place) for place in ("book", "film") for row in ENGLISH * 20]
+    table(folder / "reviews.csv", rows, ("id", "text", "label", "kind"))
+    init("reviews.csv")
+    assert loader.load("reviews.yaml").evaluate.slices == ["kind"]
+    schema = schemas.load("schemas/reviews.pbtxt")
+    assert {domain.name: list(domain.value) for domain in schema.string_domain}["kind"] == ["book", "film"]
+
+
 def test_what_it_writes_passes_check(folder):
     table(folder / "reviews.csv", KOREAN * 30, ("번호", "리뷰", "감성"), "cp949")
     init("reviews.csv")

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from pipeline.result import Check, RunError, RunResult, find, runs_of
+from components.verdict import Check
+from pipeline.result import RunError, RunResult, find, runs_of
 
 
 def make(root, name, number, **fields):
@@ -26,11 +27,14 @@ def root(tmp_path):
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    checks = [Check(name="recall[부정]", value=float("nan"), relation="≥", bound=0.5, passed=False)]
+    checks = [
+        Check(name="auc", value=float("nan"), relation="≥", bound=0.5, passed=False),
+        Check(name="accuracy[genre: 드라마]", value=None, relation="≥", bound=0.5, passed=False, n=0),
+    ]
     folder = make(tmp_path, "a", 1, metrics={"accuracy": 0.5}, checks=checks)
     found = RunResult.read(folder)
     assert found.metrics == {"accuracy": 0.5}
-    assert found.checks[0].value != found.checks[0].value
+    assert [check.value for check in found.checks] == [None, None]
     assert [path.name for path in folder.iterdir()] == ["result.json"]
 
 

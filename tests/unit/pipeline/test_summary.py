@@ -3,10 +3,11 @@ import io
 import pytest
 from rich.console import Console
 
+from components.verdict import Check, Slice
 from configs import loader
 from pipeline import summary
 from pipeline.figures import clock, plain, scientific, share, size
-from pipeline.result import Check, Pushed, RunResult, Slice
+from pipeline.result import Pushed, RunResult
 
 BLESSED = RunResult(
     name="sentiment",

@@ -8,13 +8,13 @@ def names(schema):
 
 
 def test_single_texts_have_no_pair_and_their_own_labels():
-    schema = schemas.resolve("classification", labels=["부정", "긍정"], slices=["category"])
+    schema = schemas.resolve("classification", labels=["부정", "긍정"], slices={"category": []})
     assert names(schema) == ["text", "label", "origin", "category"]
     assert list(schema.string_domain[0].value) == ["부정", "긍정"]
 
 
 def test_every_feature_is_required_once():
-    schema = schemas.resolve("classification", labels=["a", "b"], slices=["category"], pair=True)
+    schema = schemas.resolve("classification", labels=["a", "b"], slices={"category": []}, pair=True)
     assert names(schema) == ["text", "text_pair", "label", "origin", "category"]
     for feature in schema.feature:
         assert feature.presence.min_fraction == 1
@@ -23,8 +23,12 @@ def test_every_feature_is_required_once():
 
 
 def test_slicing_by_the_label_adds_nothing():
-    schema = schemas.resolve("classification", labels=["a", "b"], slices=["label", "city", "city"])
+    schema = schemas.resolve("classification", labels=["a", "b"], slices={"label": [], "city": ["a", "b"]})
     assert names(schema) == ["text", "label", "origin", "city"]
+    assert {domain.name: list(domain.value) for domain in schema.string_domain} == {
+        "label": ["a", "b"],
+        "city": ["a", "b"],
+    }
 
 
 def test_a_document_has_sentences():
@@ -45,10 +49,28 @@ def test_what_is_dumped_loads(tmp_path):
 def test_a_schema_of_ones_own_must_cover_the_records(tmp_path):
     path = tmp_path / "own.pbtxt"
     path.write_text('feature { name: "text" type: BYTES }')
-    with pytest.raises(
-        schemas.DataError, match=r"own\.pbtxt: add the feature 'label', which every classification record"
-    ):
+    with pytest.raises(schemas.DataError, match=r"own\.pbtxt: add the feature 'label', which every record here has"):
         schemas.resolve("classification", path=str(path))
+
+
+def test_a_schema_of_ones_own_must_cover_the_slices(tmp_path):
+    path = tmp_path / "own.pbtxt"
+    path.write_text(schemas.dump(schemas.resolve("classification", labels=["a", "b"])))
+    with pytest.raises(schemas.DataError, match="add the feature 'city'"):
+        schemas.resolve("classification", slices={"city": []}, path=str(path))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("shape {\n  }", ""), ("min_fraction: 1.0", "min_fraction: 0.5"), ("shape {", "shape { dim {}")],
+)
+def test_a_schema_of_ones_own_may_not_let_the_text_be_missing(tmp_path, before, after):
+    own = schemas.dump(schemas.resolve("classification", labels=["a", "b"], pair=True))
+    path = tmp_path / "own.pbtxt"
+    path.write_text(own.replace(before, after))
+    assert path.read_text() != own
+    with pytest.raises(schemas.DataError, match="the feature 'text' stands once in every record, so it needs"):
+        schemas.resolve("classification", pair=True, path=str(path))
 
 
 def test_there_is_no_such_schema(tmp_path):
