@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -104,8 +105,8 @@ def judge(report: Report, source: Source, labels: Sequence[str], path: str) -> N
     """
     if report.faults:
         raise DataError("\n".join(sorted(report.faults)[:_SHOWN]))
-    if report.bad and (source.on_bad_record == "fail" or report.bad > source.max_bad_share * report.rows):
-        raise DataError(_refusal(report, source, path))
+    if too_many(report, source):
+        raise DataError(refusal(report, source, path))
     for split in SPLITS:
         if not report.size(split):
             raise DataError(_empty(report, source, split))
@@ -119,13 +120,21 @@ def judge(report: Report, source: Source, labels: Sequence[str], path: str) -> N
         progress.emit(progress.Notice(f"no record of train has the label {' or '.join(map(repr, missing))}"))
 
 
-def _refusal(report: Report, source: Source, path: str) -> str:
-    where = readers.section(source)
-    rule = "on_bad_record: fail"
-    fix = f"--set {where}.on_bad_record=quarantine"
-    if source.on_bad_record == "quarantine":
-        share = report.bad / report.rows
-        rule, fix = f"max_bad_share: {source.max_bad_share:g}", f"--set {where}.max_bad_share={share + 0.0005:.3f}"
+def too_many(report: Report, source: Source) -> bool:
+    """Whether the bad records stop a run."""
+    return report.bad > (0 if source.on_bad_record == "fail" else source.max_bad_share * report.rows)
+
+
+def refusal(report: Report, source: Source, path: str | None) -> str:
+    """What is wrong with how many records, where the first ones are, and what can be done; ``path`` holds them all."""
+    where, share = readers.section(source), report.bad / report.rows
+    fixes = []
+    rule = f"max_bad_share: {source.max_bad_share:g}"
+    if source.on_bad_record == "fail":
+        rule = "on_bad_record: fail"
+        fixes.append(f"--set {where}.on_bad_record=quarantine")
+    if share > source.max_bad_share:
+        fixes.append(f"--set {where}.max_bad_share={math.floor(share * 1000 + 1) / 1000:g}")
     shown = report.reasons.most_common(_SHOWN)
     digits = len(f"{shown[0][1]:,}")
     width = max(_cells(reason) for reason, _ in shown)
@@ -136,8 +145,9 @@ def _refusal(report: Report, source: Source, path: str) -> str:
         lines.append(f"  {number:>{digits},}  {reason}{space}  first {name}:{line}")
     if others := len(report.reasons) - len(shown):
         lines.append(f"  and {others:,} other kinds")
-    here = f"{Path.cwd()}/"
-    return "\n".join([*lines, f"  All: {path.removeprefix(here)}", f"  Fix them, or {fix}"])
+    if path:
+        lines.append(f"  All: {path.removeprefix(f'{Path.cwd()}/')}")
+    return "\n".join([*lines, f"  Fix them, or {' '.join(fixes)}"])
 
 
 def _cells(text: str) -> int:

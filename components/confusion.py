@@ -21,9 +21,9 @@ Tally = Counter[tuple[int, int]]
 class Confusion(metric_types.Metric):
     """Of each slice: ``accuracy``; ``precision[L]``, ``recall[L]`` and ``mistaken[L]`` of every label L.
 
-    With two labels, ``f1`` of the last one. ``majority_share`` is the share of the most frequent label,
-    ``accuracy_gain`` accuracy minus that share, ``mistaken[L]`` the place of the answer that L's records mostly got
-    instead (-1: none).
+    ``f1`` is the last one's with two labels, else the mean over the labels. ``majority_share`` is the share of the most
+    frequent label, ``accuracy_gain`` accuracy minus that share, ``mistaken[L]`` the place of the answer that records of
+    L mostly got instead (-1: none).
 
     Args:
       labels: in the order of the scores.
@@ -47,8 +47,8 @@ def figures(tally: Tally, labels: Sequence[str]) -> dict[str, float]:
         found[f"recall[{label}]"] = _share(right[index], given[index])
         wrong = Tally({key: count for key, count in tally.items() if key[0] == index and key[1] != index})
         found[f"mistaken[{label}]"] = float(wrong.most_common(1)[0][0][1]) if wrong else -1.0
-    if len(labels) == 2:
-        found["f1"] = _share(2 * right[1], given[1] + answered[1])
+    f1 = [_share(2 * right[index], given[index] + answered[index]) for index in range(len(labels))]
+    found["f1"] = f1[1] if len(labels) == 2 else sum(f1) / len(f1)
     return found
 
 

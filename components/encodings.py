@@ -42,7 +42,7 @@ def open_bytes(path: str, *, unpack: bool = True) -> IO[bytes]:
         stream: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     else:
         stream = Path(path).open("rb")  # noqa: SIM115 (the caller closes it)
-    return cast("IO[bytes]", _Gzip(stream)) if unpack and path.endswith(".gz") else stream
+    return cast("IO[bytes]", _Gzip(stream)) if unpack and path.lower().endswith(".gz") else stream
 
 
 def decodes_as(path: str, encoding: Encoding) -> Encoding | None:
@@ -57,6 +57,17 @@ def decodes_as(path: str, encoding: Encoding) -> Encoding | None:
     candidates: tuple[Encoding, ...] = ("utf-8", "cp949")
     different = (each for each in candidates if each != encoding.removesuffix("-sig"))
     return next((each for each in different if _makes_sense(path, each)), None)
+
+
+def is_utf8(path: str) -> bool:
+    """Whether the file's first megabyte is UTF-8 with letters beyond ASCII: no CP949 text of that length is so too."""
+    with open_bytes(path) as stream:
+        start = stream.read(_CHUNK)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return not start.isascii()
 
 
 def codec_of(path: str, encoding: Encoding) -> str | None:

@@ -9,11 +9,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.confusion import GAIN, MAJORITY
-from components.verdict import SLICE_RECORDS, Check, Slice, Verdict
-
-_ALWAYS_SLICED = ("length_bucket", "label")
-# With two labels, TFMA's own for the last one.
-_OF_SCORES = ("AUC", "Calibration")
+from components.verdict import ROUNDING, SLICE_RECORDS, Check, Slice, Verdict
 
 
 def eval_config(labels: list[str], slices: list[str]) -> config_pb2.EvalConfig:
@@ -21,7 +17,7 @@ def eval_config(labels: list[str], slices: list[str]) -> config_pb2.EvalConfig:
 
     Args:
       labels: of the task, in the order of the scores.
-      slices: columns whose values are figures of their own.
+      slices: features and columns whose values are figures of their own; the label always is one.
     """
     spec = config_pb2.ModelSpec(
         signature_name="serving_examples",
@@ -29,7 +25,7 @@ def eval_config(labels: list[str], slices: list[str]) -> config_pb2.EvalConfig:
         prediction_key="scores",
         preprocessing_function_names=["transform_features"],
     )
-    keys = [[], *([key] for key in (*_ALWAYS_SLICED, *slices))]
+    keys = [[], ["label"], *([key] for key in slices)]
     config = config_pb2.EvalConfig(
         model_specs=[spec, spec],
         slicing_specs=[config_pb2.SlicingSpec(feature_keys=key) for key in keys],
@@ -41,14 +37,22 @@ def eval_config(labels: list[str], slices: list[str]) -> config_pb2.EvalConfig:
 
 
 def _metrics(labels: list[str]) -> list[config_pb2.MetricsSpec]:
-    """No thresholds here: TFMA knows none that depends on another figure, such as the majority's share."""
+    """With two labels AUC and calibration of the last one, else AUC of each against the rest, mean over the labels.
+
+    No thresholds here: TFMA knows none that depends on another figure, such as the majority's share.
+    """
     confusion = config_pb2.MetricConfig(
         class_name="Confusion", module="components.confusion", config=json.dumps({"labels": labels})
     )
     overall = config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name="ExampleCount"), confusion])
-    of_scores = config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name=name) for name in _OF_SCORES])
-    of_scores.binarize.class_ids.values.append(1)
-    return [overall, of_scores] if len(labels) == 2 else [overall]
+    names = ("AUC", "Calibration") if len(labels) == 2 else ("AUC",)
+    of_scores = config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name=name) for name in names])
+    if len(labels) == 2:
+        of_scores.binarize.class_ids.values.append(1)
+    else:
+        of_scores.aggregate.macro_average = True
+        of_scores.aggregate.class_weights.update(dict.fromkeys(range(len(labels)), 1.0))
+    return [overall, of_scores]
 
 
 def _bounds(bless: dict[str, Any]) -> dict[str, float]:
@@ -73,7 +77,8 @@ def verdict(folder: str, *, labels: list[str], bless: dict[str, Any], baseline: 
     checks = [*_checks(parts, bless), *_slice_checks(parts, bless)]
     if baseline:
         change, bound = whole["accuracy"] - _figures(folder, "baseline")[()]["accuracy"], -bless["max_regression"]
-        checks.append(Check(name="change", value=change, relation="≥", bound=bound, passed=change >= bound))
+        passed = change >= bound - ROUNDING
+        checks.append(Check(name="change", value=change, relation="≥", bound=bound, passed=passed))
     slices = [
         Slice(name=f"{column}: {value}", value=figures["accuracy"], n=int(figures["example_count"]))
         for ((column, value), *_), figures in _named(parts)
@@ -136,7 +141,11 @@ def _figures(folder: str, model: str) -> dict[Any, dict[str, float]]:
     flat = {}
     for key, outputs in tfma.load_eval_result(folder, model_name=model).slicing_metrics:
         groups = next(iter(outputs.values()))
-        # Protobuf's JSON writes NaN as text, as of an AUC over one class.
-        values = {name: float(value["doubleValue"]) for group in groups.values() for name, value in group.items()}
+        # Protobuf's JSON writes NaN as text, as of an AUC over one class. A mean is called "macro_average: true\n_auc".
+        values = {
+            name.rpartition("\n_")[2]: float(value["doubleValue"])
+            for group in groups.values()
+            for name, value in group.items()
+        }
         flat[tuple((column, str(value)) for column, value in key)] = {"accuracy": values["accuracy"], **values}
     return flat

@@ -55,7 +55,7 @@ def _answers(inputs: dict[str, list[Any]], name: str) -> tuple[Any, Any]:
     """What a model takes and what it can answer, by its golden texts."""
     folder = export.assets(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs[name])))
     kept = golden.read(folder)
-    return sorted(kept["inputs"]), kept["outputs"]["labels"][0]
+    return sorted(kept["inputs"]), kept["outputs"].get("labels", [None])[0]  # a base model answers no labels
 
 
 class Evaluator(base_beam_component.BaseBeamComponent):
@@ -67,7 +67,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
       model: the candidate.
       baseline_model: the latest blessed model, or an empty channel.
       labels: of the task, in the order of the scores.
-      slices: columns whose values are figures of their own.
+      slices: features and columns whose values are figures of their own.
       bless: ``configs.experiment.Bless`` as a dict.
       source_digest: of the code behind this node.
     """

@@ -110,7 +110,7 @@ class _Elements(beam.PTransform):
         )
         if isinstance(source, Corpus) and source.document:
             joined = found.parts | "Rows" >> beam.GroupByKey() | "Join" >> beam.ParDo(_Join(source))
-            return joined, found.notes
+            return (joined, found.elements) | "Both" >> beam.Flatten(), found.notes  # plain text has no rows to join
         return found.elements, found.notes
 
 
@@ -200,6 +200,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for path in fileio.glob(f"{folder}/notes*"):
             fileio.remove(path)
         kept = exec_properties["bad_records_path"]
+        if not report.bad and fileio.exists(kept):
+            fileio.remove(kept)  # an earlier run's; they are mended
         if report.bad:
             fileio.makedirs(kept.rpartition("/")[0] or ".")
             fileio.copy(f"{folder}/{bad_records.FILE}", kept, overwrite=True)

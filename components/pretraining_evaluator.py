@@ -12,7 +12,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import path_utils
 
 from components import training
-from components.verdict import Check, Verdict, bless, uri_of
+from components.verdict import ROUNDING, Check, Verdict, bless, uri_of
 from models import checkpoint, pretraining, pretraining_data, progress
 from models.encoder import BertEncoder
 from models.heads import PretrainingModel
@@ -30,9 +30,9 @@ class Executor(base_executor.BaseExecutor):
         settings, bounds = json.loads(exec_properties["pretrain"]), json.loads(exec_properties["bless"])
         figures = self._figures(input_dict, settings, exec_properties["seed"], "model")
         baseline = uri_of(input_dict, "baseline_model")
-        if baseline and _vocabulary(input_dict, "baseline_model") != _vocabulary(input_dict, "model"):
+        if baseline and (why := _incomparable(input_dict, settings["max_length"])):
             baseline = None
-            progress.emit(progress.Notice("the latest blessed model has another vocabulary: no comparison with it"))
+            progress.emit(progress.Notice(f"the latest blessed model {why}: no comparison with it"))
         before = self._figures(input_dict, settings, exec_properties["seed"], "baseline_model") if baseline else None
         found = verdict(figures, before, bounds, baseline)
         found.write(artifact_utils.get_single_uri(output_dict["evaluation"]))
@@ -57,10 +57,13 @@ class Executor(base_executor.BaseExecutor):
         return pretraining.evaluate(model, batches, unigrams)
 
 
-def _vocabulary(inputs: dict[str, list[Any]], name: str) -> tuple[list[str], Any]:
-    """The pieces of a base model and its rules: losses over other pieces cannot be compared."""
-    read = checkpoint.read(_folder(inputs, name))
-    return read.vocabulary, read.rules
+def _incomparable(inputs: dict[str, list[Any]], length: int) -> str | None:
+    """Why the baseline cannot be judged on the candidate's rows; None where it can."""
+    mine, other = (checkpoint.read(_folder(inputs, name)) for name in ("model", "baseline_model"))
+    if (mine.vocabulary, mine.rules) != (other.vocabulary, other.rules):
+        return "has another vocabulary"
+    positions = other.encoder["max_positions"]
+    return f"reads {positions} tokens, not {length}" if positions < length else None
 
 
 def _folder(inputs: dict[str, list[Any]], name: str) -> pathlib.Path:
@@ -77,7 +80,9 @@ def verdict(
     checks = [Check(name="mlm_loss", value=loss, relation="≤", bound=bound, passed=loss <= bound, n=figures.masked)]
     if before:
         change, allowed = loss - before.mlm_loss, bounds["max_regression"]
-        checks.append(Check(name="change", value=change, relation="≤", bound=allowed, passed=change <= allowed))
+        checks.append(
+            Check(name="change", value=change, relation="≤", bound=allowed, passed=change <= allowed + ROUNDING)
+        )
     metrics = {"mlm_loss": loss, "mlm_accuracy": figures.mlm_accuracy, "unigram_loss": figures.unigram_loss}
     if figures.nsp_accuracy is not None:
         metrics["nsp_accuracy"] = figures.nsp_accuracy

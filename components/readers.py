@@ -12,13 +12,14 @@ import gzip
 import io
 import itertools
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, cast
 
-from components.encodings import codec_of, decodes_as, open_bytes, undecodable
+from components.encodings import codec_of, decodes_as, is_utf8, open_bytes, undecodable
 from configs.experiment import ConfigError, Corpus, Source
 from schemas import DataError
 
@@ -94,6 +95,8 @@ def _match(pattern: str, where: str) -> list[str]:
         from apache_beam.io.filesystems import FileSystems
 
         paths = [match.path for match in FileSystems.match([pattern])[0].metadata_list]
+    elif os.path.isfile(pattern):  # noqa: PTH113 (a file's name may hold what globs read)
+        paths = [pattern]
     else:
         paths = glob.glob(pattern, recursive=True)  # noqa: PTH207 (the pattern may be absolute)
         paths = [path for path in paths if not PurePath(path).name.startswith(".")]
@@ -108,7 +111,7 @@ def format_of(path: str, source: Source) -> str:
     Raises:
       ConfigError: neither says it.
     """
-    suffix = PurePath(path.removesuffix(".gz")).suffix.lower()
+    suffix = PurePath(path.lower().removesuffix(".gz")).suffix
     if found := source.format or FORMATS.get(suffix):
         return found
     raise ConfigError(
@@ -151,6 +154,8 @@ def rows(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Ba
     at, count = 0, 0
     looked = False
     try:
+        if kind != "parquet":
+            _plausible(path, source)
         for row in _READERS[kind](path, source, wanted):
             at, count = row.line, count + 1
             if isinstance(row, Row) and (reason := undecodable(row.values, source.encoding)):
@@ -170,6 +175,17 @@ def rows(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Ba
     if not count:
         below = " below its header" if kind in ("csv", "tsv") else ""
         raise DataError(f"{path} holds no record{below}; remove the file, or fill it.")
+
+
+def _plausible(path: str, source: Source) -> None:
+    """Refuses what decodes by accident: UTF-8 read as CP949 gives other letters and no error; gzip is no text."""
+    with open_bytes(path, unpack=False) as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    if packed and not path.lower().endswith(".gz"):
+        raise DataError(f"{path} is gzip; give it the ending .gz, or unpack it.")
+    if source.encoding in ("cp949", "euc-kr") and is_utf8(path):
+        where = f"$.{section(source)}.encoding"
+        raise DataError(f"{path} is UTF-8, not {source.encoding.upper()}.\n  Fix {where}: utf-8")
 
 
 def _wrong_encoding(path: str, line: int, reason: str, other: str, source: Source) -> str:
@@ -261,6 +277,8 @@ def _header(path: str, source: Source, columns: Sequence[str], reader: Any) -> l
 def _require(path: str, source: Source, columns: Iterable[str], header: list[str]) -> None:
     for name in columns:
         if name not in header:
+            if not any(header):
+                raise DataError(f"{path}:1 is blank; a header line with the column names is expected.")
             near = difflib.get_close_matches(name, header, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, header[:20]))}."
             raise DataError(f"{path}:1 has no column {name!r}, which {_asked_by(source, name)} names; {hint}")
@@ -344,13 +362,14 @@ def _parquet(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row 
 
 
 def _text(path: str, source: Source, _columns: Sequence[str]) -> Iterator[Row | Bad]:
-    """Documents are separated by blank lines; a line is a sentence."""
+    """Documents are separated by blank lines, or a file is one (``document: file``); a line is a sentence."""
+    whole = isinstance(source, Corpus) and source.document == "file"
     start, sentences = 1, list[str]()
     for number, line in enumerate(_lines(path, source), start=1):
         if stripped := line.strip():
             start = start if sentences else number
             sentences.append(stripped)
-        elif sentences:
+        elif sentences and not whole:
             yield Row(start, {"sentences": sentences})
             sentences = []
     if sentences:

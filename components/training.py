@@ -23,14 +23,20 @@ from models.training import Batch, Loop
 CHECKPOINT = "checkpoint"  # inside assets.extra: a Hugging Face BERT folder
 # Where a training keeps its checkpoints, and how often it writes one, decide no weight. TFX reuses a trainer by its
 # custom_config, so they reach it by the process's environment, as they reach a container.
-_ROOT, _SECONDS = "TFX_BERT_CHECKPOINT_ROOT", "TFX_BERT_CHECKPOINT_SECONDS"
+_ROOT, _SECONDS, _RESUME = "TFX_BERT_CHECKPOINT_ROOT", "TFX_BERT_CHECKPOINT_SECONDS", "TFX_BERT_RESUME"
 
 
 @contextlib.contextmanager
-def checkpointing(root: str, seconds: float) -> Iterator[None]:
-    """Trainings in this block keep their checkpoints under ``root``, at least ``seconds`` between two of them."""
-    before = {name: os.environ.get(name) for name in (_ROOT, _SECONDS)}
-    os.environ.update({_ROOT: root, _SECONDS: str(seconds)})
+def checkpointing(root: str, seconds: float, *, resume: bool = True) -> Iterator[None]:
+    """How trainings in this block keep their checkpoints.
+
+    Args:
+      root: the folder of them all.
+      seconds: at least this long between two of them.
+      resume: whether a training goes on from what a killed run left, or drops that and begins again.
+    """
+    before = {name: os.environ.get(name) for name in (_ROOT, _SECONDS, _RESUME)}
+    os.environ.update({_ROOT: root, _SECONDS: str(seconds), _RESUME: str(int(resume))})
     try:
         yield
     finally:
@@ -83,7 +89,7 @@ def loop(
     key: str,
     logs: str,
 ) -> Loop:
-    """The training loop, at the step that a killed run left.
+    """The training loop, at the step that a killed run left. Emits where its checkpoints are.
 
     Args:
       model: built.
@@ -96,7 +102,11 @@ def loop(
     schedule = LinearSchedule(settings["learning_rate"], round(settings["warmup"] * steps), steps)
     optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"])
     optimizer.build(model.trainable_variables)
-    state = TrainingState(f"{os.environ[_ROOT]}/{key[:32]}", model, optimizer)
+    folder = f"{os.environ[_ROOT]}/{key[:32]}"
+    if os.environ[_RESUME] == "0" and tf.io.gfile.exists(folder):
+        tf.io.gfile.rmtree(folder)
+    state = TrainingState(folder, model, optimizer)
+    progress.emit(progress.Checkpoints(folder))
     if done := state.restore():
         progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))
     seconds = float(os.environ[_SECONDS])

@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # the commands that look back read verdicts without TFX
 FILE = "verdict.json"
 # A slice of fewer records says more about chance than about the model: accuracy's standard error is up to .09.
 SLICE_RECORDS = 30
+# A change is a difference of shares: .86 - .87 is a little less than -.01.
+ROUNDING = 1e-9
 
 
 class Check(pydantic.BaseModel):

@@ -131,7 +131,7 @@ class VocabularyGen(base_component.BaseComponent):
         if (learn is None) == (path is None):
             raise ValueError(f"give either learn or path. Received: learn={learn}, path={path}")
         settings = {"learn": learn, "path": path, "reserve": list(reserve), "mode": mode, "replace": list(replace)}
-        _rules(settings, None).check()
+        _rules(settings, None)  # raises ValueError for a reserve that cannot work
         first, *more = examples
         super().__init__(
             spec=Spec(

@@ -20,7 +20,8 @@ class Environment(Section):
       kind: ``local``.
       orchestrator: what walks the DAG: ``local`` (TFX's LocalDagRunner) or ``beam`` (BeamDagRunner).
       runs: the folder that everything is written to, ``<runs>/<experiment>/``.
-      checkpoint_root: where training keeps its checkpoints; ``<runs>/<experiment>/checkpoints`` where not given.
+      checkpoint_root: training keeps its checkpoints in ``<checkpoint_root>/<experiment>/checkpoints``; ``runs`` where
+        not given.
       checkpoint_seconds: at least this long between two checkpoints of a training.
       beam_pipeline_args: flags of the Beam runner that the data nodes use.
     """
@@ -43,9 +44,8 @@ class Environment(Section):
 
     def checkpoints(self, experiment: str) -> str:
         """Where the trainings of an experiment keep their checkpoints, on any file system of TensorFlow's."""
-        if self.checkpoint_root:
-            return f"{self.checkpoint_root}/{experiment}"
-        return str(self.folder(experiment) / "checkpoints")
+        root = f"{self.checkpoint_root}/{experiment}" if self.checkpoint_root else self.folder(experiment)
+        return f"{root}/checkpoints"
 
 
 def load(name: str) -> Environment:

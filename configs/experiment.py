@@ -36,12 +36,12 @@ Name = Annotated[str, Field(pattern=NAME)]
 class Section(pydantic.BaseModel):
     """A part of the YAML."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 # --- records -------------------------------------------------------------------------------------------------------
 
-RANGE = re.compile(r"^(<=|<|>=|>)\s*(-?\d+(?:\.\d+)?)$")
+RANGE = re.compile(r"^(<=|<|>=|>)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)$")
 
 
 class LabelRanges(Section):
@@ -97,6 +97,13 @@ class Source(Section):
     on_bad_record: Literal["fail", "quarantine"] = "fail"
     max_bad_share: Share = 0.05
 
+    @model_validator(mode="after")
+    def _three_splits(self) -> Self:
+        for name in ("eval", "test"):
+            if getattr(self, name) is None and not getattr(self.split, name):
+                raise ValueError(f"the {name} split is empty: give split.{name} a share, or {name} files of its own")
+        return self
+
 
 class TaskData(Source):
     """Labelled records: one text, or two, and a label."""
@@ -112,12 +119,12 @@ class TaskData(Source):
 
 
 class Corpus(Source):
-    """Text for pretraining: a document is a blank-line separated paragraph, a row, or the rows that share ``document``.
+    """Text for pretraining: a document is a blank-line separated paragraph, a file, a row, or rows that share a value.
 
     Attributes:
       text: the column, or several: each is a sentence of the row's document. Unused for plain text, where a line is a
         sentence.
-      document: rows with the same value here are one document.
+      document: rows with the same value here are one document; for plain text ``file``: a file is one document.
       order: sorts the rows of a document; else they keep the file's order.
     """
 
@@ -138,12 +145,26 @@ class Corpus(Source):
 class Replacement(Section):
     r"""An RE2 rule, applied in the graph before WordPiece, so served identically; ``with`` may use ``\1`` … ``\9``."""
 
-    pattern: str
+    pattern: Annotated[str, Field(min_length=1)]
     with_: str = Field(alias="with")
 
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", strict=True, serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
     )
+
+    @model_validator(mode="after")
+    def _written_in_re2(self) -> Self:
+        import pyarrow
+        import pyarrow.compute
+
+        try:  # TensorFlow's kernel is RE2 too, but ignores in silence what it cannot write
+            pyarrow.compute.replace_substring_regex("", self.pattern, self.with_)
+        except pyarrow.ArrowInvalid as error:
+            groups = r"; groups in with are \1 to \9, a backslash is \\"
+            raise ValueError(
+                f"{str(error)[:1].lower()}{str(error)[1:]}{groups * ('replacement' in str(error))}"
+            ) from None
+        return self
 
 
 class Text(Section):
@@ -168,7 +189,7 @@ class Vocabulary(Section):
       path: a vocabulary to import, a piece a line.
     """
 
-    learn: Count | None = None
+    learn: Annotated[Count, Field(ge=100)] | None = None  # letters alone are dozens
     reserve: list[str] = []
     path: str | None = None
 
@@ -289,7 +310,8 @@ class Bless(Section):
     Nothing given: better than always answering the majority class, and no regression.
 
     Attributes:
-      accuracy, f1, auc: lower bounds. f1 and auc take the last label as positive (two labels only).
+      accuracy, f1, auc: lower bounds. With two labels f1 and auc take the last one as positive, else they are means
+        over the labels, each against the rest.
       precision, recall: lower bounds for single labels.
       slices: lower bounds of accuracy on parts of the test split, by ``length_bucket`` or a column of
         ``evaluate.slices``: ``{category: 0.8}`` on every value with at least 30 records, ``{category: {book: 0.8}}``
@@ -364,7 +386,7 @@ class Experiment(Section):
     pretrain: Pretrain | None = None
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
 
     @model_validator(mode="after")
     def _shape(self) -> Self:

@@ -15,6 +15,7 @@ import models.tasks
 from configs.document import Document, Key, read, write
 from configs.experiment import Bless, ConfigError, Experiment, LabelRanges, Task, Train
 from configs.validate import nearest, one_of, raise_all, shown, validate
+from models.task import load as load_task
 
 FOLDER = Path(__file__).parent
 EXPERIMENTS = FOLDER / "experiments"
@@ -167,6 +168,8 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
     if data.text_pair == data.text:
         yield ("task", "data", "text_pair"), f"column {shown(data.text)} is the text already"
     for index, column in enumerate(experiment.evaluate.slices):
+        if column in load_task(task.type).slices:
+            yield ("evaluate", "slices", index), f"{shown(column)} is a slice anyway; remove it"
         if column in (data.text, data.text_pair, data.label_column):
             yield (
                 ("evaluate", "slices", index),
@@ -178,13 +181,18 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
     for kind in ("precision", "recall"):
         for label in sorted(getattr(bless, kind).keys() - set(labels)):
             yield ("evaluate", "bless", kind, label), one_of(label, labels)
-    judged = ["length_bucket", *experiment.evaluate.slices]
-    for column in sorted(bless.slices.keys() - set(judged)):
-        hint = "recall judges labels" if column in ("label", data.label_column) else "$.evaluate.slices adds columns"
-        yield ("evaluate", "bless", "slices", column), f"{one_of(column, judged)}; {hint}"
-    if len(labels) > 2:
-        for key in [key for key in ("f1", "auc") if getattr(bless, key) is not None]:
-            yield ("evaluate", "bless", key), f"needs two labels, there are {len(labels)}; use precision and recall"
+    added = load_task(task.type).slices
+    judged = [*added, *experiment.evaluate.slices]
+    for column, bounds in bless.slices.items():
+        where: tuple[Key, ...] = ("evaluate", "bless", "slices", column)
+        if column not in judged:
+            hint = (
+                "recall judges labels" if column in ("label", data.label_column) else "$.evaluate.slices adds columns"
+            )
+            yield where, f"{one_of(column, judged)}; {hint}"
+        elif column in added and isinstance(bounds, dict):
+            for value in sorted(bounds.keys() - set(added[column])):
+                yield (*where, value), one_of(value, list(added[column]))
     if isinstance(data.label, LabelRanges):
         for label in sorted(data.label.ranges.keys() ^ set(labels)):
             known = label in labels

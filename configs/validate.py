@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pydantic
 from pydantic_core import ErrorDetails
-from rapidfuzz import fuzz, process
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
 
 from configs.document import Document, Key, spell
 from configs.experiment import NAME, RANGE, ConfigError
@@ -67,7 +68,9 @@ def validate(
 def nearest(word: str, allowed: list[str]) -> str | None:
     """The allowed word that was probably meant; None where none is close."""
     longer = [name for name in allowed if len(word) > 2 and name.startswith(word.lower())]
-    found = process.extractOne(word.lower(), longer or allowed, scorer=fuzz.ratio, score_cutoff=0 if longer else 65)
+    # Two letters that changed places are one slip.
+    similar = OSA.normalized_similarity
+    found = process.extractOne(word.lower(), longer or allowed, scorer=similar, score_cutoff=0 if longer else 0.6)
     return found[0] if found else None
 
 

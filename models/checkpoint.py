@@ -10,15 +10,17 @@ import json
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from models import progress
-from models.encoder import BertEncoder, Block, MaskedLanguageHead, NextSentenceHead
 from schemas import DataError
+
+if TYPE_CHECKING:  # tfx-bert check reads folders without TensorFlow
+    from models.encoder import BertEncoder, Block, MaskedLanguageHead, NextSentenceHead
 
 Json = dict[str, Any]
 Path = str | pathlib.Path
@@ -66,7 +68,7 @@ def read(folder: Path) -> Checkpoint:
       DataError: if a file is missing or unreadable, or the model is not the BERT of Devlin et al. 2019.
     """
     folder = pathlib.Path(folder)
-    encoder = _encoder_arguments(folder / "config.json")
+    encoder = encoder_arguments(folder / "config.json")
     tokenizer = _json(folder / "tokenizer_config.json", required=False)
     vocabulary = _vocabulary(folder)
     if len(vocabulary) > encoder["vocabulary_size"]:
@@ -80,7 +82,7 @@ def read(folder: Path) -> Checkpoint:
 
 
 def load(
-    folder: Path, encoder: BertEncoder, mlm: MaskedLanguageHead | None = None, nsp: NextSentenceHead | None = None
+    folder: Path, encoder: "BertEncoder", mlm: "MaskedLanguageHead | None" = None, nsp: "NextSentenceHead | None" = None
 ) -> set[str]:
     """Assigns the folder's weights.
 
@@ -119,11 +121,11 @@ def load(
 
 def save(
     folder: Path,
-    encoder: BertEncoder,
+    encoder: "BertEncoder",
     vocabulary: list[str],
     rules: Json,
-    mlm: MaskedLanguageHead | None = None,
-    nsp: NextSentenceHead | None = None,
+    mlm: "MaskedLanguageHead | None" = None,
+    nsp: "NextSentenceHead | None" = None,
 ) -> None:
     """Writes a folder that ``load`` and transformers read. Files appear whole, the weights last.
 
@@ -171,7 +173,12 @@ def _json(path: pathlib.Path, required: bool = True) -> Json:
     return value
 
 
-def _encoder_arguments(path: pathlib.Path) -> Json:
+def encoder_arguments(path: pathlib.Path) -> Json:
+    """The arguments of ``BertEncoder`` that a ``config.json`` describes.
+
+    Raises:
+      DataError: it describes another model, or lacks a figure.
+    """
     config = _json(path)
     # What the first releases, which lack these keys, meant.
     for key, default in (
@@ -248,7 +255,7 @@ def _digest(folder: pathlib.Path) -> str:
     return total.hexdigest()
 
 
-def _config(encoder: BertEncoder, mlm: bool, nsp: bool) -> Json:
+def _config(encoder: "BertEncoder", mlm: bool, nsp: bool) -> Json:
     architecture = "BertForPreTraining" if nsp else "BertForMaskedLM" if mlm else "BertModel"
     shape = {name: getattr(encoder, argument) for argument, name in _ARGUMENTS.items()}
     constants = {
@@ -261,7 +268,7 @@ def _config(encoder: BertEncoder, mlm: bool, nsp: bool) -> Json:
     return {"architectures": [architecture], **constants, **shape}
 
 
-def _tokenizer_config(encoder: BertEncoder, rules: Json) -> Json:
+def _tokenizer_config(encoder: "BertEncoder", rules: Json) -> Json:
     return {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": rules["mode"] != "cased",
@@ -292,7 +299,7 @@ def _norm(layer: Any, name: str) -> Iterator[Weight]:
     yield layer.beta, (f"{name}.LayerNorm.bias",)
 
 
-def _block_weights(block: Block, name: str) -> Iterator[Weight]:
+def _block_weights(block: "Block", name: str) -> Iterator[Weight]:
     yield from _dense(block.qkv, *(f"{name}.attention.self.{part}" for part in ("query", "key", "value")))
     yield from _dense(block.projection, f"{name}.attention.output.dense")
     yield from _norm(block.attention_norm, f"{name}.attention.output")
@@ -301,7 +308,7 @@ def _block_weights(block: Block, name: str) -> Iterator[Weight]:
     yield from _norm(block.output_norm, f"{name}.output")
 
 
-def _encoder_weights(encoder: BertEncoder) -> list[Weight]:
+def _encoder_weights(encoder: "BertEncoder") -> list[Weight]:
     weights: list[Weight] = [
         (encoder.token_embedding, ("bert.embeddings.word_embeddings.weight",)),
         (encoder.position_embedding, ("bert.embeddings.position_embeddings.weight",)),
@@ -313,11 +320,11 @@ def _encoder_weights(encoder: BertEncoder) -> list[Weight]:
     return weights
 
 
-def _pooler_weights(encoder: BertEncoder) -> list[Weight]:
+def _pooler_weights(encoder: "BertEncoder") -> list[Weight]:
     return list(_dense(encoder.pooler, "bert.pooler.dense"))
 
 
-def _mlm_weights(head: MaskedLanguageHead) -> list[Weight]:
+def _mlm_weights(head: "MaskedLanguageHead") -> list[Weight]:
     name = "cls.predictions"
     return [
         *_dense(head.transform, f"{name}.transform.dense"),
@@ -326,7 +333,7 @@ def _mlm_weights(head: MaskedLanguageHead) -> list[Weight]:
     ]
 
 
-def _nsp_weights(head: NextSentenceHead) -> list[Weight]:
+def _nsp_weights(head: "NextSentenceHead") -> list[Weight]:
     return list(_dense(head.logits, "cls.seq_relationship"))
 
 

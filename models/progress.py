@@ -62,6 +62,16 @@ class Notice:
 
 
 @dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """Where a training keeps its checkpoints: of no use any more once its node's outputs are published."""
+
+    folder: str
+
+    def __str__(self) -> str:
+        return f"checkpoints in {self.folder}"
+
+
+@dataclasses.dataclass(frozen=True)
 class RunStarted:
     """A run has its folder and its plan.
 
@@ -109,7 +119,7 @@ class NodeFinished:
         return f"{self.node} {self.state} · {self.seconds:.1f} s"
 
 
-Event = Summary | Step | Notice | RunStarted | NodeStarted | NodeFinished
+Event = Summary | Step | Notice | Checkpoints | RunStarted | NodeStarted | NodeFinished
 
 
 def emit(event: Event) -> None:

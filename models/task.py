@@ -40,10 +40,12 @@ class Task(abc.ABC):
     Attributes:
       schema: the name of the record kind in ``schemas/``.
       metrics: the figures; the first one is the headline: it chooses the epoch and guards against regression.
+      slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
     """
 
     schema: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
+    slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @abc.abstractmethod
     def __init__(self, config: Mapping[str, Any]) -> None:

@@ -56,23 +56,6 @@ class TextRules:
         if bad := [piece for piece in self.reserve if not piece or piece in SPECIAL or re.search(r"\s", piece)]:
             raise ValueError(f"a reserved piece is one word other than {' '.join(SPECIAL)}. Received: reserve={bad}")
 
-    def check(self) -> None:
-        """Tries every replacement: TensorFlow ignores in silence what RE2 cannot write.
-
-        Raises:
-          ValueError: RE2 cannot read a pattern, or the replacement names a group that the pattern lacks.
-        """
-        for pattern, with_ in self.replace:
-            try:
-                # Matches the empty text whatever the pattern; only a replacement that RE2 can write gives the "x".
-                written = tf.strings.regex_replace("", f"(?:{pattern})|", f"x{with_}").numpy()
-            except tf.errors.InvalidArgumentError as error:
-                reason = str(error.message).partition(", error: ")[2]
-                raise ValueError(f"replace: {pattern!r} is no RE2 pattern: {reason}") from None
-            if not pattern or not written:
-                rule = r"groups are \1 to \9, a backslash is \\"
-                raise ValueError(f"replace: {with_!r} cannot be written for {pattern!r}: {rule}")
-
     def dump(self) -> dict[str, Any]:
         """What ``text.json`` holds."""
         replace = [{"pattern": pattern, "with": with_} for pattern, with_ in self.replace]

@@ -1,6 +1,5 @@
 """``tfx-bert check``: what a run would stumble over, found in seconds and without importing TFX."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,10 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from components import readers, records
-from components.versions import versions
 from configs.environment import Environment
 from configs.experiment import ConfigError, Experiment, Source, Task
 from models import task as tasks
+from models.checkpoint import Checkpoint, read
 from pipeline import estimate, heads, imports
 from pipeline.figures import size
 from pipeline.result import RunError
@@ -47,7 +46,9 @@ def check(experiment: Experiment, environment: Environment) -> None:
         console.print(Text.assemble(("✓ ", "green"), told), soft_wrap=True)
     if faults:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
-    console.print(Text(estimate.text(experiment, amounts), "dim"), soft_wrap=True)
+    console.print(
+        Text(estimate.text(experiment, amounts, imports.start_folder(experiment, environment)), "dim"), soft_wrap=True
+    )
 
 
 def access(experiment: Experiment, environment: Environment) -> None:
@@ -58,47 +59,49 @@ def access(experiment: Experiment, environment: Environment) -> None:
     """
     for source, columns in _sources(experiment):
         heads.readable(source, columns)
-    if isinstance(experiment.checkpoint, str):
-        _start(experiment.checkpoint, experiment)
+    if experiment.checkpoint:
+        _start(experiment, environment)
     _output(environment)
 
 
-def checkpoint(folder: str) -> str:
-    """What a Hugging Face BERT folder holds, in one line.
+def checkpoint(folder: Path) -> tuple[Checkpoint, str]:
+    """A Hugging Face BERT folder, and what it holds in one line.
 
     Raises:
       ConfigError: a file is missing, cut short, or describes no BERT.
     """
     import safetensors
 
-    path = Path(folder)
-    pieces = "vocab.txt" if not (path / "tokenizer.json").is_file() else "tokenizer.json"
+    pieces = "vocab.txt" if not (folder / "tokenizer.json").is_file() else "tokenizer.json"
     for name in ("config.json", pieces, "model.safetensors"):
-        if not (path / name).is_file():
-            wrong = f"has no {name}; a Hugging Face BERT folder is expected" if path.is_dir() else "is no folder"
-            raise ConfigError(f"$.checkpoint: {folder} {wrong}{heads.demo_hint(folder)}")
+        if not (folder / name).is_file():
+            wrong = f"has no {name}; a Hugging Face BERT folder is expected" if folder.is_dir() else "is no folder"
+            raise ConfigError(f"$.checkpoint: {folder} {wrong}{heads.demo_hint(str(folder))}")
     try:
-        config = json.loads((path / "config.json").read_text("utf-8"))
-        with safetensors.safe_open(path / "model.safetensors", framework="numpy") as weights:
+        found = read(folder)
+        with safetensors.safe_open(folder / "model.safetensors", framework="numpy") as weights:
             count = len(weights.keys())
-    except (ValueError, UnicodeDecodeError, safetensors.SafetensorError) as error:
+    except DataError as error:
+        raise ConfigError(f"$.checkpoint: {error}") from None
+    except safetensors.SafetensorError as error:
         raise ConfigError(f"$.checkpoint: {folder} is damaged ({error}); copy it again") from None
-    if config.get("model_type", "bert") != "bert":
-        raise ConfigError(f"$.checkpoint: {folder} is a {config.get('model_type')!r} model; bert is what can be read")
-    shape = estimate.shape_of_checkpoint(config)
+    shape = estimate.shape_of_encoder(found.encoder)
     millions = shape.parameters / 1e6
-    return f"{folder}: BERT of {shape.layers} layers, {shape.width} wide, {millions:.1f} M parameters, {count} tensors"
+    return found, f"BERT of {shape.layers} layers, {shape.width} wide, {millions:.1f} M parameters, {count} tensors"
 
 
-def _start(folder: str, experiment: Experiment) -> str:
-    """The checkpoint, and that the experiment's rows fit into it."""
-    told = checkpoint(folder)
-    config = json.loads((Path(folder) / "config.json").read_text("utf-8"))
-    positions = config.get("max_position_embeddings", 512)  # transformers' own default
+def _start(experiment: Experiment, environment: Environment) -> str:
+    """The checkpoint, and that the experiment's rows and casing go with it."""
+    folder, name = imports.start_folder(experiment, environment), imports.start(experiment, environment)
+    assert folder is not None
+    found, told = checkpoint(folder)
+    positions = found.encoder["max_positions"]
     for section in ("pretrain", "task"):
         if (length := getattr(getattr(experiment, section), "max_length", 0)) > positions:
-            raise ConfigError(f"$.{section}.max_length: {length} is longer than the {positions} positions of {folder}")
-    return told
+            raise ConfigError(f"$.{section}.max_length: {length} is longer than the {positions} positions of {name}")
+    if (mode := experiment.text.mode) and mode != found.mode:
+        raise ConfigError(f"$.text.mode: {name} was trained with {found.mode}, not {mode}; leave text.mode out")
+    return f"{name}: {told}"
 
 
 def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, Callable[[], heads.Found | str]]]:
@@ -110,10 +113,8 @@ def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[s
         yield "schema", partial(_schema, experiment, task)
     if vocabulary and vocabulary.path:
         yield "vocabulary", partial(_file, "vocabulary.path", vocabulary.path)
-    if isinstance(start, str):
-        yield "checkpoint", partial(_start, start, experiment)
-    elif start:
-        yield "checkpoint", partial(_base, environment, start.experiment)
+    if start:
+        yield "checkpoint", partial(_start, experiment, environment)
     yield "runs", partial(_output, environment)
 
 
@@ -134,13 +135,6 @@ def _schema(experiment: Experiment, given: Task) -> str:
     _file("task.schema", str(given.schema_))
     features = imports.task_schema(experiment, tasks.load(given.type).schema).feature
     return f"{given.schema_}: {', '.join(feature.name for feature in features)}"
-
-
-def _base(environment: Environment, name: str) -> str:
-    pushed = versions(environment.pushed(name))
-    if not pushed:
-        raise ConfigError(f"$.checkpoint.experiment: {name} has no blessed model in {environment.runs}/; run it first")
-    return f"{name} v{pushed[-1]}: the base model to start from"
 
 
 def _output(environment: Environment) -> str:

@@ -49,7 +49,7 @@ def explain(error: BaseException) -> tuple[str, int]:
                 EXIT_FAILED,
             )
         if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EROFS):
-            return f"{cause.filename} cannot be written: {cause.strerror}", EXIT_FAILED
+            return f"{cause.filename}: {cause.strerror}; change its permissions, or use another folder", EXIT_FAILED
         cause = cause.__cause__ or cause.__context__
     log = getattr(error, "log", None) or _crash_log(error)
     told = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]

@@ -79,18 +79,18 @@ def label_column(values: dict[str, list[str]], texts: set[str | None], path: str
 
 
 def labels(
-    cells: list[str], path: str, label: str, assumed: list[str]
+    cells: Counter[str], path: str, label: str, assumed: list[str]
 ) -> tuple[list[str], dict[str, str], Counter[str]]:
-    """Labels in the YAML's order, the ranges that cut them from numbers, and how often each came."""
-    counts = Counter(cell for cell in cells if cell)
+    """Labels in the YAML's order, the ranges that cut them from numbers, and how often each of ``cells`` came."""
+    counts = Counter({cell: number for cell, number in cells.items() if cell})
     if len(counts) < 2:
         raise DataError(f"{path}: column {label!r} has one value only; nothing can be learned from one label")
     if len(counts) > 50:
-        if not _numeric(cells):
+        if not _numeric(list(counts)):
             raise DataError(
                 f"{path}: column {label!r} has {len(counts):,} values; a label has few: name another with --label"
             )
-        return _cut([float(cell) for cell in cells if cell], label, assumed)
+        return _cut([float(cell) for cell in counts.elements()], label, assumed)
     labels = sorted(
         counts, key=lambda each: (each.lower() in _POSITIVE, float(each) if _numeric([each]) else 0.0, each)
     )
@@ -119,12 +119,11 @@ def _counts_up(cells: list[str]) -> bool:
     return len(cells) > 2 and len(set(cells)) == len(cells) and all(cell.isdecimal() for cell in cells)
 
 
-def slices(values: dict[str, list[str]], taken: set[str | None]) -> dict[str, list[str]]:
-    """Up to two columns with few values, such as domains or sources, and these values."""
+def slices(values: dict[str, list[str]], taken: set[str | None]) -> list[str]:
+    """Up to two columns with few values, such as domains or sources."""
     few = [
         name
         for name, cells in values.items()
         if name and name not in taken and 2 <= len(set(cells)) <= 20 and all(cells)
     ]
-    chosen = [name for name in few if len(values[name]) >= 20 * len(set(values[name]))][:2]
-    return {name: sorted(set(values[name])) for name in chosen}
+    return [name for name in few if len(values[name]) >= 20 * len(set(values[name]))][:2]

@@ -137,15 +137,24 @@ def _one(name: str, folder: Path) -> list[Path]:
             part = Path(work) / "part"
             part.write_bytes(content)
             part.replace(target)
+            if wanted[path] is None:
+                _note(target).write_text(hashlib.sha256(content).hexdigest())
     return paths
 
 
 def _right(path: Path, digest: str | None) -> bool:
-    """Whether the file is there with the right content. ``None``: it was checked when it was written."""
+    """Whether the file is there with the right content. ``None``: that of its note, made when it was written."""
     if not path.is_file():
         return False
+    note = _note(path)
+    digest = digest or (note.read_text() if note.is_file() else "")
     with path.open("rb") as file:
-        return digest is None or hashlib.file_digest(file, "sha256").hexdigest() == digest
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest
+
+
+def _note(path: Path) -> Path:
+    """Beside a file whose version the machine's package index chose: its SHA-256."""
+    return path.with_name(f".{path.name}.sha256")
 
 
 def _wheel_files(wheel: Wheel, work: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,7 +1,6 @@
 """How long and how large a run will be: an estimate, with the formula shown."""
 
 import gzip
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from configs.experiment import Encoder, Experiment
+from models.checkpoint import encoder_arguments
 from pipeline.figures import clock, size
 
 # Share of a plain matrix product's rate that training reached on two cores, medians over BERT-small and MiniLM.
@@ -41,18 +41,17 @@ class Shape:
         return self.dense + (self.vocabulary + self.positions + 2 + 2) * self.width
 
 
-def shape_of_checkpoint(config: dict[str, Any]) -> Shape:
-    """From a Hugging Face ``config.json``."""
-    keys = ("num_hidden_layers", "hidden_size", "intermediate_size", "max_position_embeddings", "vocab_size")
-    return Shape(*(int(config[key]) for key in keys))
+def shape_of_encoder(arguments: dict[str, Any]) -> Shape:
+    """From the arguments of ``models.encoder.BertEncoder``."""
+    keys = ("num_layers", "hidden_dim", "intermediate_dim", "max_positions", "vocabulary_size")
+    return Shape(*(int(arguments[key]) for key in keys))
 
 
-def shape(experiment: Experiment) -> Shape:
-    """Of the encoder that the experiment trains."""
-    if isinstance(experiment.checkpoint, str):
-        return shape_of_checkpoint(json.loads((Path(experiment.checkpoint) / "config.json").read_text("utf-8")))
-    encoder = experiment.encoder or Encoder()  # another experiment's model: BERT-base is the upper end
-    vocabulary = experiment.vocabulary
+def shape(experiment: Experiment, start: Path | None = None) -> Shape:
+    """Of the encoder that the experiment trains, from the Hugging Face folder ``start`` where there is one."""
+    if start:
+        return shape_of_encoder(encoder_arguments(start / "config.json"))
+    encoder, vocabulary = experiment.encoder or Encoder(), experiment.vocabulary
     if vocabulary and vocabulary.path:
         pieces = lines(vocabulary.path, "text")
     else:
@@ -61,14 +60,14 @@ def shape(experiment: Experiment) -> Shape:
     return Shape(encoder.num_layers, encoder.hidden_dim, inner, encoder.max_positions, round(pieces))
 
 
-def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]]) -> dict[str, float]:
+def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of: Shape) -> dict[str, float]:
     """Operations of each training: 6 · parameters · tokens (Kaplan et al. 2020, section 2.1), forward and backward.
 
     Args:
       experiment: its budgets.
       amounts: records of each source, and their mean length in tokens.
+      size_of: the encoder.
     """
-    size_of = shape(experiment)
     work = {}
     if experiment.pretrain:
         budget = experiment.pretrain
@@ -84,9 +83,8 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]]) -> dict
     return work
 
 
-def memory(experiment: Experiment) -> float:
+def memory(experiment: Experiment, size_of: Shape) -> float:
     """Peak bytes: weights, gradients, two moments; activations (Korthikanti et al. 2022, eq. 1); all in fp32."""
-    size_of = shape(experiment)
     rows = [(experiment.train.batch_size, getattr(experiment.task, "max_length", 128))] if experiment.task else []
     if experiment.pretrain:
         rows.append((experiment.pretrain.batch_size, experiment.pretrain.max_length))
@@ -94,17 +92,18 @@ def memory(experiment: Experiment) -> float:
     return BASE_MEMORY + 16 * size_of.parameters + activations
 
 
-def text(experiment: Experiment, amounts: dict[str, tuple[int, float]]) -> str:
-    """The estimate in one line; ``amounts`` as in ``flops``."""
+def text(experiment: Experiment, amounts: dict[str, tuple[int, float]], start: Path | None) -> str:
+    """The estimate in one line; ``amounts`` as in ``flops``, ``start`` as in ``shape``."""
     rate = UTILIZATION * product_rate()
-    work = flops(experiment, amounts)
+    size_of = shape(experiment, start)
+    work = flops(experiment, amounts, size_of)
     seconds = {name: amount / rate for name, amount in work.items()}
     parts = " + ".join(f"{name} {clock(each)}" for name, each in seconds.items())
     total = sum(seconds.values()) + FIXED + sum(PER_RECORD[name] * records for name, (records, _) in amounts.items())
-    cores = len(os.sched_getaffinity(0))
+    cores, bytes_ = len(os.sched_getaffinity(0)), memory(experiment, size_of)
     return (
         f"estimate: {clock(total)} on {cores} cores ({parts} + the other nodes; {sum(work.values()) / 1e12:.1f} TFLOP "
-        f"at {rate / 1e9:.0f} GFLOP/s, half of a matrix product's rate here) · {size(memory(experiment))} of memory"
+        f"at {rate / 1e9:.0f} GFLOP/s, half of a matrix product's rate here) · {size(bytes_)} of memory"
     )
 
 
@@ -135,7 +134,7 @@ def lines(path: str, kind: str) -> float:
         return int(pyarrow.parquet.read_metadata(path).num_rows)
     count = 0
     stream: BinaryIO
-    with gzip.open(path) if path.endswith(".gz") else Path(path).open("rb") as stream:  # type: ignore[assignment]
+    with gzip.open(path) if path.lower().endswith(".gz") else Path(path).open("rb") as stream:  # type: ignore[assignment]
         while chunk := stream.read(1 << 20):
             count += chunk.count(b"\n")
     return count

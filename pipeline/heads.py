@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from components import readers, records
+from components import bad_records, readers, records
 from configs.experiment import Corpus, Source, Task
 from pipeline import data as demo
 from pipeline import estimate
@@ -34,7 +34,7 @@ class Found:
     labels: Counter[str] = field(default_factory=Counter)
     left_out: int = 0
     bad: Counter[str] = field(default_factory=Counter)
-    first: dict[str, str] = field(default_factory=dict)
+    first: dict[str, tuple[str, int]] = field(default_factory=dict)
     exact: bool = True
 
 
@@ -60,8 +60,11 @@ def look(source: Source, columns: list[str], task: Task | None) -> Found:
         found.records += count
         total += count * mean
     found.tokens = total / max(1.0, found.records)
-    if found.bad and source.on_bad_record == "fail":
-        raise DataError(_bad(found, source))
+    rows = round(found.records) + found.left_out + found.bad.total()
+    report = bad_records.Report(rows, reasons=found.bad, first=found.first)
+    # Of a head, the share says little yet; one bad record is enough where none may be.
+    if bad_records.too_many(report, source) and (found.exact or source.on_bad_record == "fail"):
+        raise DataError(bad_records.refusal(report, source, None))
     if not isinstance(source, Corpus) and len(found.labels) < 2 and found.exact:
         only = next(iter(found.labels), "none")
         raise DataError(f"{', '.join(source.path)}: every record has the label {only}; it takes two to learn from")
@@ -79,7 +82,7 @@ def _head(path: str, source: Source, task: Task | None, found: Found) -> tuple[f
         line = record.line
         if isinstance(record, readers.Bad):
             found.bad[record.reason] += 1
-            found.first.setdefault(record.reason, f"{record.file}:{record.line}")
+            found.first.setdefault(record.reason, (record.file, record.line))
             continue
         count += 1
         tokens += estimate.tokens(_text(record))
@@ -123,13 +126,6 @@ def told(found: Found, source: Source, task: Task | None) -> str:
     if found.bad:
         parts.append(f"{found.bad.total():,} bad, to be quarantined")
     return " · ".join(parts)
-
-
-def _bad(found: Found, source: Source) -> str:
-    lines = [f"{found.bad.total():,} of {found.records + found.bad.total():,.0f} rows bad; on_bad_record: fail"]
-    lines += [f"  {count:>5}  {reason}   first {found.first[reason]}" for reason, count in found.bad.most_common(5)]
-    lines.append(f"  Fix them, or --set {readers.section(source)}.on_bad_record=quarantine")
-    return "\n".join(lines)
 
 
 def demo_hint(*paths: str) -> str:

@@ -1,5 +1,6 @@
 """``tfx-bert runs`` and ``show``: what was run, and what came of it."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,13 @@ def runs(root: Path, experiment: str | None) -> None:
       RunError: there are none.
     """
     names = [experiment] if experiment else sorted(path.name for path in root.glob("*") if path.is_dir())
-    results = [RunResult.read(folder) for name in names for folder in runs_of(root, name)]
-    if not results:
+    results, damaged = [], []
+    for folder in (folder for name in names for folder in runs_of(root, name)):
+        try:
+            results.append(RunResult.read(folder))
+        except RunError as error:
+            damaged.append(str(error))
+    if not results and not damaged:
         raise RunError(
             f"no runs{f' of {experiment}' if experiment else ''} in {root}/ yet: start one with tfx-bert run"
         )
@@ -47,7 +53,10 @@ def runs(root: Path, experiment: str | None) -> None:
             f"{headline[0]} {plain(headline[1])}" if headline else "",
             f"v{result.pushed.version}" if result.pushed else "",
         )
-    Console(highlight=False, markup=False).print(table)
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for sentence in damaged:
+        console.print(Text.assemble(("! ", "yellow"), sentence), soft_wrap=True)
 
 
 def show(root: Path, run: str | None) -> None:
@@ -69,7 +78,10 @@ def show(root: Path, run: str | None) -> None:
             f"changed since #{before[-1].name}: {', '.join(changes) or 'nothing'}", soft_wrap=True, markup=False
         )
     known = lineage.executions(folder.parent, result.pipeline_run) if result.pipeline_run else []
-    numbers = {RunResult.read(path).pipeline_run: path.name for path in runs_of(root, result.name)}
+    numbers = {}
+    for path in runs_of(root, result.name):
+        with contextlib.suppress(RunError):  # tfx-bert runs names the damaged ones
+            numbers[RunResult.read(path).pipeline_run] = path.name
     made_in = {each.node: numbers.get(each.made_in) for each in known}
     console.print(_nodes(result, made_in), soft_wrap=True)
     if result.checks:

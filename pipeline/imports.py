@@ -10,7 +10,6 @@ from components.versions import versions
 from configs.environment import Environment
 from configs.experiment import ConfigError, Experiment, FromExperiment
 from configs.loader import near
-from pipeline.result import RunError
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema
@@ -25,16 +24,11 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
     """The experiment's checkpoint as a base model: the folder that an Importer points to.
 
     Raises:
-      ConfigError: there is no such folder.
-      RunError: the experiment it names has no blessed base model.
+      ConfigError: there is no such folder, or the experiment it names pushed no base model.
     """
-    given = experiment.checkpoint
-    if given is None:
+    source = start_folder(experiment, environment)
+    if source is None:
         return None
-    if isinstance(given, FromExperiment):
-        source = _latest(given, environment) / "assets.extra" / "checkpoint"
-    else:
-        source = pathlib.Path(given)
     if not (source / "config.json").is_file():
         raise ConfigError(
             f"$.checkpoint: {source} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
@@ -42,6 +36,18 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
         )
     root = environment.folder(experiment.name) / "imports"
     return _place(root, source, [name for name in _FILES if (source / name).is_file()], _CHECKPOINT)
+
+
+def start_folder(experiment: Experiment, environment: Environment) -> pathlib.Path | None:
+    """The Hugging Face folder that training starts from; None where it starts from nothing.
+
+    Raises:
+      ConfigError: the experiment that is named pushed no base model.
+    """
+    given = experiment.checkpoint
+    if isinstance(given, FromExperiment):
+        return _latest(given, environment) / "assets.extra" / "checkpoint"
+    return pathlib.Path(given) if given else None
 
 
 def start(experiment: Experiment, environment: Environment) -> str | None:
@@ -94,7 +100,7 @@ def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
     folder = environment.pushed(given.experiment)
     there = versions(folder)
     if not there:
-        raise RunError(
+        raise ConfigError(
             f"$.checkpoint: experiment {given.experiment} has pushed no model to {near(folder)}; run it first"
         )
     return folder / str(there[-1])

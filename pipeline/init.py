@@ -1,5 +1,8 @@
 """``tfx-bert init``: an experiment's YAML and schema from what a data file shows."""
 
+import math
+import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ from rich.text import Text
 import schemas
 from configs import loader
 from configs.document import inline
-from configs.experiment import ConfigError
+from configs.experiment import NAME, ConfigError, TaskData
 from pipeline.figures import share
 from pipeline.sniff import Seen, look
 
@@ -25,16 +28,22 @@ def init(data: str, name: str | None, text: str | None, label: str | None, check
     """
     seen = look(data, text, label)
     name = name or _name(data)
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(f"--name takes lower-case letters, digits, - and _, at most 63. Received: {name!r}")
     yaml_file, schema_file = Path(f"{name}.yaml"), Path("schemas") / f"{name}.pbtxt"
     there = [str(path) for path in (yaml_file, schema_file) if path.exists()]
     if there and not force:
         raise ConfigError(f"{' and '.join(there)} would be overwritten: --force does it, --name takes another name")
     start, why = _start(seen, checkpoint)
     schema = schemas.resolve("classification", labels=seen.labels, slices=seen.slices, pair=seen.text_pair is not None)
-    schema_file.parent.mkdir(exist_ok=True)
-    schema_file.write_text(_schema_header(seen, name) + schemas.dump(schema), "utf-8")
-    yaml_file.write_text("\n".join(_yaml(seen, name, start, schema_file)) + "\n", "utf-8")
-    loader.load(yaml_file)
+    with tempfile.TemporaryDirectory(dir=".", prefix=".init-") as folder:
+        drafts = Path(folder) / yaml_file.name, Path(folder) / schema_file.name
+        drafts[0].write_text("\n".join(_yaml(seen, name, start, schema_file)) + "\n", "utf-8")
+        drafts[1].write_text(_schema_header(seen, name) + schemas.dump(schema), "utf-8")
+        loader.load(drafts[0])  # nothing is written that a run would refuse
+        schema_file.parent.mkdir(exist_ok=True)
+        for draft, file in zip(drafts, (yaml_file, schema_file), strict=True):
+            draft.replace(file)
     console = Console(highlight=False, markup=False)
     for line in seen.told():
         console.print(line, soft_wrap=True, markup=False)
@@ -47,7 +56,7 @@ def init(data: str, name: str | None, text: str | None, label: str | None, check
 def _name(data: str) -> str:
     stem = Path(data).name.split(".")[0].lower()
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem).strip("-")
-    return name or "experiment"
+    return name[:63] or "experiment"
 
 
 def _start(seen: Seen, checkpoint: str | None) -> tuple[dict[str, Any], str]:
@@ -55,7 +64,7 @@ def _start(seen: Seen, checkpoint: str | None) -> tuple[dict[str, Any], str]:
     if checkpoint:
         from pipeline.check import checkpoint as read
 
-        return {"checkpoint": checkpoint}, f"start from {read(checkpoint)}"
+        return {"checkpoint": checkpoint}, f"start from {checkpoint}: {read(Path(checkpoint))[1]}"
     if seen.language == "English":
         return {"checkpoint": MINILM}, f"English, so it starts from {MINILM} (tfx-bert data fetch minilm brings it)"
     # A thousand pieces for every 100 kB: rarer ones would be seen too seldom to be learned.
@@ -79,6 +88,8 @@ def _yaml(seen: Seen, name: str, start: dict[str, Any], schema: Path) -> list[st
         data["encoding"] = seen.encoding
     if seen.bad:
         data["on_bad_record"] = "quarantine"
+        if seen.bad_share > TaskData.model_fields["max_bad_share"].default:
+            data["max_bad_share"] = math.floor(seen.bad_share * 100 + 1) / 100
     # From nothing: more passes, at the higher rate that small encoders take.
     train = (
         "{epochs: 8, batch_size: 32, learning_rate: 3e-4}"

@@ -197,7 +197,7 @@ class _Dag:
             model=model,
             baseline_model=self.baseline(model),
             labels=self.task["config"]["labels"],
-            slices=self.experiment.evaluate.slices,
+            slices=[*task.load(self.task["type"]).slices, *self.experiment.evaluate.slices],
             bless=self.bless,
             source_digest=digest.of_source("components.evaluator"),
         )

@@ -62,11 +62,9 @@ def run(
     with (
         _alone(root, experiment.name),
         _temporary(root),
-        training.checkpointing(environment.checkpoints(experiment.name), environment.checkpoint_seconds),
+        training.checkpointing(environment.checkpoints(experiment.name), environment.checkpoint_seconds, resume=cache),
         launcher.interruptible() as interrupted,
     ):
-        if not cache:
-            _remove(environment.checkpoints(experiment.name))
         pipeline = create_pipeline(experiment, environment, cache=cache, sample=sample)
         nodes = [component.id for component in pipeline.components]
         _known(nodes, [*from_nodes, *to_nodes])
@@ -112,7 +110,6 @@ def _recorded(
         go()
         if whole:
             update = outcome.read(pipeline, environment, str(lineage.newest_run(folder.parent, clock)))
-            _remove(environment.checkpoints(result.name))  # published: nothing will resume from these
         else:
             update = {"verdict": "done"}
     except BaseException as error:
@@ -153,12 +150,12 @@ def _run(
 
 
 class _Notes(logging.Handler):
-    """Keeps what the nodes said, for ``result.json``."""
+    """Keeps what the nodes said, for ``result.json``; drops a training's checkpoints behind its node."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__()
         self._nodes = {name: Node(node=name, state="skipped") for name in names}
-        self._current = ""
+        self._current, self._checkpoints = "", ""
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
@@ -166,8 +163,13 @@ class _Notes(logging.Handler):
             self._current = event.node
         elif isinstance(event, progress.Summary) and self._current:
             self._update(self._current, summary=event.text)
+        elif isinstance(event, progress.Checkpoints):
+            self._checkpoints = event.folder
         elif isinstance(event, progress.NodeFinished):
             self._update(event.node, state=event.state, seconds=round(event.seconds, 2))
+            if event.state == "ran" and self._checkpoints:  # published: nothing will resume from these
+                tf.io.gfile.rmtree(self._checkpoints)
+                self._checkpoints = ""
 
     def _update(self, node: str, **values: object) -> None:
         self._nodes[node] = self._nodes[node].model_copy(update=values)
@@ -214,11 +216,6 @@ def _temporary(root: pathlib.Path) -> Iterator[None]:
         else:
             os.environ["TMPDIR"] = before[1]
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove(folder: str) -> None:
-    if tf.io.gfile.exists(folder):
-        tf.io.gfile.rmtree(folder)
 
 
 def _shortened(experiment: Experiment, sample: int) -> Experiment:

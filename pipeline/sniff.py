@@ -5,20 +5,23 @@ import csv
 import io
 import itertools
 import json
+import random
 import re
 import statistics
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from components import encodings, readers
-from configs.experiment import Encoding, TaskData
+from configs.experiment import ConfigError, Encoding, TaskData
 from pipeline import columns, estimate
 from pipeline.figures import share, size
 from schemas import DataError
 
-ROWS = 20_000
+ROWS = 20_000  # that columns are chosen and lengths measured by
+_VALUES = 1_000  # more of them are neither labels nor a slice
 _ENGLISH = frozenset("the a an and of to in is it that this for was with on as but are not be have you".split())  # noqa: SIM905
 
 
@@ -32,7 +35,6 @@ class Seen:
     encoding: Encoding
     bytes: int
     records: int
-    exact: bool
     text: str
     text_pair: str | None
     label: str
@@ -49,13 +51,12 @@ class Seen:
 
     def told(self) -> list[str]:
         """What was seen, for a person."""
-        about = "" if self.exact else "the first "
         total = self.counts.total()
         shares = ", ".join(f"{share(count / total)} {label}" for label, count in self.counts.most_common(8))
         pair = f" and {self.text_pair}" if self.text_pair else ""
         how = f"{size(self.bytes)} · {self.format} · {self.encoding.upper()} · {self.language}"
         lines = [
-            f"{self.path}: {about}{self.records:,} records · {how}",
+            f"{self.path}: {self.records:,} records · {how}",
             f"  text   {self.text}{pair} · about {self.tokens:.0f} tokens mean",
             f"  label  {self.label} · {shares}",
         ]
@@ -66,9 +67,14 @@ class Seen:
             lines.append(f"  bad    {self.bad.total():,} rows, such as {count:,} × {reason}: set aside (quarantine)")
         return lines
 
+    @property
+    def bad_share(self) -> float:
+        """Of all rows."""
+        return self.bad.total() / max(1, self.records + self.bad.total())
+
 
 def look(path: str, text: str | None, label: str | None) -> Seen:
-    """Reads the first ``ROWS`` rows of a file.
+    """Reads a file twice: to choose its columns, then to count what they hold.
 
     Args:
       path: of the file.
@@ -76,7 +82,7 @@ def look(path: str, text: str | None, label: str | None) -> Seen:
       label: the label column, likewise.
 
     Raises:
-      ConfigError: a column that was named is not there.
+      ConfigError: a column that was named is not there, or is the text already.
       DataError: the file cannot be read, or no column looks like a text or a label.
     """
     if not Path(path).is_file():
@@ -85,53 +91,89 @@ def look(path: str, text: str | None, label: str | None) -> Seen:
     encoding = _encoding(path) if kind != "parquet" else "utf-8"
     names = _columns(path, kind, encoding)
     source = TaskData(path=[path], format=kind, encoding=encoding)
-    bad: Counter[str] = Counter()
-    rows: list[dict[str, Any]] = []
-    for row in itertools.islice(readers.rows(path, source, names), ROWS):
-        if isinstance(row, readers.Bad):
-            bad[row.reason] += 1
-        else:
-            rows.append(dict(row.values))
     assumed: list[str] = []
+    rows = _sample(readers.rows(path, source, names))
     values = {name: [_written(row[name]) for row in rows] for name in names}
     text = columns.named(text, names, "--text") or columns.text_column(values, path, assumed)
     pair = columns.pair_column(text, values, assumed)
     label = columns.named(label, names, "--label") or columns.label_column(values, {text, pair}, path, assumed)
-    labels, ranges, counts = columns.labels(values[label], path, label, assumed)
+    if label in (text, pair):
+        raise ConfigError(f"--label: column {label!r} is the text already")
+    parts = columns.slices(values, {text, pair, label})
+    whole = _read(path, source, [text, *([pair] if pair else [])], [label, *parts])
+    labels, ranges, counts = columns.labels(whole.values[label] or Counter(values[label]), path, label, assumed)
     shown = [" ".join(cells) for cells in zip(*(values[name] for name in (text, pair) if name), strict=True)]
     lengths = [estimate.tokens(each) for each in shown]
     limit = _max_length(lengths)
-    if empty := sum(not each.strip() for name in (text, pair) if name for each in values[name]):
-        bad[f"column {text!r} is empty"] += empty
-    if empty := sum(not each.strip() for each in values[label]):
-        bad[f"column {label!r} is empty"] += empty
     return Seen(
         path=path,
         format=kind,
         format_needed=needed,
         encoding=encoding,
         bytes=Path(path).stat().st_size,
-        records=len(rows),
-        exact=len(rows) + bad.total() < ROWS,
+        records=whole.records,
         text=text,
         text_pair=pair,
         label=label,
         ranges=ranges,
         labels=labels,
         counts=counts,
-        slices=columns.slices(values, {text, pair, label}),
+        slices={name: sorted(found) for name in parts if (found := whole.values[name])},
         tokens=statistics.fmean(lengths),
         max_length=limit,
         fitting=sum(length <= limit for length in lengths) / len(lengths),
         language=_language(values[text]),
-        bad=bad,
+        bad=whole.bad,
         assumed=assumed,
     )
 
 
+def _sample(rows: Iterator[readers.Row | readers.Bad]) -> list[dict[str, Any]]:
+    """Up to ``ROWS`` rows from all over the file, each as likely as another: files are often sorted by label."""
+    kept: list[dict[str, Any]] = []
+    chance = random.Random(0)
+    good = (dict(row.values) for row in rows if isinstance(row, readers.Row))
+    for seen, row in enumerate(good, start=1):  # reservoir sampling (Vitter 1985, algorithm R)
+        if len(kept) < ROWS:
+            kept.append(row)
+        elif (place := chance.randrange(seen)) < ROWS:
+            kept[place] = row
+    return kept
+
+
+@dataclass
+class _Whole:
+    """What only the whole file tells: records, values of columns by their number, rows that cannot be used."""
+
+    records: int
+    values: dict[str, Counter[str]]
+    bad: Counter[str]
+
+
+def _read(path: str, source: TaskData, texts: list[str], few: list[str]) -> _Whole:
+    """Reads the chosen columns of every row; a column of ``few`` with more than ``_VALUES`` values is not counted."""
+    found = _Whole(0, {name: Counter() for name in few}, Counter())
+    counted = set(few)
+    for row in readers.rows(path, source, [*texts, *few]):
+        if isinstance(row, readers.Bad):
+            found.bad[row.reason] += 1
+            continue
+        cells = {name: _written(row.values[name]) for name in (*texts, *few)}
+        if empty := next((name for name in (*texts, few[0]) if not cells[name]), None):
+            found.bad[f"column {empty!r} is empty"] += 1
+            continue
+        found.records += 1
+        for name in list(counted):
+            found.values[name][cells[name]] += 1
+            if len(found.values[name]) > _VALUES:
+                counted.remove(name)
+                found.values[name].clear()
+    return found
+
+
 def _format(path: str) -> tuple[Any, bool]:
     """The format, and whether the YAML must say it."""
-    known = readers.FORMATS.get(Path(path.removesuffix(".gz")).suffix.lower())
+    known = readers.FORMATS.get(Path(path.lower().removesuffix(".gz")).suffix)
     if known == "parquet":
         return known, False
     with encodings.open_bytes(path) as stream:
@@ -140,7 +182,9 @@ def _format(path: str) -> tuple[Any, bool]:
     first = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").split(b"\n")[0]
     if known == "text":
         raise DataError(f"{path} is plain text, without labels; give a CSV, TSV, JSONL or Parquet file")
-    if first.lstrip().startswith((b"{", b"[")):
+    if first.lstrip().startswith(b"["):
+        raise DataError(f"{path}:1 begins a JSON array; an object a line is expected (jq -c '.[]' makes it so)")
+    if first.lstrip().startswith(b"{"):
         return "jsonl", known != "jsonl"
     if first.count(b"\t") > first.count(b","):
         return "tsv", known != "tsv"

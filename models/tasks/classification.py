@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 # Upper edges in words: a slice a person can picture. Chosen for short real text (review snippets: median 19 words).
 LENGTH_BUCKETS = (8, 16, 32)
+_BUCKET_NAMES = (
+    *(f"{low + 1}-{high} words" for low, high in itertools.pairwise((0, *LENGTH_BUCKETS))),
+    f">{LENGTH_BUCKETS[-1]} words",
+)
 
 
 class Config(pydantic.BaseModel):
@@ -45,6 +49,7 @@ class Task(task.Task):
 
     schema = "classification"
     metrics = (task.Metric("accuracy"), task.Metric("f1"), task.Metric("auc"))
+    slices = {"length_bucket": _BUCKET_NAMES}
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config = config if isinstance(config, Config) else Config.model_validate(dict(config))
@@ -63,10 +68,12 @@ class Task(task.Task):
             token_ids, segment_ids = text.pair(ids, second, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length)
         else:
             token_ids, segment_ids = text.single(ids, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length)
-        edges = (0, *LENGTH_BUCKETS)
-        names = [f"{low + 1}-{high} words" for low, high in itertools.pairwise(edges)] + [f">{edges[-1]} words"]
         bucket = tf.reduce_sum(tf.cast(words[:, None] > tf.constant(LENGTH_BUCKETS), tf.int32), axis=1)
-        features = {"token_ids": token_ids, "segment_ids": segment_ids, "length_bucket": tf.gather(names, bucket)}
+        features = {
+            "token_ids": token_ids,
+            "segment_ids": segment_ids,
+            "length_bucket": tf.gather(_BUCKET_NAMES, bucket),
+        }
         if "label" in record:
             # Every label is in the list: ExampleGen refuses the others.
             features["label_id"] = tf.argmax(record["label"][:, None] == tf.constant(self.config.labels), axis=1)

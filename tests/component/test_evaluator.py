@@ -12,9 +12,9 @@ from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 import schemas
-from components import evaluation, verdict
+from components import evaluation, evaluator, verdict
 from components.evaluator import Evaluator, Executor
-from models import export
+from models import export, golden
 from models.encoder import BertEncoder
 from models.tasks.classification import Task
 from models.text import SPECIAL, TextRules, Tokenizer
@@ -112,7 +112,7 @@ def judged(request, tmp_path_factory):
             inputs | ({"baseline_model": [artifact(standard_artifacts.Model, baseline)]} if with_baseline else {}),
             outputs,
             {
-                "eval_config": proto_utils.proto_to_json(evaluation.eval_config(labels, ["genre"])),
+                "eval_config": proto_utils.proto_to_json(evaluation.eval_config(labels, ["length_bucket", "genre"])),
                 "example_splits": '["test"]',
                 "fairness_indicator_thresholds": "null",
                 "labels": json.dumps(labels),
@@ -148,7 +148,14 @@ def test_figures_are_scikit_learns(judged):
     for index, label in enumerate(labels):
         assert found.metrics[f"recall[{label}]"] == pytest.approx(recall[index], abs=1e-9)
         assert found.metrics[f"precision[{label}]"] == pytest.approx(precision[index], abs=1e-9)
-    if len(labels) == 2:
+    if len(labels) > 2:
+        f1 = metrics.f1_score(truth, guess, labels=labels, average="macro", zero_division=0)
+        assert found.metrics["f1"] == pytest.approx(f1, abs=1e-9)
+        order = sorted(range(len(labels)), key=labels.__getitem__)  # scikit-learn wants the labels sorted
+        scores = answers["scores"].numpy()[:, order]
+        area = metrics.roc_auc_score(truth, scores, multi_class="ovr", labels=sorted(labels))
+        assert found.metrics["auc"] == pytest.approx(area, abs=1e-3)
+    else:
         assert found.metrics["f1"] == pytest.approx(metrics.f1_score(truth, guess, pos_label=labels[1]), abs=1e-9)
         # TFMA integrates over 10,000 thresholds.
         area = metrics.roc_auc_score([label == labels[1] for label in truth], answers["scores"].numpy()[:, 1])
@@ -212,6 +219,26 @@ def test_a_bound_on_a_column_holds_for_each_value_with_enough_records(judged):
     checks = judge({**BLESS, "slices": {"genre": 0.5}}).checks
     assert {check.name: check.passed for check in checks if "genre" in check.name} == enough
     assert enough
+
+
+def test_a_fall_of_exactly_what_is_allowed_is_allowed(monkeypatch):
+    shares = {"candidate": 0.86, "baseline": 0.87}  # their difference is a little less than -.01
+    whole = dict.fromkeys(("example_count", "majority_share", "accuracy_gain"), 1.0)
+    monkeypatch.setattr(evaluation, "_figures", lambda _, model: {(): {**whole, "accuracy": shares[model]}})
+    found = evaluation.verdict("", labels=[], bless={"accuracy": 0.5, "max_regression": 0.01}, baseline="before")
+    assert found.blessed
+
+
+def test_a_base_model_is_no_baseline(tmp_path):
+    """An experiment that pretrained alone and got a task later: its first blessed model answers no labels."""
+    folders = {"model": tmp_path / "a", "baseline_model": tmp_path / "b"}
+    for folder, outputs in zip(folders.values(), ({"labels": [["x", "y"]]}, {"mean": [[0.0]]}), strict=True):
+        (folder / "Format-Serving/assets.extra").mkdir(parents=True)
+        kept = {"inputs": {"text": ["a"]}, "outputs": outputs}
+        (folder / "Format-Serving/assets.extra" / golden.FILE).write_text(json.dumps(kept))
+    inputs = {name: [artifact(standard_artifacts.Model, folder)] for name, folder in folders.items()}
+    assert evaluator._answers(inputs, "model") == (["text"], ["x", "y"])
+    assert evaluator._answers(inputs, "baseline_model") == (["text"], None)
 
 
 def test_no_regression_against_the_baseline(judged):

@@ -220,8 +220,8 @@ def test_duplicates_inside_one_given_split_are_no_leak():
 
 def test_an_empty_split():
     reviews("a.csv", 10)
-    with pytest.raises(DataError, match=r"^the test split is empty \(10 rows, 0 left out, 0 bad; share 0\); give more"):
-        run(task(split=Split(train=0.5, eval=0.5, test=0.0)))
+    with pytest.raises(DataError, match=r"^the eval split is empty \(10 rows, 0 left out, 0 bad; share 0\.001\); give"):
+        run(task(split=Split(train=0.998, eval=0.001, test=0.001)))
 
 
 def test_one_class_only():
@@ -243,6 +243,15 @@ def test_a_slice_named_as_a_feature():
 
 def corpus(sample=0, **source):
     return CorpusExampleGen(Corpus(**source), sample=sample, **COMMON)
+
+
+def test_files_of_plain_text_as_documents():
+    for number in range(60):
+        Path(f"{number}.txt").write_text(f"first {number}\n\nsecond {number}\n")
+    run(corpus(path=["*.txt"], document="file"))
+    found = everything()
+    assert len(found) == 60
+    assert {"sentences": [b"first 7", b"second 7"], "origin": [b"7.txt:1"]} in found
 
 
 def test_plain_text_documents():

@@ -1,6 +1,8 @@
 """The gates behind training: baseline, pretraining's verdict, serving validation."""
 
+import dataclasses
 import json
+import pathlib
 
 import keras
 import pytest
@@ -9,11 +11,13 @@ from tfx.types import standard_artifacts
 
 from components import pretraining_evaluator, serving_validator
 from components.resolver import PreviousBlessedModel
-from models import export, golden
+from models import checkpoint, export, golden
 from models.encoder import BertEncoder
 from models.pretraining import Figures
 from models.tasks.classification import Task
 from models.text import SPECIAL, TextRules, Tokenizer
+
+TINY = pathlib.Path(__file__).parents[1] / "data" / "bert_tiny"
 
 
 def model(number):
@@ -77,6 +81,24 @@ def test_pretraining_takes_the_threshold_that_is_given():
 def test_pretraining_may_not_fall_behind_the_baseline():
     assert pretraining_evaluator.verdict(figures(4.05), figures(4.0), BOUNDS, "before").blessed
     assert not pretraining_evaluator.verdict(figures(4.2), figures(4.0), BOUNDS, "before").blessed
+
+
+@pytest.mark.parametrize(
+    ("change", "length", "why"),
+    [
+        ({}, 16, None),
+        ({"vocabulary": ["other"]}, 16, "has another vocabulary"),
+        ({"rules": {"mode": "cased"}}, 16, "has another vocabulary"),
+        ({}, 4096, "tokens, not 4096"),
+    ],
+)
+def test_a_baseline_is_judged_only_where_it_can_be(change, length, why, monkeypatch):
+    read = checkpoint.read(TINY)
+    kept = {"model": read, "baseline_model": dataclasses.replace(read, **change)}
+    monkeypatch.setattr(pretraining_evaluator, "_folder", lambda _, name: name)
+    monkeypatch.setattr(pretraining_evaluator.checkpoint, "read", kept.__getitem__)
+    found = pretraining_evaluator._incomparable({}, length)
+    assert found == why if why is None else why in found
 
 
 @pytest.fixture(scope="module")

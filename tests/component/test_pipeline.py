@@ -131,7 +131,7 @@ def test_a_folder_without_a_model_is_named(folder):
 
 def test_an_experiment_that_pushed_nothing_is_named():
     made = experiment(TASK.format(start="checkpoint: {experiment: base}", more=""))
-    with pytest.raises(RunError, match=r"experiment base has pushed no model to .*; run it first"):
+    with pytest.raises(ConfigError, match=r"experiment base has pushed no model to .*; run it first"):
         imports.checkpoint(made, Environment())
 
 

@@ -2,7 +2,7 @@
 
     python tests/e2e/kill_each_node.py FOLDER     # with tiny.yaml and its data, as test_run.py's fixture writes them
 
-Each attempt is killed a moment after its nth node is done, that is inside the node that follows.
+Each attempt is killed a moment after its nth node is done: inside the node that follows, or behind it if that is short.
 """
 
 import itertools

@@ -95,6 +95,14 @@ def test_quarantine_has_a_limit(tmp_path):
     judge(found, TaskData(path=["a.csv"], on_bad_record="quarantine", max_bad_share=0.11), ["neg", "pos"], "")
 
 
+def test_the_way_out_raises_the_limit_too_where_quarantine_alone_would_not_do():
+    found = good(reasons=Counter({"label 'x'": 10}))
+    found.rows, found.first = 40, {"label 'x'": ("a.csv", 2)}
+    assert refusal(found).endswith(
+        "Fix them, or --set task.data.on_bad_record=quarantine --set task.data.max_bad_share=0.251"
+    )
+
+
 def test_faults_of_files_come_first():
     assert refusal(good(faults=["b.csv is empty", "a.csv is empty"])) == "a.csv is empty\nb.csv is empty"
 

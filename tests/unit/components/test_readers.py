@@ -78,8 +78,30 @@ def test_plain_text_documents_are_separated_by_blank_lines():
     ]
 
 
-def test_gzip_by_ending():
-    assert read("a.csv.gz", gzip.compress(b"text,label\na,x\n")) == [Row(2, {"text": "a", "label": "x"})]
+def test_a_plain_text_file_can_be_one_document():
+    Path("novel.txt").write_text("one\n\ntwo\n\n\nthree\n")
+    source = Corpus(path=["novel.txt"], document="file")
+    assert list(rows("novel.txt", source, [])) == [Row(1, {"sentences": ["one", "two", "three"]})]
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "A.CSV.GZ"])
+def test_gzip_by_ending(name):
+    assert read(name, gzip.compress(b"text,label\na,x\n")) == [Row(2, {"text": "a", "label": "x"})]
+
+
+def test_a_name_that_a_glob_would_read_is_a_name_where_there_is_such_a_file():
+    Path("re[1].csv").write_text("text,label\na,x\n")
+    Path("re1.csv").write_text("text,label\na,x\n")
+    assert files(TaskData(path=["re[1].csv"])) == {"path": ["re[1].csv"]}
+    assert files(TaskData(path=["re[12].csv"])) == {"path": ["re1.csv"]}
+
+
+def test_what_would_decode_by_accident_is_refused():
+    french = "text,label\ndéjà vu,x\n".encode()
+    message = "a.csv is UTF-8, not CP949.\n  Fix $.task.data.encoding: utf-8"
+    assert fault("a.csv", french, encoding="cp949") == message
+    assert fault("a.csv", gzip.compress(french)) == "a.csv is gzip; give it the ending .gz, or unpack it."
+    assert fault("a.csv", "\ntext,label\na,x\n") == "a.csv:1 is blank; a header line with the column names is expected."
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp949", "euc-kr"])

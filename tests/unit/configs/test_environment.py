@@ -15,7 +15,10 @@ def test_shipped_environments(name):
 def test_a_file_of_ones_own(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("runs: /big/disk\ncheckpoint_root: /fast/disk\n")
-    assert environment.load(str(file)).runs == "/big/disk"
+    found = environment.load(str(file))
+    assert str(found.pushed("x")) == "/big/disk/x/serving_model/x"
+    # Never the experiment's own folder, wherever the root is: what is through is removed below it.
+    assert found.checkpoints("x") == "/fast/disk/x/checkpoints"
 
 
 @pytest.mark.parametrize(

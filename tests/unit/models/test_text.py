@@ -175,9 +175,6 @@ def test_nobody_writes_a_reserved_or_special_piece_by_its_private_character():
         (lambda: TextRules("lower"), "mode must be one of bert_uncased, cased, uncased_nfc"),
         (lambda: TextRules(reserve=("two words",)), "one word"),
         (lambda: TextRules(reserve=("[CLS]",)), "one word other than"),
-        (lambda: TextRules(replace=(("(", "x"),)).check(), "no RE2 pattern: missing"),
-        (lambda: TextRules(replace=(("", "x"),)).check(), "cannot be written"),
-        (lambda: TextRules(replace=(("(a)", r"\2"),)).check(), "cannot be written"),
     ],
 )
 def test_rules_that_cannot_work(make, message):
@@ -187,7 +184,6 @@ def test_rules_that_cannot_work(make, message):
 
 def test_rules_survive_a_round_trip():
     rules = TextRules("cased", (("a", "b"), ("c", "")), ("[URL]",))
-    rules.check()
     assert TextRules.load(json.loads(json.dumps(rules.dump()))) == rules
     assert TextRules.load({"mode": "cased"}) == TextRules("cased")
 

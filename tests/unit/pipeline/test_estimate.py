@@ -14,25 +14,24 @@ AMOUNTS = {"corpus": (64_000, 20.0), "task.data": (10_000, 27.0)}
 
 def test_operations_follow_parameters_and_tokens():
     experiment = loader.load("from_scratch")
-    work = estimate.flops(experiment, AMOUNTS)
-    dense = estimate.shape(experiment).dense
+    size = estimate.shape(experiment)
+    work, dense = estimate.flops(experiment, AMOUNTS, size), size.dense
     assert work["fine-tuning"] == pytest.approx(6 * dense * 10_000 * 27 * 0.8 * 5)
-    twice = estimate.flops(loader.load("from_scratch", ["train.epochs=10"]), AMOUNTS)
+    twice = estimate.flops(loader.load("from_scratch", ["train.epochs=10"]), AMOUNTS, size)
     assert twice["fine-tuning"] == 2 * work["fine-tuning"]
     assert twice["pretraining"] == work["pretraining"]
 
 
 def test_a_packed_row_is_full():
-    korean = loader.load("korean")
-    packed = estimate.flops(korean, {"corpus": (12_000, 16.0)})["pretraining"]
-    loose = estimate.flops(loader.load("korean", ["pretrain.pack=false"]), {"corpus": (12_000, 16.0)})["pretraining"]
+    amounts, size = {"corpus": (12_000, 16.0)}, estimate.shape(loader.load("korean"))
+    packed = estimate.flops(loader.load("korean"), amounts, size)["pretraining"]
+    loose = estimate.flops(loader.load("korean", ["pretrain.pack=false"]), amounts, size)["pretraining"]
     assert packed == 8 * loose  # rows of 128 tokens
 
 
 def test_memory_grows_with_the_model():
-    tiny, base = (
-        estimate.memory(loader.load("from_scratch", [f"encoder={name}"])) for name in ("bert_tiny", "bert_base")
-    )
+    experiments = [loader.load("from_scratch", [f"encoder={name}"]) for name in ("bert_tiny", "bert_base")]
+    tiny, base = (estimate.memory(each, estimate.shape(each)) for each in experiments)
     assert estimate.BASE_MEMORY < tiny < base
 
 
@@ -62,6 +61,7 @@ CONFIG = {
     "intermediate_size": 8,
     "max_position_embeddings": 16,
     "vocab_size": 10,
+    "num_attention_heads": 1,
 }
 
 
@@ -69,30 +69,31 @@ CONFIG = {
 def folder(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     (tmp_path / "vocab.txt").write_text("[PAD]\n")
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     return tmp_path
 
 
 def test_a_checkpoint_folder_is_described(folder):
-    assert "BERT of 2 layers, 4 wide, 0.0 M parameters, 1 tensors" in checkpoint(str(folder))
+    assert "BERT of 2 layers, 4 wide, 0.0 M parameters, 1 tensors" in checkpoint(folder)[1]
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocab.txt", "model.safetensors"])
 def test_a_checkpoint_folder_that_lacks_a_file(folder, name):
     (folder / name).unlink()
     with pytest.raises(ConfigError, match=f"has no {name}; a Hugging Face BERT folder is expected"):
-        checkpoint(str(folder))
+        checkpoint(folder)
 
 
 def test_a_truncated_checkpoint(folder):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-2])
     with pytest.raises(ConfigError, match="is damaged"):
-        checkpoint(str(folder))
+        checkpoint(folder)
 
 
 def test_another_kind_of_model(folder):
     (folder / "config.json").write_text(json.dumps({**CONFIG, "model_type": "roberta"}))
-    with pytest.raises(ConfigError, match="is a 'roberta' model; bert is what can be read"):
-        checkpoint(str(folder))
+    with pytest.raises(ConfigError, match='model_type must be "bert", received "roberta": only BERT encoders'):
+        checkpoint(folder)

@@ -140,6 +140,16 @@ def test_a_run_that_was_killed_is_not_running(runs):
         assert "RUNNING" in tfx_bert("runs")[-1]
 
 
+def test_a_damaged_run_hides_no_other(runs):
+    place = runs / "reviews" / "3"
+    place.mkdir()
+    (place / "result.json").write_text('{"name": "reviews"')
+    lines = tfx_bert("runs")
+    assert [line.split()[0] for line in lines] == ["reviews/1", "reviews/2", "!"]
+    assert "reviews/3/result.json is damaged" in lines[-1]
+    assert tfx_bert("show", "reviews/2")[0].startswith("reviews #2")
+
+
 def test_lineage_of_a_reused_node_leads_to_the_run_that_made_it(runs):
     found = {each.node: each for each in lineage.executions(runs / "reviews", "two")}
     assert (found["ExampleGen"].cached, found["ExampleGen"].made_in) == (True, "one")

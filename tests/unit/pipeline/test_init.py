@@ -75,6 +75,45 @@ def test_a_column_of_few_values_is_a_slice_and_closed_in_the_schema(folder):
     assert {domain.name: list(domain.value) for domain in schema.string_domain}["kind"] == ["book", "film"]
 
 
+def test_a_file_that_is_sorted_by_label_is_seen_whole(folder):
+    table(
+        folder / "reviews.csv", [(f"{n} was rather dull", "bad") for n in range(22_000)] + [("it shone", "good")] * 3000
+    )
+    assert "25,000 records" in init("reviews.csv")
+    assert loader.load("reviews.yaml").task.labels == ["bad", "good"]
+
+
+def test_a_value_that_comes_late_is_in_the_closed_schema(folder):
+    rows = [(*row, place) for row in ENGLISH * 11_000 for place in ("book",)] + [
+        ("late but good", "good", "film")
+    ] * 600
+    table(folder / "reviews.csv", rows, ("id", "text", "label", "kind"))
+    init("reviews.csv")
+    domains = {domain.name: list(domain.value) for domain in schemas.load("schemas/reviews.pbtxt").string_domain}
+    assert domains["kind"] == ["book", "film"]
+
+
+@pytest.mark.parametrize(("name", "label"), [("My Reviews", "label"), ("../x", "label"), ("r", "text")])
+def test_what_cannot_work_writes_nothing(folder, name, label):
+    table(folder / "r.csv", ENGLISH * 30)
+    assert "Received: " in (output := init("r.csv", "--name", name, "--text", "text", "--label", label, code=2)) or (
+        "--label: column 'text' is the text already" in output
+    )
+    assert sorted(path.name for path in folder.iterdir()) == ["r.csv"]
+
+
+def test_a_name_that_globs_would_read_and_rows_that_cannot_be_used(folder):
+    """A label that is a large number, a quarter of the rows without one; a file name with brackets; then ``check``."""
+    rows = [(f"number {n} of many", "" if n % 4 == 0 else str(n * 40_000)) for n in range(400)]
+    table(folder / "big[1].csv", rows)
+    init("big[1].csv", "--name", "big")
+    found = loader.load("big.yaml").task
+    assert found.data.max_bad_share == 0.26
+    assert found.data.label.ranges["low"].startswith("< 8")
+    result = CliRunner().invoke(cli.main, ["check", "big.yaml"])
+    assert "✓ big[1].csv: 300 records" in result.output
+
+
 def test_what_it_writes_passes_check(folder):
     table(folder / "reviews.csv", KOREAN * 30, ("번호", "리뷰", "감성"), "cp949")
     init("reviews.csv")

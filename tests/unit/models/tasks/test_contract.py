@@ -131,6 +131,34 @@ def test_one_batch_can_be_learned_by_heart(example):
     assert right == count == record["text"].shape[0]
 
 
+def test_labels_drawn_at_random_are_learned_by_heart_and_held_out_ones_are_not():
+    """Oracle 20: nothing of the label reaches the inputs. Of 400 held-out records chance is .5 with a sd of .025."""
+    the_task = task.load("classification")({"labels": ["no", "yes"], "max_length": 16, "dropout": 0.0})
+    generator = np.random.default_rng(9)
+
+    def records(count):
+        text = [" ".join(generator.choice(WORDS, size=8)) for _ in range(count)]
+        return {"text": tf.constant(text), "label": tf.constant(generator.choice(["no", "yes"], size=count))}
+
+    model = model_of(the_task)
+    train = list(the_task.batches(rows_of(the_task, records(64)), batch_size=32, seed=0, epoch=0))
+    (held_out,) = the_task.batches(rows_of(the_task, records(400)), batch_size=400, seed=0, epoch=0)
+    optimizer = AdamW(LinearSchedule(5e-3, 50, 300), weight_decay=0.0)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(reduce_retracing=True)
+    def step(batch):
+        with tf.GradientTape() as tape:
+            loss = the_task.loss(model(batch, training=True), batch)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    for _ in range(150):
+        for batch in train:
+            step(batch)
+    assert sum(float(the_task.score(model(batch), batch)[0]) for batch in train) > 60
+    assert 0.4 < float(the_task.score(model(held_out), held_out)[0]) / 400 < 0.6
+
+
 def test_answers_are_named_tensors_a_row_each(example):
     the_task, record = example
     model, features = model_of(the_task), featurized(the_task, record)
