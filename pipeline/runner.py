@@ -155,21 +155,23 @@ class _Notes(logging.Handler):
     def __init__(self, names: list[str]) -> None:
         super().__init__()
         self._nodes = {name: Node(node=name, state="skipped") for name in names}
-        self._current, self._checkpoints = "", ""
+        # By thread: Beam may run nodes side by side.
+        self._running: dict[int | None, str] = {}
+        self._checkpoints: dict[int | None, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        event = getattr(record, "event", None)
+        event, thread = getattr(record, "event", None), record.thread
         if isinstance(event, progress.NodeStarted):
-            self._current = event.node
-        elif isinstance(event, progress.Summary) and self._current:
-            self._update(self._current, summary=event.text)
+            self._running[thread] = event.node
+        elif isinstance(event, progress.Summary) and thread in self._running:
+            self._update(self._running[thread], summary=event.text)
         elif isinstance(event, progress.Checkpoints):
-            self._checkpoints = event.folder
+            self._checkpoints[thread] = event.folder
         elif isinstance(event, progress.NodeFinished):
             self._update(event.node, state=event.state, seconds=round(event.seconds, 2))
-            if event.state == "ran" and self._checkpoints:  # published: nothing will resume from these
-                tf.io.gfile.rmtree(self._checkpoints)
-                self._checkpoints = ""
+            folder = self._checkpoints.pop(thread, None)
+            if event.state == "ran" and folder:  # published: nothing will resume from these
+                tf.io.gfile.rmtree(folder)
 
     def _update(self, node: str, **values: object) -> None:
         self._nodes[node] = self._nodes[node].model_copy(update=values)

@@ -1,0 +1,166 @@
+"""Pretrainer, its gate, Trainer and Pusher, one executor after the other over what Transform wrote."""
+
+import json
+import logging
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  (registers the model's operations)
+from safetensors.numpy import load_file
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.types import standard_artifacts
+
+import schemas
+from components import pretrainer, pretraining_evaluator, pusher, trainer, training, verdict
+from configs.experiment import Pretrain, Train
+from models import progress
+
+SENTENCES = ["a gorgeous film !", "dull film", "unable !", "a dull film", "a film a film", "gorgeous"]
+SPLITS = {"train": 24, "eval": 8, "test": 8}
+ENCODER = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32, "max_positions": 32}
+PRETRAIN = Pretrain(steps=4, batch_size=8, max_length=16).model_dump(mode="json", exclude_none=True)
+TRAIN = Train(epochs=2, batch_size=8, learning_rate=1e-3).model_dump(mode="json")
+TASK = {"type": "classification", "config": {"labels": ["bad", "good"], "max_length": 16, "dropout": 0.1}}
+
+
+def artifact(kind, uri, **properties):
+    made = kind()
+    made.uri = str(uri)
+    for name, value in properties.items():
+        setattr(made, name, value)
+    return made
+
+
+def arguments(data, folder, base, **config):
+    return FnArgs(
+        train_files=[f"{data}/out/Split-train/*"],
+        eval_files=[f"{data}/out/Split-eval/*"],
+        transform_output=f"{data}/graph",
+        base_model=base and str(base / "Format-Serving"),
+        serving_model_dir=str(folder / "Format-Serving"),
+        model_run_dir=str(folder / "logs"),
+        custom_config={"seed": 1, "source_digest": "", **config},
+    )
+
+
+def train(run_fn, given, folder):
+    """Runs it; what it told, and the folders of checkpoints it named."""
+    events = []
+    handler = logging.Handler()
+    handler.emit = lambda record: events.append(record.event)
+    logger = logging.getLogger("tfx_bert")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        with training.checkpointing(str(folder / "checkpoints"), 0.0):
+            run_fn(given)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    return events
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory, transforming):
+    folder = tmp_path_factory.mktemp("corpus")
+    chance = np.random.default_rng(3)
+    rows = {
+        split: [
+            transforming.example(sentences=chance.choice(SENTENCES, size=4).tolist(), origin=["f:1"])
+            for _ in range(count)
+        ]
+        for split, count in SPLITS.items()
+    }
+    transforming.run(folder, rows, schemas.dump(schemas.resolve("corpus")), "models.pretraining_data.Corpus", {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    events = train(pretrainer.run_fn, arguments(corpus, folder, None, pretrain=PRETRAIN, encoder=ENCODER), folder)
+    return folder, events
+
+
+def test_pretraining_writes_a_base_model_and_says_how_well_it_reads(base):
+    folder, events = base
+    assert next(str(event) for event in events if isinstance(event, progress.Summary)).startswith("held-out MLM ")
+    (checkpoints,) = [event.folder for event in events if isinstance(event, progress.Checkpoints)]
+    assert pathlib.Path(checkpoints).parent == folder / "checkpoints"
+    extra = folder / "Format-Serving/assets.extra"
+    assert json.loads((extra / "pretraining.json").read_text())["after"]["masked"] > 0
+    assert "cls.predictions.bias" in load_file(extra / "checkpoint/model.safetensors")
+    embed = tf.saved_model.load(str(folder / "Format-Serving")).signatures["serving_default"]
+    assert embed(text=tf.constant(["a film"]))["mean"].shape == (1, 16)
+
+
+@pytest.mark.parametrize(("bound", "blessed"), [(20.0, True), (0.1, False)])
+def test_its_gate_judges_the_test_split_against_the_bound_and_the_baseline(corpus, base, tmp_path, bound, blessed):
+    outputs = {
+        "evaluation": [artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")],
+        "blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")],
+    }
+    for folder in ("evaluation", "blessing"):
+        (tmp_path / folder).mkdir()
+    model = artifact(standard_artifacts.Model, base[0])
+    names = json.dumps(list(SPLITS))
+    inputs = {
+        "examples": [artifact(standard_artifacts.Examples, corpus / "out", split_names=names)],
+        "transform_graph": [artifact(standard_artifacts.TransformGraph, corpus / "graph")],
+        "model": [model],
+        "baseline_model": [model],
+    }
+    bless = json.dumps({"mlm_loss": bound, "max_regression": 0.01})
+    properties = {"pretrain": json.dumps(PRETRAIN), "bless": bless, "seed": 1}
+    pretraining_evaluator.Executor().Do(inputs, outputs, properties)
+    found = verdict.read(str(tmp_path / "evaluation"))
+    assert [(check.name, check.passed) for check in found.checks] == [("mlm_loss", blessed), ("change", True)]
+    assert found.checks[1].value == 0.0  # the same model on the same masks
+    assert outputs["blessing"][0].get_int_custom_property("blessed") == blessed
+
+
+def test_fine_tuning_starts_from_it_and_answers_text(base, tmp_path, transforming):
+    chance = np.random.default_rng(4)
+    rows = {
+        split: [
+            transforming.example(text=[text], label=["good" if "gorgeous" in text else "bad"], origin=["f:1"])
+            for text in chance.choice(SENTENCES, size=count).tolist()
+        ]
+        for split, count in SPLITS.items()
+    }
+    schema = schemas.dump(schemas.resolve("classification", labels=["bad", "good"]))
+    transforming.run(tmp_path, rows, schema, "models.tasks.classification.Task", TASK["config"])
+    given = arguments(tmp_path, tmp_path / "model", base[0], task=TASK, train=TRAIN, encoder=None)
+    events = train(trainer.run_fn, given, tmp_path)
+    (summary,) = [str(event) for event in events if isinstance(event, progress.Summary)]
+    assert summary.startswith("eval accuracy ")
+    assert summary.endswith("24 records · 2 epochs")
+    serve = tf.saved_model.load(str(tmp_path / "model/Format-Serving")).signatures["serving_default"]
+    assert serve(text=tf.constant(["a film", ""]))["label"].numpy().tolist()[0] in (b"bad", b"good")
+    # The same settings again: the checkpoint at the end is found, and nothing is trained twice.
+    again = arguments(tmp_path, tmp_path / "again", base[0], task=TASK, train=TRAIN, encoder=None)
+    assert "resumed at step 6 of 6" in [str(event) for event in train(trainer.run_fn, again, tmp_path)]
+    place = "Format-Serving/assets.extra/checkpoint/model.safetensors"
+    one, two = load_file(tmp_path / "model" / place), load_file(tmp_path / "again" / place)
+    assert all((one[name] == two[name]).all() for name in one)
+
+
+@pytest.mark.parametrize("blessed", [True, False])
+def test_only_a_blessed_model_is_pushed(base, tmp_path, blessed):
+    blessing = artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")
+    (tmp_path / "blessing").mkdir()
+    blessing.set_int_custom_property("blessed", int(blessed))
+    (tmp_path / "blessing" / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+    pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
+    destination = json.dumps({"filesystem": {"base_directory": str(tmp_path / "serving")}})
+    executor = pusher.Executor(pusher.Executor.Context(tmp_dir=str(tmp_path), unique_id="1"))
+    executor.Do(
+        {"model": [artifact(standard_artifacts.Model, base[0])], "model_blessing": [blessing]},
+        {"pushed_model": [pushed]},
+        {"push_destination": destination, "custom_config": "null"},
+    )
+    assert pushed.get_int_custom_property("pushed") == int(blessed)
+    assert (tmp_path / "serving/1/saved_model.pb").exists() == blessed
