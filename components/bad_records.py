@@ -125,20 +125,27 @@ def too_many(report: Report, source: Source) -> bool:
     return report.bad > (0 if source.on_bad_record == "fail" else source.max_bad_share * report.rows)
 
 
-def refusal(report: Report, source: Source, path: str | None) -> str:
-    """What is wrong with how many records, where the first ones are, and what can be done; ``path`` holds them all."""
+def refusal(report: Report, source: Source, path: str | None, *, head: bool = False) -> str:
+    """What is wrong with how many records, where the first ones are, and what can be done.
+
+    Args:
+      report: what was found.
+      source: whose rules they break.
+      path: where all of them stand, if anywhere.
+      head: whether more rows follow those that were read.
+    """
     where, share = readers.section(source), report.bad / report.rows
     fixes = []
     rule = f"max_bad_share: {source.max_bad_share:g}"
     if source.on_bad_record == "fail":
         rule = "on_bad_record: fail"
         fixes.append(f"--set {where}.on_bad_record=quarantine")
-    if share > source.max_bad_share:
+    if source.max_bad_share < share < 1:
         fixes.append(f"--set {where}.max_bad_share={math.floor(share * 1000 + 1) / 1000:g}")
     shown = report.reasons.most_common(_SHOWN)
     digits = len(f"{shown[0][1]:,}")
     width = max(_cells(reason) for reason, _ in shown)
-    lines = [f"{report.bad:,} of {report.rows:,} rows bad; {rule}"]
+    lines = [f"{report.bad:,} of {'the first ' * head}{report.rows:,} rows bad; {rule}"]
     for reason, number in shown:
         name, line = report.first[reason]
         space = " " * (width - _cells(reason))
@@ -147,6 +154,8 @@ def refusal(report: Report, source: Source, path: str | None) -> str:
         lines.append(f"  and {others:,} other kinds")
     if path:
         lines.append(f"  All: {path.removeprefix(f'{Path.cwd()}/')}")
+    if share == 1:
+        return "\n".join([*lines, f"  Not one row can be used: check the columns and labels of $.{where}"])
     return "\n".join([*lines, f"  Fix them, or {' '.join(fixes)}"])
 
 

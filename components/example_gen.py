@@ -306,9 +306,6 @@ class TaskExampleGen(_ExampleGen):
       source_digest: of the code behind this node.
       bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
       sample: take so many records; 0 takes all.
-
-    Raises:
-      ConfigError: a slice column whose name a record uses for something else.
     """
 
     def __init__(
@@ -321,7 +318,6 @@ class TaskExampleGen(_ExampleGen):
         bad_records_path: str,
         sample: int = 0,
     ) -> None:
-        records.check_slices(slices, source.label_column)
         self._specify(
             "task",
             source,

@@ -59,6 +59,8 @@ class Executor(base_executor.BaseExecutor):
 
 def _incomparable(inputs: dict[str, list[Any]], length: int) -> str | None:
     """Why the baseline cannot be judged on the candidate's rows; None where it can."""
+    if not checkpoint.predicts_masked(_folder(inputs, "baseline_model")):
+        return "is a task's and predicts no masked tokens"
     mine, other = (checkpoint.read(_folder(inputs, name)) for name in ("model", "baseline_model"))
     if (mine.vocabulary, mine.rules) != (other.vocabulary, other.rules):
         return "has another vocabulary"

@@ -130,6 +130,9 @@ def check(source: Source, columns: Sequence[str]) -> None:
     rows_each = max(10, _CHECKED_ROWS // len(paths))
     for path in paths:
         kind = format_of(path, source)
+        if kind == "text" and isinstance(source, Corpus) and (source.order or source.document not in (None, "file")):
+            key, given = ("order", source.order) if source.order else ("document", source.document)
+            raise ConfigError(f"$.corpus.{key}: plain text takes document: file, or neither. Received: {given!r}")
         if kind == "text" and not isinstance(source, Corpus):
             raise ConfigError(
                 f"$.{section(source)}.format: {path} is plain text; a task reads csv, tsv, jsonl or parquet."
@@ -154,8 +157,10 @@ def rows(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Ba
     at, count = 0, 0
     looked = False
     try:
-        if kind != "parquet":
-            _plausible(path, source)
+        refuse_packed(path)
+        if source.encoding in ("cp949", "euc-kr") and is_utf8(path):
+            where = f"$.{section(source)}.encoding"
+            raise DataError(f"{path} is UTF-8, not {source.encoding.upper()}.\n  Fix {where}: utf-8")
         for row in _READERS[kind](path, source, wanted):
             at, count = row.line, count + 1
             if isinstance(row, Row) and (reason := undecodable(row.values, source.encoding)):
@@ -177,15 +182,12 @@ def rows(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Ba
         raise DataError(f"{path} holds no record{below}; remove the file, or fill it.")
 
 
-def _plausible(path: str, source: Source) -> None:
-    """Refuses what decodes by accident: UTF-8 read as CP949 gives other letters and no error; gzip is no text."""
+def refuse_packed(path: str) -> None:
+    """Refuses gzip that its name does not tell."""
     with open_bytes(path, unpack=False) as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     if packed and not path.lower().endswith(".gz"):
         raise DataError(f"{path} is gzip; give it the ending .gz, or unpack it.")
-    if source.encoding in ("cp949", "euc-kr") and is_utf8(path):
-        where = f"$.{section(source)}.encoding"
-        raise DataError(f"{path} is UTF-8, not {source.encoding.upper()}.\n  Fix {where}: utf-8")
 
 
 def _wrong_encoding(path: str, line: int, reason: str, other: str, source: Source) -> str:

@@ -12,10 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from components.readers import MAX_TEXT, Bad, format_of, json_type, rows
-from configs.experiment import RANGE, ConfigError, Corpus, LabelRanges, Source, TaskData
+from configs.experiment import RANGE, Corpus, LabelRanges, Source, TaskData
 
 SPLITS = ("train", "eval", "test")
-TASK_FEATURES = ("text", "text_pair", "label", "origin")
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
@@ -132,17 +131,6 @@ def task_records(
             yield Bad(path, row.line, str(fault))
 
 
-def check_slices(slices: Sequence[str], label_column: str) -> None:
-    """Refuses a slice column whose name a record uses for something else.
-
-    Raises:
-      ConfigError: so it is.
-    """
-    for name in slices:
-        if name in TASK_FEATURES and not (name == "label" == label_column):
-            raise ConfigError(f"$.evaluate.slices: the records have a {name!r} of their own; rename that column.")
-
-
 def corpus_records(path: str, source: Corpus) -> Iterator[Record | Part | Bad]:
     """The documents of one file, or their parts where a column joins them.
 
@@ -218,10 +206,15 @@ def _refuse(text: str, where: str) -> None:
 def _plain(values: Mapping[str, Any], name: str) -> str:
     """A value that names something: a label, a slice, a document."""
     value = values[name]
-    if value is None:
-        return ""
     if isinstance(value, (list, dict)):
         raise _RowError(f"column {name!r} is {json_type(value)}, one value is expected")
+    return written(value)
+
+
+def written(value: object) -> str:
+    """A value as a label or a slice spells it: JSON's ``true``, numbers as they stand, nothing for null."""
+    if value is None:
+        return ""
     return json.dumps(value) if isinstance(value, bool) else str(value).strip()
 
 

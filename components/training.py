@@ -102,6 +102,8 @@ def loop(
     schedule = LinearSchedule(settings["learning_rate"], round(settings["warmup"] * steps), steps)
     optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"])
     optimizer.build(model.trainable_variables)
+    if missing := [name for name in (_ROOT, _SECONDS, _RESUME) if name not in os.environ]:
+        raise ValueError(f"{missing[0]} is not set: run trainers inside components.training.checkpointing(...)")
     folder = f"{os.environ[_ROOT]}/{key[:32]}"
     if os.environ[_RESUME] == "0" and tf.io.gfile.exists(folder):
         tf.io.gfile.rmtree(folder)

@@ -41,6 +41,9 @@ class Section(pydantic.BaseModel):
 
 # --- records -------------------------------------------------------------------------------------------------------
 
+# What a labelled record holds under names of its own, whatever its columns are called.
+RECORD_FEATURES = ("text", "text_pair", "label", "origin")
+
 RANGE = re.compile(r"^(<=|<|>=|>)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)$")
 
 
@@ -160,10 +163,9 @@ class Replacement(Section):
         try:  # TensorFlow's kernel is RE2 too, but ignores in silence what it cannot write
             pyarrow.compute.replace_substring_regex("", self.pattern, self.with_)
         except pyarrow.ArrowInvalid as error:
-            groups = r"; groups in with are \1 to \9, a backslash is \\"
-            raise ValueError(
-                f"{str(error)[:1].lower()}{str(error)[1:]}{groups * ('replacement' in str(error))}"
-            ) from None
+            said, groups = str(error), r"; groups in with are \1 to \9, a backslash is \\"
+            hint = groups * said.startswith("Invalid replacement")
+            raise ValueError(f"{said[:1].lower()}{said[1:]}{hint}") from None
         return self
 
 
@@ -325,7 +327,7 @@ class Bless(Section):
     auc: Share | None = None
     precision: dict[str, Share] = {}
     recall: dict[str, Share] = {}
-    slices: dict[str, Share | dict[str, Share]] = {}
+    slices: dict[str, Share | Annotated[dict[str, Share], Field(min_length=1)]] = {}
     mlm_loss: Threshold | None = None
     max_regression: Threshold = 0.01
 

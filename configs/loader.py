@@ -13,7 +13,7 @@ import pydantic
 
 import models.tasks
 from configs.document import Document, Key, read, write
-from configs.experiment import Bless, ConfigError, Experiment, LabelRanges, Task, Train
+from configs.experiment import RECORD_FEATURES, Bless, ConfigError, Experiment, LabelRanges, Task, Train
 from configs.validate import nearest, one_of, raise_all, shown, validate
 from models.task import load as load_task
 
@@ -175,6 +175,8 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
                 ("evaluate", "slices", index),
                 f"{shown(column)} is the text or the label; labels are slices anyway",
             )
+        elif column in RECORD_FEATURES:
+            yield ("evaluate", "slices", index), f"the records have a {shown(column)} of their own; rename that column"
     labels: list[str] | None = getattr(task, "labels", None)
     if labels is None:
         return

@@ -81,6 +81,12 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(encoder, vocabulary, mode, rules, _digest(folder))
 
 
+def predicts_masked(folder: Path) -> bool:
+    """Whether the folder's weights have an MLM head."""
+    with safetensors.safe_open(pathlib.Path(folder) / _WEIGHTS, framework="numpy") as weights:
+        return any(name.startswith("cls.predictions.") for name in weights.keys())  # noqa: SIM118 (no mapping)
+
+
 def load(
     folder: Path, encoder: "BertEncoder", mlm: "MaskedLanguageHead | None" = None, nsp: "NextSentenceHead | None" = None
 ) -> set[str]:

@@ -12,8 +12,8 @@ from rich.text import Text
 from components import readers, records
 from configs.environment import Environment
 from configs.experiment import ConfigError, Experiment, Source, Task
+from models import checkpoint as checkpoints
 from models import task as tasks
-from models.checkpoint import Checkpoint, read
 from pipeline import estimate, heads, imports
 from pipeline.figures import size
 from pipeline.result import RunError
@@ -46,9 +46,8 @@ def check(experiment: Experiment, environment: Environment) -> None:
         console.print(Text.assemble(("✓ ", "green"), told), soft_wrap=True)
     if faults:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
-    console.print(
-        Text(estimate.text(experiment, amounts, imports.start_folder(experiment, environment)), "dim"), soft_wrap=True
-    )
+    start = imports.start(experiment, environment)
+    console.print(Text(estimate.text(experiment, amounts, start.folder if start else None), "dim"), soft_wrap=True)
 
 
 def access(experiment: Experiment, environment: Environment) -> None:
@@ -64,7 +63,7 @@ def access(experiment: Experiment, environment: Environment) -> None:
     _output(environment)
 
 
-def checkpoint(folder: Path) -> tuple[Checkpoint, str]:
+def checkpoint(folder: Path) -> tuple[checkpoints.Checkpoint, str]:
     """A Hugging Face BERT folder, and what it holds in one line.
 
     Raises:
@@ -78,7 +77,7 @@ def checkpoint(folder: Path) -> tuple[Checkpoint, str]:
             wrong = f"has no {name}; a Hugging Face BERT folder is expected" if folder.is_dir() else "is no folder"
             raise ConfigError(f"$.checkpoint: {folder} {wrong}{heads.demo_hint(str(folder))}")
     try:
-        found = read(folder)
+        found = checkpoints.read(folder)
         with safetensors.safe_open(folder / "model.safetensors", framework="numpy") as weights:
             count = len(weights.keys())
     except DataError as error:
@@ -92,16 +91,18 @@ def checkpoint(folder: Path) -> tuple[Checkpoint, str]:
 
 def _start(experiment: Experiment, environment: Environment) -> str:
     """The checkpoint, and that the experiment's rows and casing go with it."""
-    folder, name = imports.start_folder(experiment, environment), imports.start(experiment, environment)
-    assert folder is not None
-    found, told = checkpoint(folder)
+    start = imports.start(experiment, environment)
+    assert start is not None
+    found, told = checkpoint(start.folder)
     positions = found.encoder["max_positions"]
     for section in ("pretrain", "task"):
         if (length := getattr(getattr(experiment, section), "max_length", 0)) > positions:
-            raise ConfigError(f"$.{section}.max_length: {length} is longer than the {positions} positions of {name}")
+            raise ConfigError(
+                f"$.{section}.max_length: {length} is longer than the {positions} positions of {start.name}"
+            )
     if (mode := experiment.text.mode) and mode != found.mode:
-        raise ConfigError(f"$.text.mode: {name} was trained with {found.mode}, not {mode}; leave text.mode out")
-    return f"{name}: {told}"
+        raise ConfigError(f"$.text.mode: {start.name} was trained with {found.mode}, not {mode}; leave text.mode out")
+    return f"{start.name}: {told}"
 
 
 def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, Callable[[], heads.Found | str]]]:

@@ -4,7 +4,7 @@ import re
 import statistics
 from collections import Counter
 
-from configs.experiment import ConfigError
+from configs.experiment import RECORD_FEATURES, ConfigError
 from configs.validate import one_of
 from schemas import DataError
 
@@ -17,6 +17,8 @@ _LABELS = (
     re.compile(r"class|categor|topic|rating|stars|분류|평점", re.I),
 )
 _PAIRS = (("1", "2"), ("a", "b"), ("premise", "hypothesis"), ("question", "answer"), ("query", "passage"))
+# Names that records have for something else.
+_NO_SLICES = (*RECORD_FEATURES, "length_bucket")
 _POSITIVE = ("positive", "pos", "1", "true", "yes", "y", "spam", "good", "긍정")
 
 
@@ -103,11 +105,11 @@ def _cut(numbers: list[float], label: str, assumed: list[str]) -> tuple[list[str
     zero = min(numbers) < 0 < max(numbers)
     middle = 0.0 if zero else statistics.median(numbers)
     low, high = ("negative", "positive") if zero else ("low", "high")
-    assumed.append(f"{label!r} is a number, cut at {middle:g} into {low} and {high}: edit the ranges")
+    assumed.append(f"{label!r} is a number, cut at {middle:.15g} into {low} and {high}: edit the ranges")
     counts = Counter(
         {low: sum(number < middle for number in numbers), high: sum(number >= middle for number in numbers)}
     )
-    return [low, high], {low: f"< {middle:g}", high: f">= {middle:g}"}, counts
+    return [low, high], {low: f"< {middle:.15g}", high: f">= {middle:.15g}"}, counts
 
 
 def _numeric(cells: list[str]) -> bool:
@@ -124,6 +126,6 @@ def slices(values: dict[str, list[str]], taken: set[str | None]) -> list[str]:
     few = [
         name
         for name, cells in values.items()
-        if name and name not in taken and 2 <= len(set(cells)) <= 20 and all(cells)
+        if name and name not in taken and name not in _NO_SLICES and 2 <= len(set(cells)) <= 20 and all(cells)
     ]
     return [name for name in few if len(values[name]) >= 20 * len(set(values[name]))][:2]

@@ -27,6 +27,7 @@ class Found:
       bad: how often each reason came.
       first: where each reason came first.
       exact: whether the files were read to their end.
+      rows: that were looked at.
     """
 
     records: float = 0.0
@@ -36,6 +37,7 @@ class Found:
     bad: Counter[str] = field(default_factory=Counter)
     first: dict[str, tuple[str, int]] = field(default_factory=dict)
     exact: bool = True
+    rows: int = 0
 
 
 def readable(source: Source, columns: list[str]) -> None:
@@ -60,11 +62,9 @@ def look(source: Source, columns: list[str], task: Task | None) -> Found:
         found.records += count
         total += count * mean
     found.tokens = total / max(1.0, found.records)
-    rows = round(found.records) + found.left_out + found.bad.total()
-    report = bad_records.Report(rows, reasons=found.bad, first=found.first)
-    # Of a head, the share says little yet; one bad record is enough where none may be.
-    if bad_records.too_many(report, source) and (found.exact or source.on_bad_record == "fail"):
-        raise DataError(bad_records.refusal(report, source, None))
+    report = bad_records.Report(found.rows, reasons=found.bad, first=found.first)
+    if bad_records.too_many(report, source):
+        raise DataError(bad_records.refusal(report, source, None, head=not found.exact))
     if not isinstance(source, Corpus) and len(found.labels) < 2 and found.exact:
         only = next(iter(found.labels), "none")
         raise DataError(f"{', '.join(source.path)}: every record has the label {only}; it takes two to learn from")
@@ -76,6 +76,7 @@ def _head(path: str, source: Source, task: Task | None, found: Found) -> tuple[f
     count, tokens, line, taken = 0, 0.0, 1, 0
     for record in itertools.islice(_records(path, source, task), HEAD):
         taken += 1
+        found.rows += 1
         if isinstance(record, records.LeftOut):
             found.left_out += 1
             continue
@@ -117,15 +118,17 @@ def told(found: Found, source: Source, task: Task | None) -> str:
     about = "" if found.exact else "about "
     parts = [f"{', '.join(source.path)}: {about}{found.records:,.0f} {what}", f"about {found.tokens:.0f} tokens mean"]
     total = found.labels.total()
+    if not found.exact:
+        parts.append(f"of the first {found.rows:,}:")
     parts += [f"{share(count / total)} {label}" for label, count in found.labels.most_common(6)]
     unseen = [label for label in getattr(task, "labels", []) if label not in found.labels]
-    if unseen and not isinstance(source, Corpus):
+    if unseen and found.exact and not isinstance(source, Corpus):
         parts.append(f"label not seen: {', '.join(unseen)}")
     if found.left_out:
         parts.append(f"{found.left_out:,} left out")
     if found.bad:
         parts.append(f"{found.bad.total():,} bad, to be quarantined")
-    return " · ".join(parts)
+    return " · ".join(parts).replace(": · ", ": ")
 
 
 def demo_hint(*paths: str) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from configs.document import inline, read
 from pipeline import lineage, summary
-from pipeline.figures import clock, plain, scientific
+from pipeline.figures import clock, plain
 from pipeline.result import RunError, RunResult, find, runs_of
 
 RESOLVED = "experiment.resolved.yaml"
@@ -107,8 +107,9 @@ def changed(before: Path, after: Path) -> list[str]:
 
     def told(values: dict[str, Any], key: str) -> str:
         value = values.get(key)
-        if isinstance(value, float) and 0 < value < 1e-3:  # YAML writes 3.0e-05 and 0.0001
-            return scientific(value).replace(".0e", "e")
+        if isinstance(value, float) and 0 < value < 0.01:  # YAML writes 3.0e-05 and 0.0001
+            digits, _, exponent = f"{value:.10e}".partition("e")
+            return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
         return inline(value) if key in values else "(none)"
 
     return [f"{key} {told(a, key)}→{told(b, key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
@@ -158,7 +159,7 @@ def _nodes(result: RunResult, made_in: dict[str, str | None]) -> Text:
 
 def _lineage(result: RunResult, known: list[lineage.Execution], values: dict[str, Any]) -> str:
     """From the data to the model: ``reviews.csv@9e1b → vocabulary → chat-bert v4@77c0 → model (not pushed)``."""
-    start = f"{result.checkpoint}@{result.data.get('Checkpoint', '')[:4]}"
+    start = f"{result.checkpoint or 'checkpoint'}@{result.data.get('Checkpoint', '')[:4]}".removesuffix("@")
     names = {"VocabularyGen": "vocabulary", "Checkpoint": start, "Pretrainer": "pretrained"}
     last = next((node for node in ("Trainer", "Pretrainer") if any(each.node == node for each in known)), None)
     steps = [each.node for each in lineage.ancestors(known, last)] + [last] if last else []

@@ -1,5 +1,6 @@
 """Files from outside enter a run under the digest of their content: TFX does not see edits in place."""
 
+import dataclasses
 import pathlib
 import shutil
 from typing import TYPE_CHECKING
@@ -26,9 +27,10 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
     Raises:
       ConfigError: there is no such folder, or the experiment it names pushed no base model.
     """
-    source = start_folder(experiment, environment)
-    if source is None:
+    begin = start(experiment, environment)
+    if begin is None:
         return None
+    source = begin.folder
     if not (source / "config.json").is_file():
         raise ConfigError(
             f"$.checkpoint: {source} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
@@ -38,24 +40,25 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
     return _place(root, source, [name for name in _FILES if (source / name).is_file()], _CHECKPOINT)
 
 
-def start_folder(experiment: Experiment, environment: Environment) -> pathlib.Path | None:
-    """The Hugging Face folder that training starts from; None where it starts from nothing.
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What training starts from: a Hugging Face folder, and what a person calls it, such as ``chat-bert v4``."""
+
+    folder: pathlib.Path
+    name: str
+
+
+def start(experiment: Experiment, environment: Environment) -> Start | None:
+    """The experiment's checkpoint; None where it starts from nothing.
 
     Raises:
       ConfigError: the experiment that is named pushed no base model.
     """
     given = experiment.checkpoint
     if isinstance(given, FromExperiment):
-        return _latest(given, environment) / "assets.extra" / "checkpoint"
-    return pathlib.Path(given) if given else None
-
-
-def start(experiment: Experiment, environment: Environment) -> str | None:
-    """The checkpoint as a person calls it: its folder, or ``chat-bert v4``; None where nothing is started from."""
-    given = experiment.checkpoint
-    if isinstance(given, FromExperiment):
-        return f"{given.experiment} v{_latest(given, environment).name}"
-    return given
+        folder = _latest(given, environment)
+        return Start(folder / "assets.extra" / "checkpoint", f"{given.experiment} v{folder.name}")
+    return Start(pathlib.Path(given), given) if given else None
 
 
 def vocabulary(experiment: Experiment, environment: Environment) -> str | None:

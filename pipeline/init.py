@@ -31,6 +31,8 @@ def init(data: str, name: str | None, text: str | None, label: str | None, check
     if not re.fullmatch(NAME, name):
         raise ConfigError(f"--name takes lower-case letters, digits, - and _, at most 63. Received: {name!r}")
     yaml_file, schema_file = Path(f"{name}.yaml"), Path("schemas") / f"{name}.pbtxt"
+    if schema_file.parent.is_file():
+        raise ConfigError(f"{schema_file.parent} is a file; the schema goes into a folder of that name: rename it")
     there = [str(path) for path in (yaml_file, schema_file) if path.exists()]
     if there and not force:
         raise ConfigError(f"{' and '.join(there)} would be overwritten: --force does it, --name takes another name")
@@ -40,7 +42,10 @@ def init(data: str, name: str | None, text: str | None, label: str | None, check
         drafts = Path(folder) / yaml_file.name, Path(folder) / schema_file.name
         drafts[0].write_text("\n".join(_yaml(seen, name, start, schema_file)) + "\n", "utf-8")
         drafts[1].write_text(_schema_header(seen, name) + schemas.dump(schema), "utf-8")
-        loader.load(drafts[0])  # nothing is written that a run would refuse
+        try:
+            loader.load(drafts[0])  # nothing is written that a run would refuse
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(str(drafts[0]), str(yaml_file))) from None
         schema_file.parent.mkdir(exist_ok=True)
         for draft, file in zip(drafts, (yaml_file, schema_file), strict=True):
             draft.replace(file)
@@ -89,7 +94,7 @@ def _yaml(seen: Seen, name: str, start: dict[str, Any], schema: Path) -> list[st
     if seen.bad:
         data["on_bad_record"] = "quarantine"
         if seen.bad_share > TaskData.model_fields["max_bad_share"].default:
-            data["max_bad_share"] = math.floor(seen.bad_share * 100 + 1) / 100
+            data["max_bad_share"] = min(1.0, math.floor(seen.bad_share * 100 + 1) / 100)
     # From nothing: more passes, at the higher rate that small encoders take.
     train = (
         "{epochs: 8, batch_size: 32, learning_rate: 3e-4}"

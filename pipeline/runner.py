@@ -65,7 +65,10 @@ def run(
         training.checkpointing(environment.checkpoints(experiment.name), environment.checkpoint_seconds, resume=cache),
         launcher.interruptible() as interrupted,
     ):
-        pipeline = create_pipeline(experiment, environment, cache=cache, sample=sample)
+        # Once: the experiment that it names may push another version meanwhile.
+        start = imports.start(experiment, environment)
+        pinned = experiment.model_copy(update={"checkpoint": str(start.folder)}) if start else experiment
+        pipeline = create_pipeline(pinned, environment, cache=cache, sample=sample)
         nodes = [component.id for component in pipeline.components]
         _known(nodes, [*from_nodes, *to_nodes])
         number = (
@@ -81,7 +84,7 @@ def run(
             started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             sample=sample,
             git=_revision(),
-            checkpoint=imports.start(experiment, environment),
+            checkpoint=start.name if start else None,
             data=outcome.digests(pipeline),
         )
         result.write(folder)
@@ -171,7 +174,10 @@ class _Notes(logging.Handler):
             self._update(event.node, state=event.state, seconds=round(event.seconds, 2))
             folder = self._checkpoints.pop(thread, None)
             if event.state == "ran" and folder:  # published: nothing will resume from these
-                tf.io.gfile.rmtree(folder)
+                try:
+                    tf.io.gfile.rmtree(folder)
+                except tf.errors.OpError as error:  # the model is there all the same
+                    progress.emit(progress.Notice(f"{folder} could not be removed: {error.message}"))
 
     def _update(self, node: str, **values: object) -> None:
         self._nodes[node] = self._nodes[node].model_copy(update=values)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from components import encodings, readers
+from components import encodings, readers, records
 from configs.experiment import ConfigError, Encoding, TaskData
 from pipeline import columns, estimate
 from pipeline.figures import share, size
@@ -93,7 +93,7 @@ def look(path: str, text: str | None, label: str | None) -> Seen:
     source = TaskData(path=[path], format=kind, encoding=encoding)
     assumed: list[str] = []
     rows = _sample(readers.rows(path, source, names))
-    values = {name: [_written(row[name]) for row in rows] for name in names}
+    values = {name: [records.written(row[name]) for row in rows] for name in names}
     text = columns.named(text, names, "--text") or columns.text_column(values, path, assumed)
     pair = columns.pair_column(text, values, assumed)
     label = columns.named(label, names, "--label") or columns.label_column(values, {text, pair}, path, assumed)
@@ -101,6 +101,9 @@ def look(path: str, text: str | None, label: str | None) -> Seen:
         raise ConfigError(f"--label: column {label!r} is the text already")
     parts = columns.slices(values, {text, pair, label})
     whole = _read(path, source, [text, *([pair] if pair else [])], [label, *parts])
+    if not whole.records:
+        reason = whole.bad.most_common(1)[0][0]
+        raise DataError(f"{path}: not one row can be used: {reason}; name other columns with --text and --label")
     labels, ranges, counts = columns.labels(whole.values[label] or Counter(values[label]), path, label, assumed)
     shown = [" ".join(cells) for cells in zip(*(values[name] for name in (text, pair) if name), strict=True)]
     lengths = [estimate.tokens(each) for each in shown]
@@ -158,7 +161,7 @@ def _read(path: str, source: TaskData, texts: list[str], few: list[str]) -> _Who
         if isinstance(row, readers.Bad):
             found.bad[row.reason] += 1
             continue
-        cells = {name: _written(row.values[name]) for name in (*texts, *few)}
+        cells = {name: records.written(row.values[name]) for name in (*texts, *few)}
         if empty := next((name for name in (*texts, few[0]) if not cells[name]), None):
             found.bad[f"column {empty!r} is empty"] += 1
             continue
@@ -176,13 +179,14 @@ def _format(path: str) -> tuple[Any, bool]:
     known = readers.FORMATS.get(Path(path.lower().removesuffix(".gz")).suffix)
     if known == "parquet":
         return known, False
+    readers.refuse_packed(path)
     with encodings.open_bytes(path) as stream:
         head = stream.read(4096)
     # UTF-16 has a zero byte beside every ASCII letter.
     first = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").split(b"\n")[0]
     if known == "text":
         raise DataError(f"{path} is plain text, without labels; give a CSV, TSV, JSONL or Parquet file")
-    if first.lstrip().startswith(b"["):
+    if first.lstrip().startswith(b"[") and known in (None, "jsonl"):
         raise DataError(f"{path}:1 begins a JSON array; an object a line is expected (jq -c '.[]' makes it so)")
     if first.lstrip().startswith(b"{"):
         return "jsonl", known != "jsonl"
@@ -247,10 +251,6 @@ def _keys(path: str, lines: Any) -> list[str]:
     if not common:
         raise DataError(f"{path}: its lines are no JSON objects with the same keys")
     return common
-
-
-def _written(value: Any) -> str:
-    return "" if value is None else str(value).strip()
 
 
 def _max_length(lengths: list[float]) -> int:

@@ -221,6 +221,14 @@ def test_a_bound_on_a_column_holds_for_each_value_with_enough_records(judged):
     assert enough
 
 
+def test_a_bound_on_a_column_without_a_value_of_enough_records_is_not_passed(judged, monkeypatch):
+    judge, *_ = judged
+    monkeypatch.setattr(evaluation, "SLICE_RECORDS", 1000)
+    found = judge({**BLESS, "slices": {"genre": 0.0}})
+    (check,) = [check for check in found.checks if "genre" in check.name]
+    assert (check.name, check.value, check.passed) == ("accuracy[genre: any of 1000 records]", None, False)
+
+
 def test_a_fall_of_exactly_what_is_allowed_is_allowed(monkeypatch):
     shares = {"candidate": 0.86, "baseline": 0.87}  # their difference is a little less than -.01
     whole = dict.fromkeys(("example_count", "majority_share", "accuracy_gain"), 1.0)

@@ -14,7 +14,7 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import BadRecords
 from components.example_gen import CorpusExampleGen, Executor, TaskExampleGen, input_digest
-from configs.experiment import ConfigError, Corpus, LabelRanges, Split, TaskData
+from configs.experiment import Corpus, LabelRanges, Split, TaskData
 from schemas import DataError
 
 COMMON = {"source_digest": "s", "bad_records_path": "runs/reviews/bad_records.csv"}
@@ -230,12 +230,6 @@ def test_one_class_only():
         DataError, match=r"^\$\.task\.data\.label: all \d+ records of train are 'x'; a classifier needs two"
     ):
         run(task())
-
-
-def test_a_slice_named_as_a_feature():
-    reviews("a.csv", 1)
-    with pytest.raises(ConfigError, match=r"\$\.evaluate\.slices: the records have a 'origin'"):
-        task(slices=["origin"])
 
 
 # --- corpora ---

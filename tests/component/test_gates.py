@@ -84,19 +84,21 @@ def test_pretraining_may_not_fall_behind_the_baseline():
 
 
 @pytest.mark.parametrize(
-    ("change", "length", "why"),
+    ("change", "length", "head", "why"),
     [
-        ({}, 16, None),
-        ({"vocabulary": ["other"]}, 16, "has another vocabulary"),
-        ({"rules": {"mode": "cased"}}, 16, "has another vocabulary"),
-        ({}, 4096, "tokens, not 4096"),
+        ({}, 16, True, None),
+        ({"vocabulary": ["other"]}, 16, True, "has another vocabulary"),
+        ({"rules": {"mode": "cased"}}, 16, True, "has another vocabulary"),
+        ({}, 4096, True, "tokens, not 4096"),
+        ({}, 16, False, "predicts no masked tokens"),
     ],
 )
-def test_a_baseline_is_judged_only_where_it_can_be(change, length, why, monkeypatch):
+def test_a_baseline_is_judged_only_where_it_can_be(change, length, head, why, monkeypatch):
     read = checkpoint.read(TINY)
     kept = {"model": read, "baseline_model": dataclasses.replace(read, **change)}
     monkeypatch.setattr(pretraining_evaluator, "_folder", lambda _, name: name)
     monkeypatch.setattr(pretraining_evaluator.checkpoint, "read", kept.__getitem__)
+    monkeypatch.setattr(pretraining_evaluator.checkpoint, "predicts_masked", lambda _: head)
     found = pretraining_evaluator._incomparable({}, length)
     assert found == why if why is None else why in found
 

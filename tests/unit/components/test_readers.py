@@ -96,8 +96,20 @@ def test_a_name_that_a_glob_would_read_is_a_name_where_there_is_such_a_file():
     assert files(TaskData(path=["re[12].csv"])) == {"path": ["re1.csv"]}
 
 
+def test_a_few_syllables_that_are_letters_of_utf8_too_are_korean():
+    assert read("a.csv", "text,label\nfilm,커\nshow,크\n".encode("cp949"), encoding="cp949")[0].values["label"] == "커"
+
+
+def test_plain_text_takes_no_column_to_join_by():
+    Path("a.txt").write_text("one\n\ntwo\n")
+    message = r"\$\.corpus\.document: plain text takes document: file, or neither. Received: 'chapter'"
+    with pytest.raises(ConfigError, match=message):
+        check(Corpus(path=["a.txt"], document="chapter"), [])
+    check(Corpus(path=["a.txt"], document="file"), [])
+
+
 def test_what_would_decode_by_accident_is_refused():
-    french = "text,label\ndéjà vu,x\n".encode()
+    french = "text,label\ndéjà vu à l'été, où ça a été créé,x\n".encode()
     message = "a.csv is UTF-8, not CP949.\n  Fix $.task.data.encoding: utf-8"
     assert fault("a.csv", french, encoding="cp949") == message
     assert fault("a.csv", gzip.compress(french)) == "a.csv is gzip; give it the ending .gz, or unpack it."

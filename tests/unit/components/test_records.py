@@ -14,7 +14,6 @@ from components.records import (
     LeftOut,
     Part,
     Record,
-    check_slices,
     columns,
     corpus_records,
     join,
@@ -23,7 +22,7 @@ from components.records import (
     split_of,
     task_records,
 )
-from configs.experiment import ConfigError, Corpus, LabelRanges, Split, TaskData
+from configs.experiment import Corpus, LabelRanges, Split, TaskData
 from schemas import DataError
 
 RANGES = LabelRanges(column="score", ranges={"bad": "< -0.5", "good": "> 0.5"})
@@ -123,13 +122,6 @@ def test_a_score_that_is_no_number(score):
 def test_ranges_that_overlap():
     label = LabelRanges(column="score", ranges={"a": "<= 1", "b": ">= 1"})
     assert reason({"text": "a", "score": 1}, label=label) == "a number in the ranges of a and b at once"
-
-
-@pytest.mark.parametrize("name", ["text", "origin", "text_pair", "label"])
-def test_a_slice_must_not_take_the_name_of_a_feature(name):
-    with pytest.raises(ConfigError, match=rf"\$\.evaluate\.slices: the records have a '{name}' of their own"):
-        check_slices([name], "감성")
-    check_slices(["label", "category"], "label")
 
 
 def test_columns_that_are_read():

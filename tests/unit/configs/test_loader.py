@@ -127,6 +127,8 @@ task:
         ("evaluate.bless.recall.c=.5", "$.evaluate.bless.recall.c: allowed a|b, received 'c'"),
         ("evaluate.bless.slices={length_buckets: .5}", "slices.length_buckets: allowed length_bucket, received"),
         ("evaluate.bless.slices={length_bucket: {9-16: .5}}", "did you mean 9-16 words?"),
+        ("evaluate.slices=[origin]", "the records have a 'origin' of their own; rename that column"),
+        ("evaluate.bless.slices={length_bucket: {}}", "$.evaluate.bless.slices.length_bucket"),
         ("evaluate.slices=[length_bucket]", "$.evaluate.slices[0]: 'length_bucket' is a slice anyway; remove it"),
         ("train.weight_decay=.inf", "$.train.weight_decay"),
         ("seed=99999999999999999999", "$.seed: must be less than 2147483648"),

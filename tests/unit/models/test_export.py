@@ -135,6 +135,25 @@ def test_another_answer_than_the_trained_model_gave_is_a_fault(copy):
     ]
 
 
+def test_a_check_compares_every_signature_in_every_way(exported, monkeypatch):
+    compared, compare = [], serving_check._compare
+
+    def noted(what, *answers):
+        compared.append(what)
+        return compare(what, *answers)
+
+    monkeypatch.setattr(serving_check, "_compare", noted)
+    assert serving_check.check(exported)["faults"] == []
+    alone, session = "single texts against the batch", "a TF1 session against TF2"
+    trained = "the reloaded model against the trained one"
+    assert compared == [
+        *(f"serving_default, {way}" for way in (trained, alone, session)),
+        *(f"serving_examples, {way}" for way in (trained, alone, session)),
+        *(f"embed, {way}" for way in (alone, session)),
+        *(f"transform_features, {way}" for way in (alone, session)),
+    ]
+
+
 def test_every_signature_is_asked_alone_in_a_batch_and_in_a_session(exported):
     texts = golden.read(exported / "assets.extra")["inputs"]
     asked = {name: serving_check._arguments(name, texts) for name in serving_check.SIGNATURES}

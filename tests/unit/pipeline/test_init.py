@@ -93,12 +93,17 @@ def test_a_value_that_comes_late_is_in_the_closed_schema(folder):
     assert domains["kind"] == ["book", "film"]
 
 
-@pytest.mark.parametrize(("name", "label"), [("My Reviews", "label"), ("../x", "label"), ("r", "text")])
-def test_what_cannot_work_writes_nothing(folder, name, label):
+@pytest.mark.parametrize(
+    ("name", "label", "sentence"),
+    [
+        ("My Reviews", "label", "--name takes lower-case letters, digits, - and _, at most 63. Received: 'My Reviews'"),
+        ("../x", "label", "Received: '../x'"),
+        ("r", "text", "--label: column 'text' is the text already"),
+    ],
+)
+def test_what_cannot_work_writes_nothing(folder, name, label, sentence):
     table(folder / "r.csv", ENGLISH * 30)
-    assert "Received: " in (output := init("r.csv", "--name", name, "--text", "text", "--label", label, code=2)) or (
-        "--label: column 'text' is the text already" in output
-    )
+    assert sentence in init("r.csv", "--name", name, "--text", "text", "--label", label, code=2)
     assert sorted(path.name for path in folder.iterdir()) == ["r.csv"]
 
 
@@ -112,6 +117,26 @@ def test_a_name_that_globs_would_read_and_rows_that_cannot_be_used(folder):
     assert found.data.label.ranges["low"].startswith("< 8")
     result = CliRunner().invoke(cli.main, ["check", "big.yaml"])
     assert "✓ big[1].csv: 300 records" in result.output
+
+
+def test_no_row_that_can_be_used(folder):
+    table(folder / "r.csv", [("", "good"), ("", "bad")] * 30)
+    sentence = "r.csv: not one row can be used: column 'text' is empty; name other columns with --text and --label"
+    assert sentence in init("r.csv", "--text", "text", "--label", "label", code=3)
+
+
+def test_json_truths_and_columns_named_like_features(folder):
+    rows = [{"text": f"{n} was a film", "origin": "a", "length_bucket": "b", "spam": n % 2 == 0} for n in range(80)]
+    (folder / "r.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    init("r.jsonl", "--label", "spam")
+    found = loader.load("r.yaml")
+    assert (found.task.labels, found.evaluate.slices) == (["false", "true"], [])
+
+
+def test_large_numbers_are_cut_where_they_were_counted(folder):
+    table(folder / "r.csv", [(f"{n} was a film", str(1_700_000_000 + n)) for n in range(60)])
+    assert "50 %" in init("r.csv", "--text", "text", "--label", "label")
+    assert loader.load("r.yaml").task.data.label.ranges == {"low": "< 1700000029.5", "high": ">= 1700000029.5"}
 
 
 def test_what_it_writes_passes_check(folder):
