@@ -1,13 +1,16 @@
 """The DAG's shapes, what decides reuse, and how files from outside come in."""
 
+import logging
 import pathlib
 import shutil
+import threading
 
 import pytest
 
 from configs import loader
 from configs.environment import Environment
 from configs.experiment import ConfigError
+from models import progress
 from pipeline import imports, outcome, runner
 from pipeline.pipeline import create_pipeline
 from pipeline.result import RunError
@@ -152,3 +155,27 @@ def test_a_failed_run_is_on_record_with_its_sentence(folder):
     assert "label 'mediocre'" in recorded.error
     assert {node.node: node.state for node in recorded.nodes}["ExampleGen"] == "failed"
     assert not (folder / "runs/shape/tmp").exists()
+
+
+def test_a_node_that_ends_drops_its_own_checkpoints_and_those_of_no_other_thread(folder):
+    notes = runner._Notes(["Trainer", "Transform"])
+
+    def told(*events):
+        for event in events:
+            notes.handle(logging.makeLogRecord({"event": event, "thread": threading.get_ident()}))
+
+    for state, kept in (("failed", True), ("ran", False)):
+        (folder / "training").mkdir(exist_ok=True)
+        told(progress.NodeStarted("Trainer"), progress.Checkpoints(str(folder / "training")))
+        beside = threading.Thread(
+            target=told, args=(progress.NodeStarted("Transform"), progress.NodeFinished("Transform", "ran", 1.0))
+        )
+        beside.start()
+        beside.join()
+        assert (folder / "training").exists()
+        told(progress.Summary("accuracy"), progress.NodeFinished("Trainer", state, 1.0))
+        assert (folder / "training").exists() == kept
+    assert [(node.node, node.state, node.summary) for node in notes.nodes()] == [
+        ("Trainer", "ran", "accuracy"),
+        ("Transform", "ran", ""),
+    ]
