@@ -146,6 +146,7 @@ def _figures(folder: str, model: str) -> dict[Any, dict[str, float]]:
             name.rpartition("\n_")[2]: float(value["doubleValue"])
             for group in groups.values()
             for name, value in group.items()
+            if not name.endswith("_diff")  # of the baseline; `change` says it
         }
         flat[tuple((column, str(value)) for column, value in key)] = {"accuracy": values["accuracy"], **values}
     return flat

@@ -257,6 +257,7 @@ def test_no_regression_against_the_baseline(judged):
     check = next(check for check in found.checks if check.name == "change")
     assert check.value == pytest.approx(change, abs=1e-9)
     assert found.blessed == check.passed == (change >= 0)
+    assert found.metrics.keys() == judge(BLESS).metrics.keys()
     lenient = judge({"accuracy": 0.001, "max_regression": 1.0}, with_baseline=True)
     assert lenient.blessed
 
