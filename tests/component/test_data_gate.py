@@ -107,7 +107,7 @@ def test_a_label_outside_the_domain_stops_the_run_and_names_feature_split_and_va
         ("train", {"text": ["좋다"], "label": ["긍정"]}, {}, "origin in train: .*fewer examples than expected"),
         ("eval", {**GOOD[0], "text": ["좋다", "별로"]}, {}, "text in eval: The feature has a shape, but"),
         ("train", {**GOOD[0], "city": ["서울"]}, {}, "city in train: New column"),
-        ("test", GOOD[0], {"slices": ["city"]}, r"city in train: Column is completely missing"),
+        ("test", GOOD[0], {"slices": {"city": ()}}, r"city in train: Column is completely missing"),
         ("test", GOOD[0], {"pair": True}, r"text_pair in test: Column is completely missing"),
     ],
 )

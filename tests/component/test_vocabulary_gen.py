@@ -124,8 +124,6 @@ def test_a_vocabulary_without_special_pieces_is_refused(tmp_path, corpus):
         ({"learn": 10, "path": "vocab.txt"}, "either learn or path"),
         ({"learn": 10, "mode": "lower"}, "mode must be one of"),
         ({"learn": 10, "reserve": ["[MASK]"]}, "reserved piece"),
-        ({"learn": 10, "replace": [{"pattern": "(?<=a)b", "with": ""}]}, "no RE2 pattern: invalid perl operator"),
-        ({"learn": 10, "replace": [{"pattern": "a", "with": r"\1"}]}, "cannot be written"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_the_run(tmp_path, corpus, settings, message):
