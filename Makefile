@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 EXPERIMENT ?= sentiment
 
-.PHONY: help run test check lint types format setup data lock clean
+.PHONY: help run serve test conformance check lint types format setup data lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,8 +12,14 @@ help: ## this list
 run: setup data ## raw text to a blessed, pushed model (EXPERIMENT=from_scratch for another)
 	@tfx-bert run $(EXPERIMENT)
 
+serve: setup ## the pushed model over TensorFlow Serving's REST API, and a page: http://127.0.0.1:8501
+	@tfx-bert serve $(EXPERIMENT)
+
 test: setup data ## every test
 	@python -m pytest
+
+conformance: setup ## the REST API's tests against another server: make conformance SERVER=host:port (docs/serving.md)
+	@CONFORMANCE_SERVER=$(SERVER) python -m pytest tests/serving/test_rest_api.py
 
 lint: setup ## formatting, rules, and which layer imports which
 	@ruff format --check . && ruff check . && lint-imports

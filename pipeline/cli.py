@@ -87,6 +87,7 @@ def _print(message: str, code: int) -> None:
 _environment = click.option(
     "--env", default="local", metavar="NAME|FILE", help="Where to run: a name in configs/environments/, or a YAML file."
 )
+_File = click.Path(exists=True, dir_okay=False, path_type=Path)
 _set = click.option(
     "--set",
     "overrides",
@@ -211,6 +212,30 @@ def predict(texts: tuple[str, ...], model: str | None, env: str) -> None:
     from pipeline.predict import predict as answer
 
     answer(Path(environment.load(env).runs), model, texts)
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME=DIR", help="Another model: DIR holds its versions. Repeatable."
+)
+@click.option("--config", "config_file", type=_File, metavar="FILE", help="TensorFlow Serving's model config file.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(0, 65535), help="0 takes any.")
+@click.option("--threads", type=click.IntRange(min=1), help="That compute; one a core if left out.")
+@click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(min=0.001), help="Seconds.")
+@click.option("--cors", is_flag=True, help="Let pages from elsewhere ask.")
+@click.option("--metrics", is_flag=True, help="Answer Prometheus at /monitoring/prometheus/metrics.")
+@_environment
+def serve(name: str | None, env: str, **options: Any) -> None:
+    """Serve a pushed model over TensorFlow Serving's REST API, for development and tests.
+
+    NAME: the experiment whose pushed model is served; the newest if left out.
+    """
+    from configs import environment
+    from pipeline.serve import serve as answer
+
+    answer(Path(environment.load(env).runs), name, **options)
 
 
 @main.group()

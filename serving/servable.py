@@ -1,0 +1,146 @@
+"""One version of a model: a SavedModel in a TensorFlow session of its own, as the C++ loader has it."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = Any  # np.ndarray; strings are an object array of bytes
+
+DEFAULT_SIGNATURE = "serving_default"
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+_MAX_WARMUP_RECORDS = 1000  # tensorflow/serving, servables/tensorflow/saved_model_warmup_util.h
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Signature:
+    """What a model can be asked.
+
+    Attributes:
+      name: in the SavedModel.
+      method: ``tensorflow/serving/predict``, ``…/classify`` or ``…/regress``.
+      inputs: dtype by input name, as TensorFlow calls it: ``float``, ``string`` ….
+      outputs: names, in the order of ``call``'s answers.
+      batched: whether rows of several requests can be computed together: every input and output is a row an element,
+        and no output's shape depends on the other rows.
+      call: arrays in the order of ``inputs`` to arrays in the order of ``outputs``. Any thread.
+    """
+
+    name: str
+    method: str
+    inputs: Mapping[str, str]
+    outputs: tuple[str, ...]
+    batched: bool
+    call: Callable[..., Sequence[Array]]
+
+
+class Servable:
+    """A loaded version.
+
+    Args:
+      folder: of the SavedModel.
+
+    Attributes:
+      folder: the same.
+      signatures: by name.
+      signature_defs: the protos, for metadata.
+      users: requests that are being answered; the event loop counts them.
+
+    Raises:
+      Exception: TensorFlow's, for a folder that holds no SavedModel or half of one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401 (its ops may be in the graph)
+
+        self.folder, self.users = folder, 0
+        # A negative number of inter-op threads: each call runs in the thread that makes it, whole.
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=1, inter_op_parallelism_threads=-1, use_per_session_threads=True
+        )
+        graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=graph, config=config)
+        with graph.as_default():
+            meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+        # What initializes the model is listed among its signatures, and is none.
+        self.signature_defs = {name: each for name, each in meta.signature_def.items() if each.outputs or each.inputs}
+        self.signatures = {name: self._signature(name, each) for name, each in self.signature_defs.items()}
+        graph.finalize()
+
+    def _signature(self, name: str, definition: Any) -> Signature:
+        feeds = [info.name for info in definition.inputs.values()]
+        fetches = [info.name for info in definition.outputs.values()]
+        return Signature(
+            name=name,
+            method=definition.method_name,
+            inputs={alias: _dtype(info) for alias, info in definition.inputs.items()},
+            outputs=tuple(definition.outputs),
+            batched=_is_batched(definition),
+            call=self._session.make_callable(fetches, feeds),
+        )
+
+    def warm_up(self) -> int:
+        """Answers the requests that the model carries, so that the first real one is not the slow one.
+
+        Returns:
+          How many there were.
+        """
+        count = 0
+        for signature, inputs in _warmup_requests(self.folder / WARMUP):
+            found = self.signatures[signature or DEFAULT_SIGNATURE]
+            found.call(*(inputs[name] for name in found.inputs))
+            count += 1
+        return count
+
+    def close(self) -> None:
+        """Frees the session. No call may be running."""
+        self._session.close()
+
+
+def _dtype(info: Any) -> str:
+    from tensorflow.core.framework import types_pb2
+
+    return str(types_pb2.DataType.Name(info.dtype)).removeprefix("DT_").lower()
+
+
+def _is_batched(definition: Any) -> bool:
+    tensors = [*definition.inputs.values(), *definition.outputs.values()]
+    shapes = [tensor.tensor_shape for tensor in tensors]
+    return (
+        bool(definition.inputs)
+        and all(not shape.unknown_rank and shape.dim and shape.dim[0].size == -1 for shape in shapes)
+        and all(dim.size >= 0 for output in definition.outputs.values() for dim in list(output.tensor_shape.dim)[1:])
+    )
+
+
+def _warmup_requests(path: Path) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Signature name, and tensors by input name."""
+    if not path.is_file():
+        return
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    for record in tf.data.TFRecordDataset(os.fspath(path)).take(_MAX_WARMUP_RECORDS).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        kind = log.WhichOneof("log_type")
+        if kind == "predict_log":
+            request = log.predict_log.request
+            inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        elif kind in ("classify_log", "regress_log"):
+            request = getattr(log, kind).request
+            inputs = {"inputs": np.array(_serialized(request.input), object)}
+        else:
+            continue
+        yield request.model_spec.signature_name, inputs
+
+
+def _serialized(given: Any) -> list[bytes]:
+    if given.WhichOneof("kind") == "example_list_with_context":
+        listed = given.example_list_with_context
+        context = listed.context.SerializeToString()
+        return [context + example.SerializeToString() for example in listed.examples]
+    return [example.SerializeToString() for example in given.example_list.examples]

@@ -1,0 +1,106 @@
+"""Writes the models that the conformance tests ask, with a model config file: python tests/conformance/models.py FOLDER
+
+The arithmetic of tensorflow/serving's servables/tensorflow/testdata (half_plus_two), and signatures that echo types.
+"""
+
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+v1 = tf.compat.v1
+METHODS = {name: f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress")}
+
+
+def half_plus(folder: Path, number: float) -> None:
+    """x/2 + number, by predict, classify and regress."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        half, more = v1.get_variable("half", initializer=0.5), v1.get_variable("more", initializer=number)
+        x = v1.placeholder(tf.float32, name="x")
+        examples = v1.placeholder(tf.string, [None], name="examples")
+        parsed = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([1], tf.float32)})["x"]
+        y, scores = half * x + more, half * parsed + more
+        classes = tf.tile([["low", "high"]], [tf.shape(scores)[0], 1])
+        with tf.control_dependencies([v1.assert_less(x, 100.0, message="too much")]):
+            checked = tf.identity(y)
+        signatures = {
+            "serving_default": ({"x": x}, {"y": y}, "predict"),
+            "regress_x_to_y": ({"inputs": examples}, {"outputs": scores}, "regress"),
+            "classify_x_to_y": ({"inputs": examples}, {"scores": scores}, "classify"),
+            "named": (
+                {"inputs": examples},
+                {"scores": tf.concat([-scores, scores], 1), "classes": classes},
+                "classify",
+            ),
+            "raises": ({"x": x}, {"y": checked}, "predict"),
+        }
+        _save(session, folder, signatures)
+
+
+def echo(folder: Path) -> None:
+    """What came in goes out, of every type that JSON can carry; and a signature that takes its time."""
+    types = (tf.bool, tf.string, tf.int8, tf.uint8, tf.int16, tf.int32, tf.uint32, tf.int64, tf.uint64)
+    types = (*types, tf.float32, tf.float64)
+    with tf.Graph().as_default(), v1.Session() as session:
+        signatures = {}
+        for dtype in types:
+            fed = v1.placeholder(dtype, name=f"in_{dtype.name}")
+            signatures[dtype.name] = ({"x": fed}, {"y": tf.identity(fed)}, "predict")
+        text, number = v1.placeholder(tf.string, [None], name="text"), v1.placeholder(tf.int64, [None], name="number")
+        turns = v1.placeholder(tf.int64, [], name="turns")
+        (counted,) = tf.while_loop(lambda n: n > 0, lambda n: [n - 1], [turns], parallel_iterations=1)
+        signatures["count_down"] = ({"turns": turns}, {"left": counted}, "predict")
+        outputs = {"text": tf.identity(text), "number": number * 2, "raw_bytes": tf.identity(text)}
+        signatures["serving_default"] = ({"text": text, "number": number}, outputs, "predict")
+        _save(session, folder, signatures)
+
+
+def _save(session, folder, signatures) -> None:
+    session.run(v1.global_variables_initializer())
+    info = v1.saved_model.build_tensor_info
+    definitions = {
+        name: v1.saved_model.signature_def_utils.build_signature_def(
+            {alias: info(tensor) for alias, tensor in inputs.items()},
+            {alias: info(tensor) for alias, tensor in outputs.items()},
+            METHODS[method],
+        )
+        for name, (inputs, outputs, method) in signatures.items()
+    }
+    builder = v1.saved_model.Builder(str(folder))
+    builder.add_meta_graph_and_variables(session, ["serve"], definitions)
+    builder.save()
+
+
+CONFIG = """model_config_list {{
+  config {{
+    name: "half_plus_two"
+    base_path: "{root}/half_plus_two"
+    model_platform: "tensorflow"
+    model_version_policy {{ specific {{ versions: 123 versions: 124 }} }}
+    version_labels {{ key: "stable" value: 123 }}
+  }}
+  config {{ name: "echo" base_path: "{root}/echo" model_platform: "tensorflow" }}
+}}
+"""
+
+
+def write(folder: Path, root: str | None = None) -> Path:
+    """Models and ``models.config`` below ``folder``.
+
+    Args:
+      folder: it is created.
+      root: the folder as the server sees it, where that is another.
+
+    Returns:
+      The model config file.
+    """
+    half_plus(folder / "half_plus_two/123", 2.0)
+    half_plus(folder / "half_plus_two/124", 4.0)
+    echo(folder / "echo/1")
+    config = folder / "models.config"
+    config.write_text(CONFIG.format(root=root or folder.absolute()))
+    return config
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), *sys.argv[2:])
