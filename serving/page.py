@@ -16,11 +16,12 @@ _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 # Everything from here, nothing inline, nothing framed.
 _POLICY = "; ".join(
     (
-        *("default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"),
+        *("default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "img-src 'self'"),
         *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
     )
 )
@@ -82,11 +83,13 @@ class Ui:
             return orjson.dumps([self._model(name) for name in self._models.names])
         if match := _VERSION.fullmatch(path):
             _, servable = self._models.find(urllib.parse.unquote(match["name"]), int(match["version"]))
+            vocabulary = _text(servable, "checkpoint/vocab.txt")
             return orjson.dumps(
                 {
                     "inputs": {name: dict(signature.inputs) for name, signature in servable.signatures.items()},
                     "card": _text(servable, "model_card.md"),
-                    "pieces": (_text(servable, "checkpoint/vocab.txt") or "").splitlines() or None,
+                    # Not splitlines: a piece may be U+2028 or U+0085, and all after it would have a wrong id.
+                    "pieces": vocabulary.removesuffix("\n").split("\n") if vocabulary else None,
                 }
             )
         raise ApiError("NOT_FOUND", f"nothing is at {path}")

@@ -134,7 +134,7 @@ task:
         ("seed=99999999999999999999", "$.seed: must be less than 2147483648"),
         ("task.data.split={train: .9, eval: 0, test: .1}", "the eval split is empty: give split.eval a share"),
         ("text={replace: [{pattern: '(', with: x}]}", "$.text.replace[0]: invalid regular expression: missing )"),
-        ("text={replace: [{pattern: '(?<=a)b', with: x}]}", "$.text.replace[0]: invalid regular expression: invalid perl operator"),
+        ("text={replace: [{pattern: '(?<=a)b', with: x}]}", "$.text.replace[0]: invalid regular expression: invalid"),
         ("text={replace: [{pattern: '', with: x}]}", "$.text.replace[0].pattern"),
         ("text={replace: [{pattern: '(a)', with: '\\2'}]}", "groups in with are \\1 to \\9, a backslash is \\\\"),
         ("evaluate.bless.slices={label: .5}", "received 'label'; recall judges labels"),

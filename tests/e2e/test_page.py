@@ -1,0 +1,424 @@
+"""The page at ``/`` in a real browser, on the real server, with real SavedModels; by the keyboard alone."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e import browser
+
+CHROMIUM = browser.binary()
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome on PATH, nor $CHROMIUM"),
+]
+
+ROOT = pathlib.Path(__file__).parents[2]
+LABELS = ["no", "<b>yes</b>", "perhaps"]
+PIECES = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "a",
+    "good",
+    "film",
+    "un",
+    "##able",
+    "<",
+    "script",
+    ">",
+    '"',
+    "'",
+]
+CARD = "# reviews\n\n<script>document.title = 'card'</script>\n"
+SERVE = """
+import pathlib, sys
+from serving import config, server
+from serving.app import Settings
+server.serve(lambda: config.read(pathlib.Path(sys.argv[1])), Settings(threads=1, poll=0.2, access_log=False),
+             host="127.0.0.1", port=0, announce=lambda address: print(address, flush=True))
+"""
+MODELS = """
+model_config_list {
+  config { name: "reviews" base_path: "%s/reviews" model_platform: "tensorflow"
+           model_version_policy { all {} } version_labels { key: "stable" value: 1 } }
+  config { name: "pairs" base_path: "%s/pairs" model_platform: "tensorflow" }
+  config { name: "base" base_path: "%s/base" model_platform: "tensorflow" }
+  config { name: "half_plus_two" base_path: "%s/half_plus_two" model_platform: "tensorflow" }
+}
+"""
+
+
+def write_text_model(folder, columns, seed, answer=True):
+    import keras
+    import tensorflow as tf
+
+    from models import export
+    from models.encoder import BertEncoder
+    from models.tasks.classification import Task
+    from models.text import TextRules, Tokenizer
+
+    keras.utils.set_random_seed(seed)
+    tokenizer = Tokenizer(PIECES, TextRules("uncased_nfc"))
+    encoder = BertEncoder(
+        vocabulary_size=len(PIECES), num_layers=1, hidden_dim=16, num_heads=2, intermediate_dim=32, max_positions=32
+    )
+    task = Task({"labels": LABELS, "max_length": 24})
+    model = task.build(encoder)
+    for variable in model.trainable_variables:  # larger weights: answers that differ from text to text
+        variable.assign(variable * 5 if "norm" not in variable.path else variable)
+    export.write(
+        str(folder),
+        model=model,
+        encoder=encoder,
+        answer=task.answer if answer else None,
+        featurize=lambda record: task.featurize(record, tokenizer),
+        columns=columns,
+        raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
+    )
+    extra = export.assets(str(folder))
+    (extra / "checkpoint").mkdir(parents=True)
+    (extra / "checkpoint" / "vocab.txt").write_text("".join(f"{piece}\n" for piece in PIECES), "utf-8")
+    (extra / "model_card.md").write_text(CARD, "utf-8")
+
+
+def write_half_plus_two(folder):
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.half_plus_two = tf.function(lambda x: {"y": x / 2 + 2}, [tf.TensorSpec([None], tf.float32, name="x")])
+    tf.saved_model.save(module, str(folder), {"serving_default": module.half_plus_two})
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The server's address, and the folder of its models."""
+    root = tmp_path_factory.mktemp("models")
+    write_text_model(root / "reviews" / "1", ["text"], seed=1)
+    write_text_model(root / "reviews" / "2", ["text"], seed=2)
+    (root / "reviews" / "3").mkdir()
+    (root / "reviews" / "3" / "saved_model.pb").write_bytes(b"no SavedModel")
+    write_text_model(root / "pairs" / "1", ["text", "text_pair"], seed=3)
+    write_text_model(root / "base" / "1", ["text"], seed=4, answer=False)
+    write_half_plus_two(root / "half_plus_two" / "1")
+    (root / "models.config").write_text(MODELS.replace("%s", str(root)))
+    command = [sys.executable, "-c", SERVE, str(root / "models.config")]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip(), root
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    with browser.started(CHROMIUM, tmp_path_factory.mktemp("profile")) as page:
+        yield page
+
+
+@pytest.fixture
+def page(served, tab):
+    """The page in a desktop's window, every model loaded; the browser must have nothing to complain of at the end."""
+    address, _ = served
+    tab.complaints.clear()
+    tab.resize(1280, 900)
+    tab.prefer()
+    tab.open(f"{address}/")
+    tab.wait("fetch('/readyz').then((answer) => answer.ok)")
+    tab.complaints.clear()  # what /readyz said until then
+    tab.open(f"{address}/")
+    tab.wait("document.activeElement.id === 'text'")
+    yield tab
+    tab.run("0")  # events that are on their way
+    assert tab.complaints == []
+
+
+def focused(page):
+    return page.run("document.activeElement.id || document.activeElement.textContent")
+
+
+def tab_to(page, name, modifiers=0):
+    """Presses Tab until it has the focus, as people do; the focus's way."""
+    way = []
+    while not way or way[-1] != name:
+        assert len(way) < 12, f"{name} is not reached: {way}"
+        page.press("Tab", modifiers)
+        way.append(focused(page))
+    return way
+
+
+def choose(page, model):
+    """By the keyboard: back to the list of models, and down."""
+    tab_to(page, "model", browser.SHIFT)
+    for _ in range(4):
+        if page.run("document.activeElement.value") == model:
+            break
+        page.press("ArrowDown")
+    assert page.run("document.activeElement.value") == model
+
+
+def ask(page, text):
+    """Ctrl+Enter, and what then stands in the answer."""
+    page.run("document.querySelector('#answer').replaceChildren()")
+    page.run("document.activeElement.select()")
+    page.type(text)
+    page.press("Enter", browser.CTRL)
+    page.wait("document.querySelector('#answer').innerText || document.querySelector('#error').innerText")
+    return shown(page)
+
+
+def shown(page):
+    return page.run(
+        """({
+          headline: document.querySelector('.headline')?.textContent ?? null,
+          meta: document.querySelector('.meta')?.textContent ?? null,
+          scores: [...document.querySelectorAll('tr')].map((row) =>
+            [row.querySelector('th').textContent, Number(row.querySelector('data').value)]),
+          tokens: [...document.querySelectorAll('.tokens li')].map((each) => [each.textContent, each.className]),
+          raw: document.querySelector('.raw')?.textContent ?? null,
+          error: document.querySelector('#error').textContent,
+          said: document.querySelector('#said').textContent,
+          isShown: document.querySelector('#answer').checkVisibility(),
+        })"""
+    )
+
+
+def test_a_text_is_asked_and_answered_by_the_keyboard_alone(page):
+    assert page.run("document.querySelector('header').innerText").endswith(
+        "Embedded server, for development and tests. In production, stock TensorFlow Serving answers the same requests."
+    )
+    answer = ask(page, "A good unable dog")
+    assert answer["isShown"]
+    assert sorted(label for label, _ in answer["scores"]) == sorted(LABELS)
+    scores = [score for _, score in answer["scores"]]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1, abs=1e-5)
+    assert answer["headline"] == answer["scores"][0][0]
+    assert re.fullmatch(r"reviews · version 2 · \d+(\.\d)? ms", answer["meta"])
+    assert answer["said"].startswith(f"{answer['headline']}, ")
+    assert answer["tokens"] == [
+        ["[CLS]", "special"],
+        ["a", ""],
+        ["good", ""],
+        ["un", ""],
+        ["##able", "continued"],
+        ["[UNK]", "special unknown"],
+        ["[SEP]", "special"],
+    ]
+    widths = page.run("[...document.querySelectorAll('.bar')].map((bar) => bar.style.width)")
+    assert [float(width.removesuffix("%")) / 100 for width in widths] == pytest.approx(scores, abs=1e-4)
+
+
+def test_the_focus_goes_down_the_page_and_every_control_has_a_name(page):
+    assert [focused(page), *tab_to(page, "Model card")] == ["text", "Ask", "copy", "Model card"]
+    assert tab_to(page, "model", browser.SHIFT) == ["copy", "Ask", "text", "version", "model"]
+    assert page.run("[...document.querySelectorAll('select, textarea')].map((each) => each.labels[0].textContent)") == [
+        *("Model", "Version", "Text", "Second text", "Request, as JSON")
+    ]
+    tab_to(page, "Ask")
+    page.press("Enter")
+    page.wait("document.querySelector('.headline')")
+
+
+def test_another_version_answers_the_same_text(page, served):
+    second = ask(page, "a good film")
+    options = "[...document.querySelector('#version').options].map((each) => [each.text, each.disabled])"
+    assert page.run(options) == [["3 · END", True], ["2", False], ["1 · stable", False]]
+    tab_to(page, "version", browser.SHIFT)
+    page.press("ArrowDown")
+    page.wait("document.querySelector('.meta').textContent.includes('version 1')")
+    first = shown(page)
+    assert first["tokens"] == second["tokens"]
+    assert dict(first["scores"]) != pytest.approx(dict(second["scores"]), abs=1e-3)
+    assert page.run("location.hash") == "#reviews/1"
+    address, _ = served
+    page.open(f"{address}/#reviews/1")
+    page.wait("document.querySelector('#version').value === '1'")
+
+
+def test_a_new_version_is_found_when_one_comes_back(page, served):
+    _, root = served
+    choose(page, "pairs")
+    page.wait("document.querySelector('#text_pair').checkVisibility()")
+    shutil.copytree(root / "pairs" / "1", root / "pairs" / "coming")
+    (root / "pairs" / "coming").rename(root / "pairs" / "2")
+    page.wait("fetch('/v1/models/pairs').then((a) => a.json()).then((a) => a.model_version_status.length === 2)")
+    page.run("void dispatchEvent(new Event('focus'))")
+    page.wait("document.querySelector('#version').value === '2'")
+
+
+def test_a_pair_takes_two_texts(page):
+    choose(page, "pairs")
+    page.wait("document.querySelector('#text_pair').checkVisibility()")
+    tab_to(page, "text")
+    page.type("a good film")
+    tab_to(page, "text_pair")
+    answer = ask(page, "unable")
+    pieces = [piece for piece, _ in answer["tokens"]]
+    assert pieces == ["[CLS]", "a", "good", "film", "[SEP]", "un", "##able", "[SEP]"]
+    assert sum(score for _, score in answer["scores"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_any_other_model_is_asked_in_json(page):
+    choose(page, "half_plus_two")
+    page.wait("document.querySelector('#json').checkVisibility()")
+    assert not page.run("document.querySelector('#text').checkVisibility()")
+    assert page.run("document.querySelector('#json').value") == '{"instances": [{"x": 1}]}'
+    tab_to(page, "json")
+    answer = ask(page, '{"instances": [1.0, 2.0, 5.0]}')
+    assert json.loads(answer["raw"]) == {"predictions": [2.5, 3.0, 4.5]}
+    assert answer["headline"] is None
+    assert answer["meta"].startswith("half_plus_two · version 1 · ")
+
+
+def test_a_base_model_answers_with_its_vectors(page):
+    choose(page, "base")
+    page.wait("document.querySelector('#json').checkVisibility()")
+    tab_to(page, "json")
+    page.press("Enter", browser.CTRL)  # the example, as it is
+    page.wait("document.querySelector('.raw')")
+    [row] = json.loads(shown(page)["raw"])["predictions"]
+    assert {name: len(values) for name, values in row.items()} == {"mean": 16, "pooled": 16}
+
+
+def test_what_the_api_refuses_is_shown_in_its_words(page):
+    choose(page, "half_plus_two")
+    page.wait("document.querySelector('#json').checkVisibility()")
+    tab_to(page, "json")
+    refused = ask(page, '{"instances": ["<i>one</i>"]}')
+    assert refused["error"] == (
+        "Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: "
+        'JSON Value: "<i>one</i>" Type: String is not of expected type: float'
+    )
+    assert not refused["isShown"]
+    assert "Failed to load resource: the server responded with a status of 400" in page.complaints.pop()
+    answer = ask(page, '{"instances": [1.0]}')
+    assert answer["error"] == ""
+    assert answer["isShown"]
+
+
+def test_markup_is_text_wherever_it_comes_from(page):
+    answer = ask(page, "<script> \"a\" 'film'")
+    pieces = [piece for piece, _ in answer["tokens"]]
+    assert pieces == ["[CLS]", "<", "script", ">", '"', "a", '"', "'", "film", "'", "[SEP]"]
+    assert "<b>yes</b>" in [label for label, _ in answer["scores"]]
+    tab_to(page, "Model card")
+    page.press("Enter")
+    assert page.run("document.querySelector('#card pre').innerText") == CARD
+    assert page.run("document.querySelector('#card pre').checkVisibility()")
+    assert page.run("document.title") == "tfx-bert"
+    assert page.run("document.querySelectorAll('main script, main b').length") == 0
+    assert "script" not in page.run("location.href")
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on PATH")
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_the_curl_command_does_what_the_page_does(page, served, has_clipboard):
+    address, _ = served
+    if has_clipboard:
+        permission = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": address}
+        page.call("Browser.grantPermissions", **permission)
+    else:
+        page.run("void Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
+    text = 'it\'s "a" $HOME `film` \\ !\n<script> 한글'
+    answer = ask(page, text)
+    tab_to(page, "copy")
+    page.press(" ")
+    page.wait("document.querySelector('#said').textContent === 'Copied.'")
+    command = page.run("document.querySelector('#command').innerText")
+    if has_clipboard:
+        assert page.run("navigator.clipboard.readText()") == command
+    assert page.run("getSelection().toString()") == command
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    [row] = json.loads(ran.stdout)["predictions"]
+    assert dict(zip(row["labels"], row["scores"], strict=True)) == dict(answer["scores"])
+    # What bash hands to curl is what was typed.
+    handed = subprocess.run(
+        ["bash", "-c", f'curl() {{ printf %s "$2"; }}; {command}'], capture_output=True, text=True, check=True
+    )
+    assert json.loads(handed.stdout) == {"instances": [{"text": text}]}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_in_one_column(page, scheme):
+    page.resize(390, 844, phone=True)
+    page.prefer(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
+    ask(page, "a good " * 9 + "w" * 400)
+    tab_to(page, "copy")
+    page.press("Enter")
+    page.wait("document.querySelector('#command').checkVisibility()")
+    assert page.run("document.documentElement.scrollWidth") <= 390
+    assert page.run("document.getAnimations().length") == 0
+    fields = "[...document.querySelectorAll('select, textarea, button')].filter((each) => each.checkVisibility())"
+    sizes = page.run(f"{fields}.map((each) => parseFloat(getComputedStyle(each).fontSize))")
+    assert len(sizes) == 5
+    assert min(sizes) >= 16  # below, iOS zooms in
+    assert page.run(f"{fields}.every((each) => each.getBoundingClientRect().height >= 44)")
+    tops = page.run(f"{fields}.slice(0, 3).map((each) => each.getBoundingClientRect().top)")
+    assert tops == sorted(set(tops))
+    assert low_contrast(page) == []
+
+
+def low_contrast(page):
+    """Texts on their ground that fall short of 4.5:1 (WCAG 1.4.3)."""
+    texts = page.run(
+        """[...document.querySelectorAll('h1, h2, p, label, summary, th, data, li, pre, button, span')]
+        .filter((each) => each.checkVisibility() && each.textContent).map((each) => {
+          let ground = each;
+          const colour = (of) => getComputedStyle(of).backgroundColor;
+          while (colour(ground) === 'rgba(0, 0, 0, 0)') ground = ground.parentElement;
+          return [each.textContent.slice(0, 20), getComputedStyle(each).color, colour(ground)];
+        })"""
+    )
+    assert len(texts) > 20
+
+    def luminance(colour):
+        channels = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    def contrast(one, other):
+        dark, light = sorted((luminance(one), luminance(other)))
+        return (light + 0.05) / (dark + 0.05)
+
+    return [text for text, ink, ground in texts if contrast(ink, ground) < 4.5]
+
+
+def test_a_server_that_is_gone_is_said_and_found_again(page):
+    page.call("Network.enable")
+    away = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.call("Network.emulateNetworkConditions", offline=True, **away)
+    answer = ask(page, "a good film")
+    assert answer["error"] == "The server does not answer. Is it still running?"
+    assert not answer["isShown"]
+    page.call("Network.emulateNetworkConditions", offline=False, **away)
+    page.complaints.clear()  # that nothing was reached
+    assert ask(page, "a good film")["isShown"]
+
+
+def test_many_labels_fold_and_what_no_parser_reads_is_shown_raw(page):
+    """What small models never answer, put in the server's place."""
+    stand_in = """void (() => {
+      const real = window.fetch;
+      window.fetch = (path, options) =>
+        options?.body?.startsWith('{"instances"') ? Promise.resolve(new Response(%s)) : real(path, options);
+    })()"""
+    labels = [f"label {number}" for number in range(12)]
+    row = {"labels": labels, "scores": [number / 66 for number in range(12)]}
+    page.run(stand_in % json.dumps(json.dumps({"predictions": [row]})))
+    answer = ask(page, "a")
+    assert [label for label, _ in answer["scores"]] == labels[::-1]
+    rows = "[...document.querySelectorAll('tr')].map((each) => each.checkVisibility())"
+    assert page.run(rows) == [True] * 10 + [False] * 2
+    assert page.run("document.querySelector('#answer summary').textContent") == "2 more"
+    diverged = '{"predictions": [{"labels": ["no"], "scores": [NaN]}]}'
+    page.run(stand_in % json.dumps(diverged))
+    assert ask(page, "a")["raw"] == diverged
