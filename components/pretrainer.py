@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
 
 from components import training
-from models import checkpoint, export, pretraining, pretraining_data, progress, text
+from models import card, checkpoint, export, pretraining, pretraining_data, progress, text
 from models.heads import PretrainingModel, pretraining_loss
 from models.masking import Ids
 from models.text import Tokenizer
@@ -66,11 +66,18 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     )
     figures = {"before": dataclasses.asdict(before), "after": dataclasses.asdict(after)}
     (extra / FIGURES).write_text(json.dumps(figures, indent=1), "utf-8")
-    progress.emit(
-        progress.Summary(
-            f"held-out MLM {before.mlm_loss:.2f}→{after.mlm_loss:.2f} nats · unigrams {after.unigram_loss:.2f}"
-        )
+    result = f"held-out MLM {before.mlm_loss:.2f}→{after.mlm_loss:.2f} nats · unigrams {after.unigram_loss:.2f}"
+    card.write(
+        extra,
+        "Base model",
+        {
+            "Encoder": card.encoder(encoder, tokenizer.rules.mode),
+            "Training": card.training(config["pretrain"], config["seed"], fn_args.base_model),
+            "Result": result,
+        },
+        ["It answers with vectors, and is there to start from: checkpoint: {experiment: NAME}."],
     )
+    progress.emit(progress.Summary(result))
 
 
 def _train(

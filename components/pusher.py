@@ -34,6 +34,7 @@ class Executor(executor.Executor):
         destination = json.loads(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY])
         folder = pathlib.Path(destination["filesystem"]["base_directory"])
         version, is_new = push(model, folder)
+        configure(folder)
         pushed.set_string_custom_property("model", artifact_utils.get_single_uri(input_dict["model"]))
         pushed.set_int_custom_property("is_new", int(is_new))
         self._MarkPushed(pushed, pushed_destination=str(folder / str(version)), pushed_version=str(version))
@@ -63,3 +64,42 @@ def push(model: pathlib.Path, folder: pathlib.Path) -> tuple[int, bool]:
     os.utime(staged)  # the copy has the time of its source: the push is what counts
     staged.rename(folder / str(version))
     return version, True
+
+
+# Where TensorFlow Serving's container has the folder above the models (deploy/compose.yaml mounts it there).
+_MOUNTED = "/models"
+_CONFIGS = {
+    "models.config": """\
+# Which models, versions and labels are served; docs/deploy.md has a canary's edits. Written once: it is yours.
+model_config_list {{
+  config {{
+    name: "{name}"
+    base_path: "{mounted}/{name}"
+    model_platform: "tensorflow"
+    model_version_policy {{ latest {{ num_versions: 1 }} }}
+  }}
+}}
+""",
+    "batching.config": """\
+# Requests that wait are computed together, and none waits for others to come. As many threads as cores.
+max_batch_size {{ value: 128 }}
+enable_large_batch_splitting {{ value: true }}
+max_execution_batch_size {{ value: 32 }}
+batch_timeout_micros {{ value: 0 }}
+num_batch_threads {{ value: 2 }}
+max_enqueued_batches {{ value: 64 }}
+""",
+    "monitoring.config": """\
+prometheus_config {{ enable: true path: "/monitoring/prometheus/metrics" }}
+""",
+}
+
+
+def configure(folder: pathlib.Path) -> None:
+    """Writes what TensorFlow Serving is started with beside ``folder``; what is there already is somebody's own."""
+    for name, text in _CONFIGS.items():
+        path = folder.parent / name
+        if not path.exists():
+            staged = path.with_name(f".{name}")
+            staged.write_text(text.format(name=folder.name, mounted=_MOUNTED), "utf-8")
+            staged.rename(path)

@@ -1,6 +1,7 @@
 """Fine-tuning behind the stock Trainer: ``run_fn="components.trainer.run_fn"``."""
 
 import math
+import pathlib
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ import yaml
 from tfx.components.trainer import fn_args_utils
 
 from components import training
-from models import checkpoint, export, progress, task
+from models import card, checkpoint, export, progress, task
 from models.training import rows
 
 
@@ -32,6 +33,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         checkpoint.load(folder, encoder)
     best = _train(fn_args, config, the_task, model, transformed.transformed_feature_spec())
     _export(fn_args, config, the_task, model, encoder, transformed)
+    _card(export.assets(fn_args.serving_model_dir), fn_args, config, encoder, best)
     progress.emit(progress.Summary(best))
 
 
@@ -101,3 +103,22 @@ def _export(
     checkpoint.save(folder / training.CHECKPOINT, encoder, list(tokenizer.vocabulary), tokenizer.rules.dump())
     made_with = {name: config[name] for name in ("task", "train", "encoder", "seed")}
     (folder / "experiment.yaml").write_text(yaml.safe_dump(made_with, allow_unicode=True, sort_keys=False), "utf-8")
+
+
+def _card(folder: pathlib.Path, fn_args: fn_args_utils.FnArgs, config: dict[str, Any], encoder: Any, best: str) -> None:
+    own = config["task"]["config"]
+    tokenizer = training.tokenizer(fn_args.transform_output)
+    card.write(
+        folder,
+        f"{config['task']['type'].capitalize()}: {', '.join(own['labels'])}",
+        {
+            "Encoder": card.encoder(encoder, tokenizer.rules.mode),
+            "Training": card.training(config["train"], config["seed"], fn_args.base_model),
+            "Result": f"{best}; the figures of the test split: tfx-bert show",
+        },
+        [
+            f"Texts are cut after {own['max_length']} tokens.",
+            "Every text gets one of the labels, also one that is unlike all it was trained on.",
+            "It was judged on texts like those that it was trained on; nothing is said about others.",
+        ],
+    )

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from models import golden
+from models import golden, warmup
 from models.encoder import BertEncoder
 from models.task import Tensors, dense
 
@@ -104,6 +104,7 @@ def write(
         archive.add_endpoint(name, function, signature)
     archive.write_out(folder, verbose=False)
     golden.write(assets(folder), columns, tf.function(serve))
+    warmup.write(assets(folder), columns)
 
 
 def embed(encoder: BertEncoder, batch: Tensors) -> dict[str, Any]:

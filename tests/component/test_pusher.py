@@ -74,3 +74,24 @@ def test_a_reader_never_sees_half_a_version(tmp_path):
     reader.join()
     assert seen
     assert all(files == {"saved_model.pb", "variables", "variables/variables.data"} for files in seen)
+
+
+def test_tensorflow_servings_files_are_written_once(tmp_path):
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    folder = tmp_path / "serving_model" / "reviews"
+    folder.mkdir(parents=True)
+    pusher.configure(folder)
+    names = sorted(path.name for path in folder.parent.iterdir())
+    assert names == ["batching.config", "models.config", "monitoring.config", "reviews"]
+    path = folder.parent / "models.config"
+    (model,) = text_format.Parse(path.read_text(), model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    assert (model.name, model.base_path, model.model_version_policy.latest.num_versions) == (
+        "reviews",
+        "/models/reviews",
+        1,
+    )
+    path.write_text("mine")
+    pusher.configure(folder)
+    assert path.read_text() == "mine"

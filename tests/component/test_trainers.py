@@ -138,6 +138,10 @@ def test_fine_tuning_starts_from_it_and_answers_text(base, tmp_path, transformin
     (summary,) = [str(event) for event in events if isinstance(event, progress.Summary)]
     assert summary.startswith("eval accuracy ")
     assert summary.endswith("24 records · 2 epochs")
+    card = (tmp_path / "model/Format-Serving/assets.extra/model_card.md").read_text()
+    assert card.startswith("# Classification: bad, good\n\n- **Encoder**: BERT of 1 layers, 16 wide, 2 heads, ")
+    assert "- **Training**: epochs 2, batch size 8, learning rate 0.001, seed 1, from a checkpoint\n" in card
+    assert "- Texts are cut after 16 tokens.\n" in card
     serve = tf.saved_model.load(str(tmp_path / "model/Format-Serving")).signatures["serving_default"]
     assert serve(text=tf.constant(["a film", ""]))["label"].numpy().tolist()[0] in (b"bad", b"good")
     # The same settings again: the checkpoint at the end is found, and nothing is trained twice.

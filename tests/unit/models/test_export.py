@@ -107,6 +107,18 @@ def test_weights_are_stored_once(exported):
     assert 4 * weights < stored < 1.5 * 4 * weights + 20_000
 
 
+def test_it_carries_requests_to_warm_a_server_up(exported):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    file = exported / "assets.extra/tf_serving_warmup_requests"
+    logs = [prediction_log_pb2.PredictionLog.FromString(each.numpy()) for each in tf.data.TFRecordDataset(str(file))]
+    texts = [tf.make_ndarray(log.predict_log.request.inputs["text"]) for log in logs]
+    assert {log.predict_log.request.model_spec.signature_name for log in logs} == {"serving_default"}
+    assert [(len(each), len(each[0].split())) for each in texts] == [
+        (rows, words) for rows in (1, 8, 32) for words in (8, 32, 128)
+    ]
+
+
 def test_a_pair_takes_two_texts(tmp_path):
     write(tmp_path / "1", PAIR)
     assert serving_check.check(tmp_path / "1")["faults"] == []
