@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from models import golden
+from models.serving_ops import OPS, RELEASE
 
-# tensorflow-text ops that TF Serving links: ops_lib of tensorflow-text, in tensorflow/serving's model_servers/BUILD
-# (SUPPORTED_TENSORFLOW_OPS). Read, not tried against a server.
-TEXT_OPS = frozenset({"FastWordpieceTokenizeWithOffsets", "NormalizeUTF8"})
 SIGNATURES = ("serving_default", "serving_examples", "embed", "transform_features")
 # Batched and single rows take other kernels; float32 through 12 layers.
 TOLERANCE = 1e-4
@@ -45,11 +43,8 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def foreign_ops(ops: set[str]) -> list[str]:
-    """A sentence for each op that is neither TensorFlow's own nor among ``TEXT_OPS``."""
-    import tensorflow as tf
-
-    allowed = TEXT_OPS | set(dir(tf.raw_ops))
-    return [f"op {op} is not linked by TF Serving" for op in sorted(ops - allowed)]
+    """A sentence for each op that the pinned release of TensorFlow Serving lacks."""
+    return [f"op {op} is not linked by TensorFlow Serving {RELEASE}" for op in sorted(ops - OPS)]
 
 
 def _ops(folder: pathlib.Path) -> Iterator[str]:

@@ -184,7 +184,9 @@ def test_an_op_that_tf_serving_does_not_link_is_named(copy):
     graph = path.read_bytes()
     # A name of the same length keeps the proto's sizes right; nobody links it.
     path.write_bytes(graph.replace(b"NormalizeUTF8", b"NormalizeUTF9"))
-    assert serving_check.foreign_ops(set(serving_check._ops(copy))) == ["op NormalizeUTF9 is not linked by TF Serving"]
+    assert serving_check.foreign_ops(set(serving_check._ops(copy))) == [
+        "op NormalizeUTF9 is not linked by TensorFlow Serving 2.20.0"
+    ]
 
 
 def test_the_golden_example_reads_like_an_answer(exported):
