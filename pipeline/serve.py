@@ -87,7 +87,7 @@ def _log() -> None:
     """What happens to the models goes to standard error, and nothing of TensorFlow's."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the access log, when nobody looks on
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the address, for who reads it from a pipe
     log = logging.getLogger("serving")
     log.setLevel(logging.INFO)
     log.addHandler(handler)

@@ -72,15 +72,20 @@ class Servable:
         graph.finalize()
 
     def _signature(self, name: str, definition: Any) -> Signature:
-        feeds = [info.name for info in definition.inputs.values()]
-        fetches = [info.name for info in definition.outputs.values()]
+        from tensorflow.core.protobuf import config_pb2
+
+        options = config_pb2.CallableOptions(
+            feed=[info.name for info in definition.inputs.values()],
+            fetch=[info.name for info in definition.outputs.values()],
+        )
         return Signature(
             name=name,
             method=definition.method_name,
             inputs={alias: _dtype(info) for alias, info in definition.inputs.items()},
             outputs=tuple(definition.outputs),
             batched=_is_batched(definition),
-            call=self._session.make_callable(fetches, feeds),
+            # With feeds, the public Session.make_callable goes the long way of Session.run: 0.2 ms more a call.
+            call=self._session._make_callable_from_options(options),
         )
 
     def warm_up(self) -> int:

@@ -145,10 +145,10 @@ class Models:
         for name in [name for name in self._models if name not in wanted]:
             for number, version in self._models.pop(name).versions.items():
                 self._unload(name, number, version)
-        for name, config in wanted.items():
-            model = self._models.setdefault(name, _Model(config))
-            model.config = config
-            await self._refresh(name, model)
+        for name, config in wanted.items():  # all of them first: the server is ready when each has a version
+            self._models.setdefault(name, _Model(config)).config = config
+        for name in wanted:
+            await self._refresh(name, self._models[name])
 
     async def _refresh(self, name: str, model: _Model) -> None:
         there = _folders(model.config.base_path)
