@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 EXPERIMENT ?= sentiment
 
-.PHONY: help run serve test conformance check lint types format setup data lock clean
+.PHONY: help run serve soak test conformance check lint types format setup data lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: setup data ## every test
 
 conformance: setup ## the REST API's tests against another server: make conformance SERVER=host:port (docs/serving.md)
 	@CONFORMANCE_SERVER=$(SERVER) python -m pytest tests/serving/test_rest_api.py
+
+soak: setup ## ten minutes of full load on the embedded server, a new version every 5 seconds
+	@python -m benchmarks.soak
 
 lint: setup ## formatting, rules, and which layer imports which
 	@ruff format --check . && ruff check . && lint-imports

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import http.client
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ from pipeline.predict import newest
 
 PEERS = {"torch": ["torch"], "torch, tuned": ["torch", "--tuned"], "onnxruntime, tuned": ["onnx", "--tuned"]}
 OURS = "tfx-bert serve"
+_START_SECONDS = 120.0
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -77,7 +79,7 @@ class Load:
     p99: float
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """Asks again as soon as it is answered, until the end."""
 
     def __init__(self, requests: Sequence[bytes], first: int, end: float, times: list[float]) -> None:
@@ -86,6 +88,7 @@ class _Connection(asyncio.Protocol):
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See ``asyncio.Protocol``."""
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
         self._ask()
 
@@ -95,20 +98,26 @@ class _Connection(asyncio.Protocol):
         self._next += 1
 
     def data_received(self, data: bytes) -> None:
+        """See ``asyncio.Protocol``."""
         self._buffer += data
         head, gap, body = self._buffer.partition(b"\r\n\r\n")
         if not gap or len(body) < int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]):
             return
-        assert head.startswith(b"HTTP/1.1 200"), self._buffer
         now, self._buffer = time.perf_counter(), b""
         self._times.append(now - self._began)
+        self.answered(self._next - 1, head[9:12], body)
         if now < self._end:
             self._ask()
         else:
             self._transport.close()
             self.done.set_result(body)
 
+    def answered(self, number: int, status: bytes, body: bytes) -> None:
+        """Is told what request ``number`` was answered."""
+        assert status == b"200", (number, status, body)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        """See ``asyncio.Protocol``."""
         if not self.done.done():
             self.done.set_exception(exc or ConnectionError("closed before the answer"))
 
@@ -120,7 +129,7 @@ async def _asked(server: Server, requests: Sequence[bytes], concurrency: int, se
     connections = [
         (
             await loop.create_connection(
-                lambda number=number: _Connection(requests, number * 97, end, times), "127.0.0.1", server.port
+                lambda number=number: Connection(requests, number * 97, end, times), "127.0.0.1", server.port
             )
         )[1]
         for number in range(concurrency)
@@ -139,18 +148,18 @@ def load(server: Server, texts: Sequence[str], concurrency: int, seconds: float)
     return Load(1000 * cpu / len(times), len(times) / wall, float(p50), float(p99))
 
 
-def answer(server: Server, text: str) -> list[float]:
-    """The scores of one text."""
-
-    async def ask() -> bytes:
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            lambda: _Connection([server.request(text)], 0, 0.0, []), "127.0.0.1", server.port
-        )
-        return await connection.done
-
-    scores: list[float] = json.loads(uvloop.run(ask()))["predictions"][0]["scores"]
-    return scores
+def answer(server: Server, text: str) -> list[float] | None:
+    """The scores of one text; None while there is no answer yet."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    try:
+        connection.request("POST", server.path, json.dumps({"instances": [text]}), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        body = response.read()
+    except OSError:
+        return None
+    finally:
+        connection.close()
+    return json.loads(body)["predictions"][0]["scores"] if response.status == 200 else None
 
 
 @contextlib.contextmanager
@@ -162,14 +171,11 @@ def started(command: Sequence[str], path: str) -> Iterator[Server]:
     address = next(line for line in process.stdout if "http://" in line).partition("http://")[2].split()[0]
     # What it writes from now on goes nowhere, or the pipe fills and it stops.
     threading.Thread(target=lambda: [None for _ in process.stdout or ()], daemon=True).start()
-    server = Server(process, int(address.rpartition(":")[2]), path)
+    server, end = Server(process, int(address.rpartition(":")[2]), path), time.perf_counter() + _START_SECONDS
     try:
-        while True:
-            try:
-                answer(server, "ready?")
-                break
-            except (OSError, AssertionError):
-                time.sleep(0.2)
+        while answer(server, "ready?") is None:
+            assert process.poll() is None and time.perf_counter() < end, f"no answer: see {BUILD / 'serving.log'}"
+            time.sleep(0.2)
         yield server
     finally:
         process.terminate()

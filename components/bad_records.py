@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components import readers
-from components.records import SPLITS
-from configs.experiment import Source
+from components.records import SCORE, SPLITS, splits
+from configs.experiment import Source, SplitSource, Unlabelled
 from models import progress
 from schemas import DataError
 
@@ -50,7 +50,8 @@ class Report:
         return sum(number for (name, _), number in self.records.items() if name == split)
 
     def __str__(self) -> str:
-        parts = [f"{self.size(split):,} {split}" for split in SPLITS] + [f"{self.bad:,} bad"]
+        found = (SCORE,) if self.size(SCORE) else SPLITS
+        parts = [f"{self.size(split):,} {split}" for split in found] + [f"{self.bad:,} bad"]
         return " · ".join(parts + [f"{self.left_out:,} left out"] * bool(self.left_out))
 
 
@@ -68,11 +69,12 @@ def gather(notes: Iterable[str], path: str) -> Report:
                     kind, *values = json.loads(line)
                     if kind == "bad":
                         writer.writerow(values)
-                    _count(report, kind, values)
+                    count(report, kind, values)
     return report
 
 
-def _count(report: Report, kind: str, values: list[str | int]) -> None:
+def count(report: Report, kind: str, values: list[str | int]) -> None:
+    """Adds one note to ``report``."""
     match kind, values:
         case "bad", [str(name), int(line), str(reason)]:
             if len(report.reasons) >= _KEPT and reason not in report.reasons:
@@ -105,15 +107,15 @@ def judge(report: Report, source: Source, labels: Sequence[str], path: str) -> N
     """
     if report.faults:
         raise DataError("\n".join(sorted(report.faults)[:_SHOWN]))
-    if too_many(report, source):
+    if too_many(report, source) or (isinstance(source, Unlabelled) and report.bad == report.rows):
         raise DataError(refusal(report, source, path))
-    for split in SPLITS:
-        if not report.size(split):
+    for split in splits(source):
+        if isinstance(source, SplitSource) and not report.size(split):
             raise DataError(_empty(report, source, split))
     found = {label for (split, label), number in report.records.items() if split == "train" and number}
     if labels and len(found) == 1:
         raise DataError(
-            f"$.{readers.section(source)}.label: all {report.size('train'):,} records of train are {found.pop()!r}; "
+            f"{readers.place(source, 'label')}: all {report.size('train'):,} records of train are {found.pop()!r}; "
             "a classifier needs two labels at least. Check the column."
         )
     if missing := [label for label in labels if label not in found]:
@@ -134,14 +136,14 @@ def refusal(report: Report, source: Source, path: str | None, *, head: bool = Fa
       path: where all of them stand, if anywhere.
       head: whether more rows follow those that were read.
     """
-    where, share = readers.section(source), report.bad / report.rows
+    share = report.bad / report.rows
     fixes = []
     rule = f"max_bad_share: {source.max_bad_share:g}"
     if source.on_bad_record == "fail":
         rule = "on_bad_record: fail"
-        fixes.append(f"--set {where}.on_bad_record=quarantine")
+        fixes.append(_option(source, "on_bad_record", "quarantine"))
     if source.max_bad_share < share < 1:
-        fixes.append(f"--set {where}.max_bad_share={math.floor(share * 1000 + 1) / 1000:g}")
+        fixes.append(_option(source, "max_bad_share", f"{math.floor(share * 1000 + 1) / 1000:g}"))
     shown = report.reasons.most_common(_SHOWN)
     digits = len(f"{shown[0][1]:,}")
     width = max(_cells(reason) for reason, _ in shown)
@@ -155,8 +157,13 @@ def refusal(report: Report, source: Source, path: str | None, *, head: bool = Fa
     if path:
         lines.append(f"  All: {path.removeprefix(f'{Path.cwd()}/')}")
     if share == 1:
-        return "\n".join([*lines, f"  Not one row can be used: check the columns and labels of $.{where}"])
+        what = f"columns and labels of $.{source.section}" if isinstance(source, SplitSource) else "columns"
+        return "\n".join([*lines, f"  Not one row can be used: check the {what}"])
     return "\n".join([*lines, f"  Fix them, or {' '.join(fixes)}"])
+
+
+def _option(source: Source, key: str, value: str) -> str:
+    return f"--set {source.section}.{key}={value}" if source.section else f"{readers.place(source, key)} {value}"
 
 
 def _cells(text: str) -> int:
@@ -164,9 +171,9 @@ def _cells(text: str) -> int:
     return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
 
 
-def _empty(report: Report, source: Source, split: str) -> str:
-    where = readers.section(source)
+def _empty(report: Report, source: SplitSource, split: str) -> str:
     given = getattr(source, split, None) if split != "train" else None
     cause = f"no record of {', '.join(given)} is usable" if given else f"share {getattr(source.split, split):g}"
     counts = f"{report.rows:,} rows, {report.left_out:,} left out, {report.bad:,} bad"
-    return f"the {split} split is empty ({counts}; {cause}); give more records, or change $.{where}.split."
+    where = readers.place(source, "split")
+    return f"the {split} split is empty ({counts}; {cause}); give more records, or change {where}."

@@ -3,7 +3,7 @@
 import codecs
 import gzip
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -103,14 +103,26 @@ def _makes_sense(path: str, encoding: str) -> bool:
 
 def undecodable(values: Mapping[str, Any], encoding: Encoding) -> str | None:
     """The reason why a row holds something that is no text: bytes that did not decode travel as lone surrogates."""
-    for value in values.values():
-        for text in value if isinstance(value, list) else (value,):
-            if isinstance(text, str) and not text.isascii():
-                try:
-                    text.encode()
-                except UnicodeEncodeError as error:
-                    code = ord(text[error.start])
-                    if 0xDC80 <= code <= 0xDCFF and encoding != "utf-16":
-                        return f"not {encoding.upper()} (byte 0x{code - 0xDC00:02x})"
-                    return f"lone surrogate U+{code:04X}"
+    try:
+        for text in _strings((*values, *values.values())):
+            if not text.isascii():
+                text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
+        if 0xDC80 <= code <= 0xDCFF and encoding != "utf-16":
+            return f"not {encoding.upper()} (byte 0x{code - 0xDC00:02x})"
+        return f"lone surrogate U+{code:04X}"
+    except RecursionError:
+        return "lists or objects nested too deep"
     return None
+
+
+def _strings(values: Iterable[Any]) -> Iterator[str]:
+    """Those in ``values``, however deep; keys of objects are strings too."""
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from _strings((*value, *value.values()))
+        elif isinstance(value, list):
+            yield from _strings(value)

@@ -1,5 +1,7 @@
 """ExampleGen for labelled records and for corpora: files to tf.Examples in the splits train, eval and test.
 
+Records without labels are one split, ``score``.
+
 Beam reads file by file, so any Beam runner spreads the files over its workers; nothing but the rows of joined documents
 is ever grouped. What workers have to tell (bad records, faults of whole files, counts) travels as data, in notes that
 ``Executor`` reads afterwards: an exception in a worker would reach the user without its message.
@@ -24,7 +26,7 @@ from tfx.types import artifact_utils, channel_utils, component_spec, standard_ar
 from components import bad_records, encodings, readers, records
 from components.artifacts import BadRecords
 from components.records import SPLITS
-from configs.experiment import Corpus, Source, TaskData
+from configs.experiment import Corpus, Source, TaskData, Unlabelled
 from models import progress
 from schemas import DataError
 
@@ -52,7 +54,7 @@ def input_digest(source: Source) -> str:
 class _Read(beam.DoFn):
     """(given, path) → elements; parts of documents on ``parts``; notes on ``notes``."""
 
-    def __init__(self, source: TaskData | Corpus, labels: Sequence[str], slices: Sequence[str]) -> None:
+    def __init__(self, source: TaskData | Corpus | Unlabelled, labels: Sequence[str], slices: Sequence[str]) -> None:
         self.source, self.labels, self.slices = source, labels, slices
 
     def process(self, element: tuple[str, str]) -> Iterator[Any]:
@@ -186,13 +188,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         folder = artifact_utils.get_single_uri(output_dict["bad_records"])
         source, labels, slices = _source(exec_properties), *_columns(exec_properties)
         readers.check(source, records.columns(source, slices))
-        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        splits = records.splits(source)
+        examples.split_names = artifact_utils.encode_split_names(list(splits))
         examples.span = examples.version = 0
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
         with self._make_beam_pipeline() as pipeline:
             split = self._split(pipeline, source, labels, slices, exec_properties["sample"])
-            for name in SPLITS:
+            for name in splits:
                 prefix = f"{artifact_utils.get_split_uri([examples], name)}/data_tfrecord"
                 _ = split[name] | f"Write[{name}]" >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
             _ = split["notes"] | "WriteNotes" >> beam.io.WriteToText(f"{folder}/notes")
@@ -211,7 +214,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     def _split(
         self,
         pipeline: beam.Pipeline,
-        source: TaskData | Corpus,
+        source: TaskData | Corpus | Unlabelled,
         labels: Sequence[str],
         slices: Sequence[str],
         sample: int,
@@ -220,17 +223,22 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         read = _Read(source, labels, slices)
         elements, notes = pipeline | "Records" >> _Elements(read)
         # Read again for the keys: to keep the elements until the keys are known would need memory for all of them.
-        known = pipeline | "Keys" >> _Elements(read) if source.eval or source.test else None
+        apart = any(getattr(source, key, None) for key in ("eval", "test"))
+        known = pipeline | "Keys" >> _Elements(read) if apart else None
         later = [beam.pvalue.AsDict(_later(known[0]))] if known else []
         if sample:
-            elements = _sampled(elements, sample, source.split.model_dump())
-        routed = elements | "Route" >> beam.ParDo(_Route(), *later).with_outputs("notes", *SPLITS)
-        return {"notes": (notes, routed.notes) | "Notes" >> beam.Flatten(), **{name: routed[name] for name in SPLITS}}
+            shares = {records.SCORE: 1.0} if isinstance(source, Unlabelled) else source.split.model_dump()
+            elements = _sampled(elements, sample, shares)
+        splits = records.splits(source)
+        routed = elements | "Route" >> beam.ParDo(_Route(), *later).with_outputs("notes", *splits)
+        return {"notes": (notes, routed.notes) | "Notes" >> beam.Flatten(), **{name: routed[name] for name in splits}}
 
 
-def _source(exec_properties: Mapping[str, Any]) -> TaskData | Corpus:
-    kind = Corpus if exec_properties["kind"] == "corpus" else TaskData
-    return kind.model_validate_json(exec_properties["source"])
+_KINDS: dict[str, type[TaskData | Corpus | Unlabelled]] = {"corpus": Corpus, "task": TaskData, "score": Unlabelled}
+
+
+def _source(exec_properties: Mapping[str, Any]) -> TaskData | Corpus | Unlabelled:
+    return _KINDS[exec_properties["kind"]].model_validate_json(exec_properties["source"])
 
 
 def _columns(exec_properties: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -323,6 +331,28 @@ class TaskExampleGen(_ExampleGen):
             source,
             labels=json.dumps(list(labels)),
             slices=json.dumps(list(slices)),
+            sample=sample,
+            source_digest=source_digest,
+            bad_records_path=bad_records_path,
+        )
+
+
+class ScoreExampleGen(_ExampleGen):
+    """Records without labels: ``text``, ``text_pair`` (pairs) and ``origin``, in the split ``score``.
+
+    Args:
+      source: the experiment's ``scored``.
+      source_digest: of the code behind this node.
+      bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
+      sample: take so many records; 0 takes all.
+    """
+
+    def __init__(self, source: Unlabelled, *, source_digest: str, bad_records_path: str, sample: int = 0) -> None:
+        self._specify(
+            "score",
+            source,
+            labels="[]",
+            slices="[]",
             sample=sample,
             source_digest=source_digest,
             bad_records_path=bad_records_path,

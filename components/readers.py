@@ -63,9 +63,9 @@ class Bad:
     reason: str
 
 
-def section(source: Source) -> str:
-    """Where the source stands in the YAML."""
-    return "corpus" if isinstance(source, Corpus) else "task.data"
+def place(source: Source, key: str) -> str:
+    """Where a person says ``key``: ``$.task.data.encoding`` in the YAML, or ``--encoding``."""
+    return f"$.{source.section}.{key}" if source.section else f"--{key.replace('_', '-')}"
 
 
 def files(source: Source) -> dict[str, list[str]]:
@@ -76,9 +76,9 @@ def files(source: Source) -> dict[str, list[str]]:
       ConfigError: one file under two of the keys.
     """
     found = {
-        key: list(dict.fromkeys(path for pattern in patterns for path in _match(pattern, f"$.{section(source)}.{key}")))
-        for key, patterns in (("path", source.path), ("eval", source.eval), ("test", source.test))
-        if patterns is not None
+        key: list(dict.fromkeys(path for pattern in patterns for path in _match(pattern, place(source, key))))
+        for key in ("path", "eval", "test")
+        if (patterns := getattr(source, key, None)) is not None
     }
     seen: dict[str, str] = {}
     for key, paths in found.items():
@@ -86,7 +86,7 @@ def files(source: Source) -> dict[str, list[str]]:
             if not path.isprintable():  # surrogates too: they stand for bytes that are not UTF-8
                 raise DataError(f"the name of the file {path!r} is not printable text; rename it.")
             if (other := seen.setdefault(path, key)) != key:
-                raise ConfigError(f"$.{section(source)}.{key}: {path} is among the files of {other} too; name it once.")
+                raise ConfigError(f"{place(source, key)}: {path} is among the files of {other} too; name it once.")
     return found
 
 
@@ -115,7 +115,7 @@ def format_of(path: str, source: Source) -> str:
     if found := source.format or FORMATS.get(suffix):
         return found
     raise ConfigError(
-        f"$.{section(source)}.format: the ending of {path} does not tell it; give csv, tsv, jsonl, parquet or text."
+        f"{place(source, 'format')}: the ending of {path} does not tell it; give csv, tsv, jsonl, parquet or text."
     )
 
 
@@ -135,32 +135,33 @@ def check(source: Source, columns: Sequence[str]) -> None:
             raise ConfigError(f"$.corpus.{key}: plain text takes document: file, or neither. Received: {given!r}")
         if kind == "text" and not isinstance(source, Corpus):
             raise ConfigError(
-                f"$.{section(source)}.format: {path} is plain text; a task reads csv, tsv, jsonl or parquet."
+                f"{place(source, 'format')}: {path} is plain text; a task reads csv, tsv, jsonl or parquet."
             )
         for _ in itertools.islice(rows(path, source, columns), rows_each):
             pass
 
 
-def rows(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+def rows(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """The records of one file; for plain text its documents, as ``{"sentences": [...]}``.
 
     Args:
       path: local, or an address that Beam's file systems know.
       source: format and encoding.
-      columns: which values are wanted; every record has them, or is ``Bad``.
+      columns: which values are wanted; every record has them, or is ``Bad``. None: all that there are.
 
     Raises:
       DataError: a fault of the file as a whole.
     """
     kind = format_of(path, source)
-    wanted = tuple(dict.fromkeys(columns))
+    wanted = None if columns is None else tuple(dict.fromkeys(columns))
     at, count = 0, 0
     looked = False
     try:
         refuse_packed(path)
         if source.encoding in ("cp949", "euc-kr") and is_utf8(path):
-            where = f"$.{section(source)}.encoding"
-            raise DataError(f"{path} is UTF-8, not {source.encoding.upper()}.\n  Fix {where}: utf-8")
+            raise DataError(
+                f"{path} is UTF-8, not {source.encoding.upper()}.\n  Fix {place(source, 'encoding')}: utf-8"
+            )
         for row in _READERS[kind](path, source, wanted):
             at, count = row.line, count + 1
             if isinstance(row, Row) and (reason := undecodable(row.values, source.encoding)):
@@ -191,7 +192,7 @@ def refuse_packed(path: str) -> None:
 
 
 def _wrong_encoding(path: str, line: int, reason: str, other: str, source: Source) -> str:
-    return f"{path}:{line} is {reason}; it decodes as {other.upper()}.\n  Fix $.{section(source)}.encoding: {other}"
+    return f"{path}:{line} is {reason}; it decodes as {other.upper()}.\n  Fix {place(source, 'encoding')}: {other}"
 
 
 def _lines(path: str, source: Source) -> Iterator[str]:
@@ -220,20 +221,20 @@ def _lines(path: str, source: Source) -> Iterator[str]:
 # --- formats -------------------------------------------------------------------------------------------------------
 
 
-def _csv(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+def _csv(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """RFC 4180: quotes doubled inside quotes, line ends inside quotes."""
     return _separated(path, source, columns, csv.reader(_lines(path, source), strict=True))
 
 
-def _tsv(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+def _tsv(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """IANA text/tab-separated-values, as GLUE and NSMC are: a line is a row, a quote is a letter."""
     return _separated(path, source, columns, csv.reader(_lines(path, source), delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
-def _separated(path: str, source: Source, columns: Sequence[str], reader: Any) -> Iterator[Row | Bad]:
+def _separated(path: str, source: Source, columns: Sequence[str] | None, reader: Any) -> Iterator[Row | Bad]:
     csv.field_size_limit(MAX_LINE)
     header = _header(path, source, columns, reader)
-    places = [(name, header.index(name)) for name in columns]
+    places = [(name, header.index(name)) for name in (header if columns is None else columns)]
     while True:
         start = reader.line_num + 1
         try:
@@ -262,7 +263,7 @@ def _csv_reason(error: csv.Error) -> str:
     return "a quote inside a quoted field is not doubled"
 
 
-def _header(path: str, source: Source, columns: Sequence[str], reader: Any) -> list[str]:
+def _header(path: str, source: Source, columns: Sequence[str] | None, reader: Any) -> list[str]:
     try:
         header: list[str] = next(reader)
     except StopIteration:
@@ -272,15 +273,16 @@ def _header(path: str, source: Source, columns: Sequence[str], reader: Any) -> l
     if reason := undecodable({"header": header}, source.encoding):
         other = decodes_as(path, source.encoding)
         raise DataError(_wrong_encoding(path, 1, reason, other, source) if other else f"{path}:1 is {reason}.")
-    _require(path, source, columns, header)
+    require(path, source, header if columns is None else columns, header)
     return header
 
 
-def _require(path: str, source: Source, columns: Iterable[str], header: list[str]) -> None:
+def require(path: str, source: Source, columns: Iterable[str], header: Sequence[str]) -> None:
+    """Raises DataError unless ``header`` has each of ``columns``, once."""
+    if not any(header):
+        raise DataError(f"{path}:1 is blank; a header line with the column names is expected.")
     for name in columns:
         if name not in header:
-            if not any(header):
-                raise DataError(f"{path}:1 is blank; a header line with the column names is expected.")
             near = difflib.get_close_matches(name, header, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, header[:20]))}."
             raise DataError(f"{path}:1 has no column {name!r}, which {_asked_by(source, name)} names; {hint}")
@@ -291,14 +293,14 @@ def _require(path: str, source: Source, columns: Iterable[str], header: list[str
 def _asked_by(source: Source, name: str) -> str:
     keys = ("text", "text_pair", "label", "label_column", "document", "order")
     found = next((key for key in keys if name == (value := getattr(source, key, None)) or name in _listed(value)), None)
-    return f"$.{section(source)}.{found.removesuffix('_column')}" if found else "$.evaluate.slices"
+    return place(source, found.removesuffix("_column")) if found else "$.evaluate.slices"
 
 
 def _listed(value: object) -> list[str]:
     return value if isinstance(value, list) else []
 
 
-def _jsonl(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+def _jsonl(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """An object a line."""
     for number, line in enumerate(_lines(path, source), start=1):
         if not line.strip():
@@ -324,15 +326,16 @@ class _Pairs(dict[str, Any]):
         self.pairs = pairs if self.repeated else []
 
 
-def _object(path: str, number: int, record: object, columns: Sequence[str]) -> Row | Bad:
+def _object(path: str, number: int, record: object, columns: Sequence[str] | None) -> Row | Bad:
     if not isinstance(record, _Pairs):
         return Bad(path, number, f"{json_type(record)}, a JSON object is expected")
-    for name in columns:
+    wanted = tuple(record) if columns is None else columns
+    for name in wanted:
         if name not in record:
             return Bad(path, number, f"no key {name!r}")
         if record.repeated and sum(key == name for key, _ in record.pairs) > 1:
             return Bad(path, number, f"key {name!r} twice")
-    return Row(number, {name: record[name] for name in columns})
+    return Row(number, {name: record[name] for name in wanted})
 
 
 def json_type(value: object) -> str:
@@ -345,7 +348,7 @@ def json_type(value: object) -> str:
     return names.get(type(value), "an object" if isinstance(value, dict) else f"a {type(value).__name__}")
 
 
-def _parquet(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row | Bad]:
+def _parquet(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """``line`` is the row's number, from 1. Batches bound the memory."""
     import pyarrow
     import pyarrow.parquet
@@ -353,8 +356,9 @@ def _parquet(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row 
     number = 0
     try:
         with open_bytes(path) as stream, pyarrow.parquet.ParquetFile(stream) as table:
-            _require(path, source, columns, table.schema_arrow.names)
-            for batch in table.iter_batches(batch_size=1024, columns=list(columns)):
+            names = table.schema_arrow.names
+            require(path, source, names if columns is None else columns, names)
+            for batch in table.iter_batches(batch_size=1024, columns=columns and list(columns)):
                 for record in batch.to_pylist():
                     number += 1
                     yield Row(number, record)
@@ -363,7 +367,7 @@ def _parquet(path: str, source: Source, columns: Sequence[str]) -> Iterator[Row 
         raise DataError(f"{path} is not a whole Parquet file ({cause}); copy it again.") from None
 
 
-def _text(path: str, source: Source, _columns: Sequence[str]) -> Iterator[Row | Bad]:
+def _text(path: str, source: Source, _columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """Documents are separated by blank lines, or a file is one (``document: file``); a line is a sentence."""
     whole = isinstance(source, Corpus) and source.document == "file"
     start, sentences = 1, list[str]()

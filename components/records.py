@@ -12,9 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from components.readers import MAX_TEXT, Bad, format_of, json_type, rows
-from configs.experiment import RANGE, Corpus, LabelRanges, Source, TaskData
+from configs.experiment import RANGE, Corpus, LabelRanges, Source, SplitSource, TaskData, Unlabelled
 
 SPLITS = ("train", "eval", "test")
+# The one split of records without labels.
+SCORE = "score"
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
@@ -66,6 +68,11 @@ def key(texts: Sequence[str]) -> bytes:
     return hashlib.sha256("\x1e".join(map(normalize, texts)).encode()).digest()[:16]
 
 
+def splits(source: Source) -> tuple[str, ...]:
+    """The splits that records of ``source`` are put into."""
+    return SPLITS if isinstance(source, SplitSource) else (SCORE,)
+
+
 def split_of(record_key: bytes, source: Source, given: str) -> str:
     """The split of a record.
 
@@ -74,6 +81,8 @@ def split_of(record_key: bytes, source: Source, given: str) -> str:
       source: whose shares count. A split with files of its own takes none of ``path``.
       given: which files the record came from: ``path``, ``eval`` or ``test``.
     """
+    if not isinstance(source, SplitSource):
+        return SCORE
     if given != "path":
         return given
     shares = {name: getattr(source.split, name) for name in SPLITS if name == "train" or getattr(source, name) is None}
@@ -91,15 +100,17 @@ def columns(source: Source, slices: Sequence[str] = ()) -> list[str]:
         wanted = [*source.text, source.document, source.order]
     elif isinstance(source, TaskData):
         wanted = [source.text, source.text_pair, source.label_column, *slices]
+    elif isinstance(source, Unlabelled):
+        wanted = [source.text, source.text_pair]
     else:
-        raise TypeError(f"a source is a Corpus or TaskData. Received: {type(source).__name__}")
+        raise TypeError(f"a source is a Corpus, TaskData or Unlabelled. Received: {type(source).__name__}")
     return [name for name in wanted if name is not None]
 
 
 def task_records(
-    path: str, source: TaskData, labels: Sequence[str], slices: Sequence[str]
+    path: str, source: TaskData | Unlabelled, labels: Sequence[str] = (), slices: Sequence[str] = ()
 ) -> Iterator[Record | Bad | LeftOut]:
-    """The labelled records of one file.
+    """The records of one file, with their labels where the source has such.
 
     Args:
       path: the file.
@@ -116,19 +127,29 @@ def task_records(
             yield row
             continue
         try:
-            texts = [_text(row.values, name) for name in (source.text, source.text_pair) if name is not None]
-            label = _label(row.values, source, labels, allowed)
-            if label is None:
-                yield LeftOut()
-                continue
+            texts = texts_of(row.values, source)
             features = dict(zip(("text", "text_pair"), ([text.encode()] for text in texts), strict=False))
-            features["label"] = [label.encode()]
+            if isinstance(source, TaskData):
+                label = _label(row.values, source, labels, allowed)
+                if label is None:
+                    yield LeftOut()
+                    continue
+                features["label"] = [label.encode()]
             for name in slices:
                 features.setdefault(name, [_plain(row.values, name).encode()])
             features["origin"] = [f"{path}:{row.line}".encode()]
             yield Record(features, key(texts), path, row.line)
         except _RowError as fault:
             yield Bad(path, row.line, str(fault))
+
+
+def texts_of(values: Mapping[str, Any], source: TaskData | Unlabelled) -> list[str]:
+    """The text of a row, or the two of a pair.
+
+    Raises:
+      ValueError: why the row has none; reads well after ``12 ×``.
+    """
+    return [_text(values, name) for name in (source.text, source.text_pair) if name is not None]
 
 
 def corpus_records(path: str, source: Corpus) -> Iterator[Record | Part | Bad]:
@@ -186,6 +207,8 @@ def _order(values: Mapping[str, Any], name: str | None) -> str | float:
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
+    if name not in values:  # objects of JSON Lines that were read whole
+        raise _RowError(f"no key {name!r}")
     text = values[name]
     if not isinstance(text, str):
         raise _RowError(f"column {name!r} is {json_type(text)}, a string is expected")

@@ -5,7 +5,7 @@ folder the command runs in. ``configs.loader.load`` turns a file into an ``Exper
 """
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import BeforeValidator, Field, model_validator
@@ -83,22 +83,46 @@ class Source(Section):
       path: files or globs, gzip by their ending ``.gz``.
       format: from the file's ending where not given: ``csv``, ``tsv``, ``jsonl`` (``.json``, ``.ndjson``), ``parquet``,
         ``text`` (``.txt``).
-      eval: files of the eval split; then ``path`` is train.
-      test: files of the test split.
       encoding: of the text files.
       on_bad_record: ``fail`` stops before anything is trained; ``quarantine`` sets bad records aside, with place and
         reason.
       max_bad_share: ``quarantine`` fails past this share of the records.
+      section: where it stands in the YAML; empty where options of the command line say it.
     """
+
+    section: ClassVar[str]
 
     path: Paths
     format: Literal["csv", "tsv", "jsonl", "parquet", "text"] | None = None
-    eval: Paths | None = None
-    test: Paths | None = None
-    split: Split = Split()
     encoding: Encoding = "utf-8"
     on_bad_record: Literal["fail", "quarantine"] = "fail"
     max_bad_share: Share = 0.05
+
+
+class Unlabelled(Source):
+    """Records to answer: one text, or two, and whatever else they hold.
+
+    Under ``score`` only ``path`` must be given: the rest is as ``task.data`` has it.
+    """
+
+    section = "score"
+
+    text: str = "text"
+    text_pair: str | None = None
+
+
+class SplitSource(Source):
+    """Files to learn from.
+
+    Attributes:
+      eval: files of the eval split; then ``path`` is train.
+      test: files of the test split.
+      split: shares of the splits that have no files of their own.
+    """
+
+    eval: Paths | None = None
+    test: Paths | None = None
+    split: Split = Split()
 
     @model_validator(mode="after")
     def _three_splits(self) -> Self:
@@ -108,8 +132,10 @@ class Source(Section):
         return self
 
 
-class TaskData(Source):
+class TaskData(SplitSource):
     """Labelled records: one text, or two, and a label."""
+
+    section = "task.data"
 
     text: str = "text"
     text_pair: str | None = None
@@ -121,7 +147,7 @@ class TaskData(Source):
         return self.label if isinstance(self.label, str) else self.label.column
 
 
-class Corpus(Source):
+class Corpus(SplitSource):
     """Text for pretraining: a document is a blank-line separated paragraph, a file, a row, or rows that share a value.
 
     Attributes:
@@ -130,6 +156,8 @@ class Corpus(Source):
       document: rows with the same value here are one document; for plain text ``file``: a file is one document.
       order: sorts the rows of a document; else they keep the file's order.
     """
+
+    section = "corpus"
 
     text: Columns = ["text"]
     document: str | None = None
@@ -373,6 +401,7 @@ class Experiment(Section):
 
     Attributes:
       checkpoint: a Hugging Face BERT folder, or another experiment's base model.
+      score: records without labels, which the model answers once it is blessed.
       encoder: a name in ``configs/encoders/`` or the values themselves; a checkpoint brings its own.
       vocabulary: to learn or to import; a checkpoint brings its own.
       seed: of every random stream.
@@ -382,6 +411,7 @@ class Experiment(Section):
     checkpoint: str | FromExperiment | None = None
     corpus: Corpus | None = None
     task: pydantic.SerializeAsAny[Task] | None = None
+    score: Unlabelled | None = None
     text: Text = Text()
     vocabulary: Vocabulary | None = None
     encoder: Encoder | None = None
@@ -401,6 +431,14 @@ class Experiment(Section):
         if self.checkpoint is not None and (self.vocabulary is not None or self.encoder is not None):
             raise ValueError("a checkpoint brings its own vocabulary and encoder: remove those sections")
         return self
+
+    @property
+    def scored(self) -> Unlabelled | None:
+        """``score``, with what it leaves out as ``task.data`` has it."""
+        if self.score is None or self.task is None:
+            return None
+        shared = self.task.data.model_dump(include=set(Unlabelled.model_fields))
+        return Unlabelled.model_validate(shared | self.score.model_dump(exclude_unset=True))
 
     def dump(self) -> dict[str, Any]:
         """The resolved experiment, ready for YAML or JSON."""

@@ -149,6 +149,7 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
         if "mlm_loss" in bless:
             yield ("evaluate", "bless", "mlm_loss"), "judges experiments that pretrain alone; this one has a task"
         yield from _task_contradictions(experiment, experiment.task)
+    yield from _score_contradictions(experiment)
     positions = experiment.encoder.max_positions if experiment.encoder else math.inf
     lengths = {
         "pretrain": experiment.pretrain and experiment.pretrain.max_length,
@@ -157,6 +158,20 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
     for section, length in lengths.items():
         if length and length > positions:
             yield (section, "max_length"), f"{length} is longer than $.encoder.max_positions {positions}"
+
+
+def _score_contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
+    scored = experiment.scored
+    if scored is None or experiment.task is None:
+        if experiment.score:
+            yield ("score",), "is answered by a task's model, and there is no task"
+        return
+    if scored.format == "text":
+        yield ("score", "format"), "plain text has no columns; use csv, tsv, jsonl or parquet"
+    if (scored.text_pair is None) != (experiment.task.data.text_pair is None):
+        yield ("score", "text_pair"), "the task takes one text, not a pair"
+    elif scored.text_pair == scored.text:
+        yield ("score", "text_pair"), f"column {shown(scored.text)} is the text already"
 
 
 def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[tuple[Key, ...], str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from components import readers, records
+from components import records
 from configs.environment import Environment
 from configs.experiment import ConfigError, Experiment, Source, Task
 from models import checkpoint as checkpoints
@@ -33,7 +33,7 @@ def check(experiment: Experiment, environment: Environment) -> None:
     console.print(Text.assemble(("✓ ", "green"), f"{experiment.name}: the YAML holds together"))
     faults: list[Exception] = []
     amounts: dict[str, tuple[int, float]] = {}
-    sources = {readers.section(source): source for source, _ in _sources(experiment)}
+    sources = {source.section: source for source, _ in _sources(experiment)}
     for name, look_at in _looks(experiment, environment):
         try:
             told = look_at()
@@ -109,7 +109,7 @@ def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[s
     """Name and body of each thing to look at."""
     task, vocabulary, start = experiment.task, experiment.vocabulary, experiment.checkpoint
     for source, columns in _sources(experiment):
-        yield readers.section(source), partial(heads.look, source, columns, task)
+        yield source.section, partial(heads.look, source, columns, task)
     if task and task.schema_:
         yield "schema", partial(_schema, experiment, task)
     if vocabulary and vocabulary.path:
@@ -124,6 +124,8 @@ def _sources(experiment: Experiment) -> Iterator[tuple[Source, list[str]]]:
         yield experiment.corpus, records.columns(experiment.corpus)
     if experiment.task:
         yield experiment.task.data, records.columns(experiment.task.data, experiment.evaluate.slices)
+    if experiment.scored:
+        yield experiment.scored, records.columns(experiment.scored)
 
 
 def _file(key: str, path: str) -> str:

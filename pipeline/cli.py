@@ -18,8 +18,9 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except KeyboardInterrupt:
-            _print("interrupted; what is done is kept, the next run goes on from there", EXIT_INTERRUPTED)
+        except KeyboardInterrupt as stopped:
+            told = str(stopped) or "interrupted; what is done is kept, the next run goes on from there"
+            _print(told, EXIT_INTERRUPTED)
             ctx.exit(EXIT_INTERRUPTED)
         except Exception as error:
             sentence, code = explain(error)
@@ -202,16 +203,49 @@ def show(run: str | None, env: str) -> None:
 @click.option(
     "--model", metavar="NAME[/VERSION]", help="The experiment whose pushed model answers; the newest if left out."
 )
+@click.option(
+    "--input", "given", type=_File, metavar="FILE", help="Records: .csv, .tsv, .jsonl (each also .gz), .parquet."
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where the records go with their answers; the ending says the format.",
+)
+@click.option("--text", metavar="COLUMN", help="The text; else the column that the model was trained on, or text.")
+@click.option("--text-pair", metavar="COLUMN", help="The second text of a pair; likewise.")
+@click.option(
+    "--encoding", type=click.Choice(["utf-8", "utf-16", "cp949", "euc-kr"]), help="Of --input; UTF-8 if left out."
+)
+@click.option(
+    "--on-bad-record", type=click.Choice(["fail", "quarantine"]), help="Stop (if left out), or set them aside."
+)
+@click.option("--max-bad-share", type=click.FloatRange(0, 1), help="Quarantine fails past this share; .05 if left out.")
+@click.option("--prefix", metavar="TEXT", help="Before the names of the columns that are added.")
 @_environment
-def predict(texts: tuple[str, ...], model: str | None, env: str) -> None:
+def predict(
+    texts: tuple[str, ...], model: str | None, env: str, given: Path | None, output: Path | None, **options: Any
+) -> None:
     """Ask the pushed model.
 
     Without TEXT: one a line from standard input. The two texts of a pair stand with a tab between them.
+
+    With --input and --output: every record of a file. Killed, the same command goes on.
     """
     from configs import environment
-    from pipeline.predict import predict as answer
 
-    answer(Path(environment.load(env).runs), model, texts)
+    asked = {name: value for name, value in options.items() if value is not None}
+    if (given is None) != (output is None) or (given and texts) or (asked and not given):
+        raise click.UsageError("--input and --output go together, without TEXT; the options of a file need both")
+    root = Path(environment.load(env).runs)
+    if given and output:
+        from pipeline.bulk import bulk
+
+        bulk(root, model, given, output, **asked)
+    else:
+        from pipeline.predict import predict as answer
+
+        answer(root, model, texts)
 
 
 @main.command()

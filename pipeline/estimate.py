@@ -14,7 +14,7 @@ from pipeline.figures import clock, size
 # Share of a plain matrix product's rate that training reached on two cores, medians over BERT-small and MiniLM.
 UTILIZATION = 0.5
 # Everything but training, measured on two cores: imports and fixed costs (s), and per record of each source (s).
-FIXED, PER_RECORD = 45.0, {"task.data": 0.002, "corpus": 0.0002}
+FIXED, PER_RECORD = 45.0, {"task.data": 0.002, "corpus": 0.0002, "score": 0.002}
 # A process with TensorFlow, TFX and Beam, before any model (bytes).
 BASE_MEMORY = 1.4e9
 
@@ -80,6 +80,10 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
         length = min(mean, getattr(experiment.task, "max_length", mean))
         seen = records * length * experiment.task.data.split.train * experiment.train.epochs
         work["fine-tuning"] = 6 * size_of.dense * seen
+        if experiment.score:
+            records, mean = amounts["score"]
+            # Forward alone.
+            work["scoring"] = 2 * size_of.dense * records * min(mean, getattr(experiment.task, "max_length", mean))
     return work
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from components import bad_records, readers, records
-from configs.experiment import Corpus, Source, Task
+from configs.experiment import Corpus, Source, Task, TaskData, Unlabelled
 from pipeline import data as demo
 from pipeline import estimate
 from pipeline.figures import share
@@ -65,7 +65,7 @@ def look(source: Source, columns: list[str], task: Task | None) -> Found:
     report = bad_records.Report(found.rows, reasons=found.bad, first=found.first)
     if bad_records.too_many(report, source):
         raise DataError(bad_records.refusal(report, source, None, head=not found.exact))
-    if not isinstance(source, Corpus) and len(found.labels) < 2 and found.exact:
+    if isinstance(source, TaskData) and len(found.labels) < 2 and found.exact:
         only = next(iter(found.labels), "none")
         raise DataError(f"{', '.join(source.path)}: every record has the label {only}; it takes two to learn from")
     return found
@@ -108,6 +108,8 @@ def _records(
 ) -> Iterator[records.Record | records.Part | readers.Bad | records.LeftOut]:
     if isinstance(source, Corpus):
         return records.corpus_records(path, source)
+    if isinstance(source, Unlabelled):
+        return records.task_records(path, source)
     assert task is not None
     return records.task_records(path, task.data, getattr(task, "labels", []), [])
 
@@ -122,7 +124,7 @@ def told(found: Found, source: Source, task: Task | None) -> str:
         parts.append(f"of the first {found.rows:,}:")
     parts += [f"{share(count / total)} {label}" for label, count in found.labels.most_common(6)]
     unseen = [label for label in getattr(task, "labels", []) if label not in found.labels]
-    if unseen and found.exact and not isinstance(source, Corpus):
+    if unseen and found.exact and isinstance(source, TaskData):
         parts.append(f"label not seen: {', '.join(unseen)}")
     if found.left_out:
         parts.append(f"{found.left_out:,} left out")

@@ -172,7 +172,7 @@ def _sources(result: RunResult, values: dict[str, Any]) -> str:
     """``reviews.csv@9e1b``: the files, and the first digits of their SHA-256."""
     parts = []
     for node, digest in sorted(result.data.items(), reverse=True):
-        if node == "Checkpoint":
+        if node in ("Checkpoint", "ScoreExampleGen"):  # no records that the model was made from
             continue
         of_task = "task" in values and not node.startswith("Corpus")
         source = values["task"]["data"] if of_task else values.get("corpus", {})

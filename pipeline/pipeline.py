@@ -16,9 +16,10 @@ from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components import digest
+from components.bulk_inferrer import BulkInferrer
 from components.data_gate import DataGate
 from components.evaluator import Evaluator
-from components.example_gen import CorpusExampleGen, TaskExampleGen
+from components.example_gen import CorpusExampleGen, ScoreExampleGen, TaskExampleGen
 from components.pretraining_evaluator import PretrainingEvaluator
 from components.pusher import Pusher
 from components.resolver import PreviousBlessedModel
@@ -27,7 +28,7 @@ from components.transform import Transform
 from components.versions import versions
 from components.vocabulary_gen import VocabularyGen
 from configs.environment import Environment
-from configs.experiment import Experiment
+from configs.experiment import Experiment, Unlabelled
 from models import task
 from pipeline import imports
 
@@ -56,7 +57,10 @@ def create_pipeline(
         evaluator = dag.evaluate_task(records, model)
     else:
         evaluator = dag.evaluate_pretraining(transform, model)
-    dag.push(model, evaluator)
+    validator = dag.validate(model)
+    if experiment.scored:
+        dag.score(experiment.scored, model, evaluator, validator)
+    dag.push(model, evaluator, validator)
     return dag.pipeline(cache)
 
 
@@ -96,12 +100,7 @@ class _Dag:
         return self.add(importer, "Checkpoint").outputs["result"]
 
     def source(self, kind: str) -> _Source:
-        experiment = self.experiment
-        common: dict[str, Any] = {
-            "source_digest": digest.of_source("components.example_gen"),
-            "bad_records_path": str(self.root / f"{kind}_bad_records.csv"),
-            "sample": self.sample,
-        }
+        experiment, common = self.experiment, self._reading(kind)
         if kind == "corpus":
             assert experiment.corpus is not None
             examples = self.add(CorpusExampleGen(experiment.corpus, **common), "ExampleGen", kind)
@@ -119,6 +118,14 @@ class _Dag:
         validator = self.add(ExampleValidator(statistics=statistics, schema=schema), "ExampleValidator", kind)
         gate = DataGate(validator.outputs["anomalies"], "corpus" if kind == "corpus" else "task.data")
         return _Source(kind, records, schema, self.add(gate, "DataGate", kind))
+
+    def _reading(self, kind: str) -> dict[str, Any]:
+        """What every ExampleGen takes."""
+        return {
+            "source_digest": digest.of_source("components.example_gen"),
+            "bad_records_path": str(self.root / f"{kind}_bad_records.csv"),
+            "sample": self.sample,
+        }
 
     def vocabulary(self, sources: list[_Source]) -> Channel:
         text = self.experiment.text.model_dump(mode="json")
@@ -219,9 +226,20 @@ class _Dag:
         self.add(evaluator, "Evaluator")
         return evaluator
 
-    def push(self, model: Channel, evaluator: BaseNode) -> None:
+    def validate(self, model: Channel) -> ServingValidator:
         source = digest.of_source("components.serving_validator", "models.serving_check")
-        validator = self.add(ServingValidator(model, source), "ServingValidator")
+        validator = ServingValidator(model, source)
+        self.add(validator, "ServingValidator")
+        return validator
+
+    def score(self, source: Unlabelled, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
+        records = self.add(ScoreExampleGen(source, **self._reading("score")), "ScoreExampleGen").outputs["examples"]
+        node = BulkInferrer(records, model, evaluator.outputs["blessing"])
+        # It takes no InfraBlessing: a model that cannot be served stops the run here.
+        node.add_upstream_node(validator)
+        self.add(node, "BulkInferrer")
+
+    def push(self, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
         if self.sample:
             return
         folder = self.environment.pushed(self.experiment.name)

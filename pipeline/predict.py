@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.text import Text
@@ -15,6 +15,7 @@ from pipeline.figures import plain
 from pipeline.result import RunError
 
 _BATCH = 32
+Item = TypeVar("Item")
 
 
 def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
@@ -37,7 +38,7 @@ def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
             console.print(Text("one text a line, Ctrl-D ends", "dim"))
         with console.status(f"loading {folder}"):
             answer, columns = load(folder)
-        for batch in _batches((line.rstrip("\n") for line in lines), 1 if sys.stdin.isatty() else _BATCH):
+        for batch in batches((line.rstrip("\n") for line in lines), 1 if sys.stdin.isatty() else _BATCH):
             for text, line in zip(batch, _lines(answer(_arguments(batch, columns))), strict=True):
                 console.print(Text.assemble((f'"{_short(text)}"', "dim"), " → ", line), soft_wrap=True)
 
@@ -66,6 +67,13 @@ def _is_classifier(folder: Path) -> bool:
     return path.is_file() and "label" in json.loads(path.read_text("utf-8"))["outputs"]
 
 
+def refuse_base(folder: Path) -> None:
+    """Raises RunError where ``folder`` holds a base model, which answers nothing."""
+    if not _is_classifier(folder):
+        name = folder.parent.name
+        raise RunError(f"{folder} is a base model: start an experiment from it with checkpoint: {{experiment: {name}}}")
+
+
 def load(folder: Path) -> tuple[Any, list[str]]:
     """The serving signature of a SavedModel, and its arguments.
 
@@ -75,11 +83,9 @@ def load(folder: Path) -> tuple[Any, list[str]]:
     import tensorflow as tf
     import tensorflow_text  # noqa: F401 (its ops are in the graph)
 
+    refuse_base(folder)
     module = tf.saved_model.load(str(folder))
     signature = module.signatures["serving_default"]
-    if not {"label", "score"} <= signature.structured_outputs.keys():
-        name = folder.parent.name
-        raise RunError(f"{folder} is a base model: start an experiment from it with checkpoint: {{experiment: {name}}}")
     columns = list(signature.structured_input_signature[1])
 
     def answer(arguments: dict[str, list[str]]) -> Any:
@@ -112,10 +118,11 @@ def _lines(outputs: Any) -> list[Text]:
     return found
 
 
-def _batches(lines: Iterable[str], count: int) -> Iterable[list[str]]:
-    batch: list[str] = []
-    for line in lines:
-        batch.append(line)
+def batches(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
+    """Lists of ``count`` items; the last one may be shorter."""
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
         if len(batch) == count:
             yield batch
             batch = []

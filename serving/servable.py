@@ -12,6 +12,8 @@ Array = Any  # np.ndarray; strings are an object array of bytes
 
 DEFAULT_SIGNATURE = "serving_default"
 WARMUP = "assets.extra/tf_serving_warmup_requests"
+# Listed among the signatures; they initialize and train (tensorflow/cc/saved_model/constants.h).
+_NO_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
 _MAX_WARMUP_RECORDS = 1000  # tensorflow/serving, servables/tensorflow/saved_model_warmup_util.h
 
 
@@ -66,9 +68,12 @@ class Servable:
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         with graph.as_default():
             meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
-        # What initializes the model is listed among its signatures, and is none.
-        self.signature_defs = {name: each for name, each in meta.signature_def.items() if each.outputs or each.inputs}
-        self.signatures = {name: self._signature(name, each) for name, each in self.signature_defs.items()}
+        self.signature_defs = dict(meta.signature_def)
+        self.signatures = {
+            name: self._signature(name, each)
+            for name, each in self.signature_defs.items()
+            if name not in _NO_SIGNATURES
+        }
         graph.finalize()
 
     def _signature(self, name: str, definition: Any) -> Signature:

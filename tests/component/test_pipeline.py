@@ -87,6 +87,18 @@ def test_a_rehearsal_pushes_nothing():
     assert "Pusher" not in nodes(create_pipeline(whole(), Environment(), sample=10))
 
 
+def test_records_to_score_wait_for_both_blessings_and_change_no_other_node():
+    start = f"checkpoint: {TINY}"
+    before = create_pipeline(experiment(TASK.format(start=start, more="")), Environment())
+    after = create_pipeline(experiment(TASK.format(start=start, more="score: {path: reviews.csv}")), Environment())
+    assert set(nodes(after)) - set(nodes(before)) == {"ScoreExampleGen", "BulkInferrer"}
+    assert all(properties(before, node) == properties(after, node) for node in nodes(before))
+    made = {component.id: component for component in after.components}
+    needed = {"Evaluator", "ServingValidator", "Trainer", "ScoreExampleGen"}
+    assert {node.id for node in made["BulkInferrer"].upstream_nodes} == needed
+    assert outcome.digests(after)["ScoreExampleGen"]
+
+
 def test_nothing_is_tokenized_before_its_gate():
     made = {component.id: component for component in create_pipeline(whole(), Environment()).components}
     assert made["DataGate"] in made["Transform"].upstream_nodes

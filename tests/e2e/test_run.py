@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ EXPERIMENT = {
         "labels": ["negative", "positive"],
         "max_length": 32,
     },
+    "score": {"path": "reviews.csv"},
     "vocabulary": {"learn": 600},
     "encoder": {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "max_positions": 64},
     "pretrain": {"steps": 8, "batch_size": 16, "max_length": 32},
@@ -86,6 +88,8 @@ def test_a_run_goes_through_every_node_and_pushes(folder, first):
     assert set(states(run).values()) == {"ran"}
     assert "BLESSED, pushed v1" in first
     assert "✓ Pretrainer" in first
+    assert re.search(r"✓ ScoreExampleGen +0:\d\d  500 score · 0 bad\n", first)  # those that no label range takes too
+    assert re.search(r"✓ BulkInferrer +0:\d\d  500 scored · \d+ (posi|nega)tive", first)
     # Nothing of TensorFlow's or TFX's reaches the person.
     assert not [line for line in first.splitlines() if "WARNING" in line or "tensorflow" in line]
     assert (folder / "runs/tiny/1/experiment.resolved.yaml").is_file()
@@ -107,6 +111,23 @@ def test_nothing_is_left_outside_the_run_folder(folder, first):
 def test_the_pushed_model_answers_text(folder, first):
     answer = tfx_bert(folder, "predict", "--model", "tiny", "a gorgeous film")
     assert "negative" in answer or "positive" in answer
+
+
+def test_a_file_is_answered_by_the_pushed_model_as_the_run_scored_it(folder, first):
+    import tensorflow as tf
+
+    tfx_bert(folder, "predict", "--model", "tiny/1", "--input", "reviews.csv", "--output", "answered.jsonl")
+    rows = [json.loads(line) for line in (folder / "answered.jsonl").read_text("utf-8").splitlines()]
+    (folder / "answered.jsonl").unlink()
+    files = [str(path) for path in folder.glob("runs/tiny/artifacts/BulkInferrer/output_examples/*/Split-score/*")]
+    scored = {}
+    for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
+        features = tf.train.Example.FromString(record).features.feature
+        origin, scores = features["origin"].bytes_list.value[0].decode(), features["scores"].float_list.value
+        scored[int(origin.rpartition(":")[2])] = list(scores)
+    assert len(scored) == len(rows) == 500
+    for row, line in zip(rows, sorted(scored), strict=True):
+        assert [row["score[negative]"], row["score[positive]"]] == pytest.approx(scored[line], abs=1e-5)
 
 
 def test_a_second_run_computes_and_pushes_nothing(folder, first):
@@ -169,6 +190,7 @@ def test_a_refusal_names_metric_value_and_threshold_and_pushes_nothing(folder, f
     assert "NOT BLESSED: 1 of" in printed
     assert "recall[negative]" in printed
     assert "≥ 1" in printed
+    assert "nothing scored: the model is not blessed" in printed
     assert not (folder / "runs/tiny/serving_model/tiny/6").exists()
 
 

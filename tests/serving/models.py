@@ -55,6 +55,35 @@ def echo(folder: Path) -> None:
         _save(session, folder, signatures)
 
 
+def classifier(folder: Path) -> None:
+    """A tiny model of ours, as the Trainer exports it."""
+    import keras
+
+    from models import export
+    from models.encoder import BertEncoder
+    from models.tasks.classification import Task
+    from models.text import SPECIAL, TextRules, Tokenizer
+
+    keras.utils.set_random_seed(11)
+    tokenizer = Tokenizer([*SPECIAL, "a", "good", "film", "witty", "삼성전자", "##는", "."], TextRules("uncased_nfc"))
+    encoder = BertEncoder(
+        vocabulary_size=tokenizer.size, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32, max_positions=32
+    )
+    task = Task({"labels": ["no", "yes"], "max_length": 24})
+    model = task.build(encoder)
+    for variable in model.trainable_variables:  # larger weights: answers that differ from text to text
+        variable.assign(variable * 5 if "norm" not in variable.path else variable)
+    export.write(
+        str(folder),
+        model=model,
+        encoder=encoder,
+        answer=task.answer,
+        featurize=lambda record: task.featurize(record, tokenizer),
+        columns=["text"],
+        raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
+    )
+
+
 def _save(session, folder, signatures) -> None:
     session.run(v1.global_variables_initializer())
     info = v1.saved_model.build_tensor_info

@@ -150,11 +150,27 @@ task:
         ("train.epochs=true", "$.train.epochs: expected a whole number, received true"),
         ("train.epochs=1.5", "$.train.epochs: expected a whole number, received 1.5"),
         ("pretrain={steps: 3}", "corpus and pretrain go together"),
+        ("score={}", "$.score.path: missing"),
+        ("score={path: a.csv, label: x}", "$.score.label: unknown key"),
+        ("score={path: a.csv, text_pair: x}", "$.score.text_pair: the task takes one text, not a pair"),
+        ("score={path: a.txt, format: text}", "$.score.format: plain text has no columns"),
     ],
 )  # fmt: skip
 def test_one_fault(tmp_path, override, sentence):
     found = complaints(TASK, tmp_path, override)
     assert any(sentence in line for line in found), found
+
+
+def test_what_score_leaves_out_is_as_the_task_has_it(tmp_path):
+    (tmp_path / "x.yaml").write_text(
+        TASK.replace("path: a.csv", "path: a.csv, text: t, text_pair: u, encoding: cp949, on_bad_record: quarantine")
+    )
+    assert loader.load(tmp_path / "x.yaml").scored is None
+    found = loader.load(tmp_path / "x.yaml", ["score={path: new/*.csv, text: review}"]).scored
+    assert (found.path, found.text, found.text_pair) == (["new/*.csv"], "review", "u")
+    assert (found.encoding, found.on_bad_record, found.max_bad_share) == ("cp949", "quarantine", 0.05)
+    with pytest.raises(ConfigError, match=r"\$\.score\.text_pair: column 'u' is the text already"):
+        loader.load(tmp_path / "x.yaml", ["score={path: n.csv, text: u}"])
 
 
 def test_a_task_without_a_corpus_has_no_use_for_train_in_pretraining(tmp_path):
@@ -165,6 +181,8 @@ def test_a_task_without_a_corpus_has_no_use_for_train_in_pretraining(tmp_path):
     loader.load(file)
     with pytest.raises(ConfigError, match="there is no task to train"):
         loader.load(file, ["train.epochs=9"])
+    with pytest.raises(ConfigError, match=r"\$\.score: is answered by a task's model, and there is no task"):
+        loader.load(file, ["score={path: a.csv}"])
     with pytest.raises(ConfigError, match=r"\$\.evaluate\.bless\.accuracy: judges a task"):
         loader.load(file, ["evaluate.bless.accuracy=.5"])
     with pytest.raises(

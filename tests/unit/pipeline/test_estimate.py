@@ -20,6 +20,9 @@ def test_operations_follow_parameters_and_tokens():
     twice = estimate.flops(loader.load("from_scratch", ["train.epochs=10"]), AMOUNTS, size)
     assert twice["fine-tuning"] == 2 * work["fine-tuning"]
     assert twice["pretraining"] == work["pretraining"]
+    scoring = loader.load("from_scratch", ["score={path: new.csv}"])
+    more = estimate.flops(scoring, {**AMOUNTS, "score": (50_000, 27.0)}, size)
+    assert more == {**work, "scoring": 2 * dense * 50_000 * 27}
 
 
 def test_a_packed_row_is_full():
