@@ -1,6 +1,7 @@
 """Raw files to the answer of a pushed model, with real text and a tiny encoder, through the command line."""
 
 import csv
+import http.client
 import json
 import os
 import pathlib
@@ -111,6 +112,23 @@ def test_nothing_is_left_outside_the_run_folder(folder, first):
 def test_the_pushed_model_answers_text(folder, first):
     answer = tfx_bert(folder, "predict", "--model", "tiny", "a gorgeous film")
     assert "negative" in answer or "positive" in answer
+    # And over REST the same.
+    server = subprocess.Popen([*COMMAND, "serve", "tiny", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        address = next(line for line in server.stdout if "http://" in line).partition("http://")[2].split()[0]
+        status = 404  # while it loads
+        while status == 404:
+            time.sleep(0.1)
+            connection = http.client.HTTPConnection(address)
+            connection.request("POST", "/v1/models/tiny:predict", json.dumps({"instances": ["a gorgeous film"]}))
+            response = connection.getresponse()
+            status, body = response.status, json.load(response)
+        served = body["predictions"][0]
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
+    assert f"{served['label']} " in answer
+    assert f"{served['score']:.3f}".lstrip("0") in answer
 
 
 def test_a_file_is_answered_by_the_pushed_model_as_the_run_scored_it(folder, first):
