@@ -70,7 +70,8 @@ def serve(
 
         def announce(address: str) -> None:
             console.print(f"{address} · page at / · API at /v1/models/{configured[0].name} · Ctrl-C ends")
-            console.print("for development and tests; production is stock TensorFlow Serving: docs/serving.md")
+            production = "for development and tests; production is stock TensorFlow Serving: docs/serving.md"
+            console.print(production, soft_wrap=True)
 
         server.serve(
             lambda: config.read(config_file) if config_file else configured,
