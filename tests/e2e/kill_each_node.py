@@ -1,6 +1,6 @@
 """A check by hand, minutes long: ``kill -9`` during each node in turn, then one run that must go through.
 
-    python tests/e2e/kill_each_node.py FOLDER     # with tiny.yaml and its data, as test_run.py's fixture writes them
+    python tests/e2e/kill_each_node.py FOLDER     # with tiny.yaml and its data: tests.e2e.tiny.write
 
 Each attempt is killed a moment after its nth node is done: inside the node that follows, or behind it if that is short.
 """

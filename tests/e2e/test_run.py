@@ -1,79 +1,18 @@
 """Raw files to the answer of a pushed model, with real text and a tiny encoder, through the command line."""
 
-import csv
 import http.client
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
-import yaml
 
-from pipeline.result import RunResult
+from tests.e2e.tiny import COMMAND, result, states, tfx_bert, weights
 
 pytestmark = pytest.mark.e2e
-
-DATA = pathlib.Path(__file__).parents[2] / "data"
-COMMAND = [str(pathlib.Path(sys.executable).parent / "tfx-bert")]
-EXPERIMENT = {
-    "name": "tiny",
-    "corpus": {"path": "dialogues.csv", "text": ["statement", "reply"], "on_bad_record": "quarantine"},
-    "task": {
-        "type": "classification",
-        "data": {
-            "path": "reviews.csv",
-            "text": "text",
-            "label": {"column": "sentiment", "ranges": {"negative": "< -0.5", "positive": "> 0.5"}},
-        },
-        "labels": ["negative", "positive"],
-        "max_length": 32,
-    },
-    "score": {"path": "reviews.csv"},
-    "vocabulary": {"learn": 600},
-    "encoder": {"num_layers": 1, "hidden_dim": 32, "num_heads": 2, "max_positions": 64},
-    "pretrain": {"steps": 8, "batch_size": 16, "max_length": 32},
-    "train": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3},
-    "evaluate": {"bless": {"accuracy": 0.3, "max_regression": 1.0}},
-}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A working folder with the first rows of the demo data."""
-    root = tmp_path_factory.mktemp("user")
-    for source, target, count in (("movie_reviews", "reviews", 500), ("movie_dialogues", "dialogues", 300)):
-        with (DATA / f"{source}.csv").open(encoding="utf-8", newline="") as file:
-            rows = [row for row, _ in zip(csv.reader(file), range(count + 1), strict=False)]
-        with (root / f"{target}.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(rows)
-    (root / "tiny.yaml").write_text(yaml.safe_dump(EXPERIMENT), "utf-8")
-    (root / "often.yaml").write_text("checkpoint_seconds: 0\n", "utf-8")  # an environment
-    return root
-
-
-def tfx_bert(folder, *arguments, exit_code=0):
-    ran = subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    assert ran.returncode == exit_code, ran.stdout + ran.stderr
-    return ran.stdout
-
-
-def result(folder, name, number):
-    return RunResult.read(folder / "runs" / name / str(number))
-
-
-def states(run):
-    return {node.node: node.state for node in run.nodes}
-
-
-def weights(folder, name, version):
-    from safetensors.numpy import load_file
-
-    return load_file(folder / f"runs/{name}/serving_model/{name}/{version}/assets.extra/checkpoint/model.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -258,72 +197,3 @@ def test_two_runs_at_once_are_refused(folder, first):
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
-
-
-def test_pretraining_alone_on_beam_then_a_task_from_it(folder):
-    """BeamDagRunner; the MLM gate; packed rows; and ``checkpoint: {experiment: …}`` with its digest on record."""
-    base = {key: EXPERIMENT[key] for key in ("corpus", "vocabulary", "encoder")} | {
-        "name": "base",
-        "pretrain": {"objectives": ["mlm"], "pack": True, "steps": 8, "batch_size": 4, "max_length": 64},
-        "evaluate": {"bless": {"mlm_loss": 20.0}},
-    }
-    (folder / "base.yaml").write_text(yaml.safe_dump(base), "utf-8")
-    tfx_bert(folder, "run", "base.yaml", "--env", "beam")
-    run = result(folder, "base", 1)
-    assert run.verdict == "blessed"
-    assert run.pushed.version == 1
-    assert run.metrics["mlm_loss"] < 20
-    assert json.loads((pathlib.Path(run.pushed.path) / "assets.extra/pretraining.json").read_text())["after"]["masked"]
-
-    chained = {key: EXPERIMENT[key] for key in ("task", "train", "evaluate")} | {
-        "name": "chained",
-        "checkpoint": {"experiment": "base"},
-    }
-    (folder / "chained.yaml").write_text(yaml.safe_dump(chained), "utf-8")
-    tfx_bert(folder, "run", "chained.yaml")
-    chain = result(folder, "chained", 1)
-    assert (chain.verdict, chain.checkpoint) == ("blessed", "base v1")
-    assert f"→ base v1@{chain.data['Checkpoint'][:4]} →" in tfx_bert(folder, "show", "chained")
-    vocabularies = [
-        (folder / f"runs/{name}/serving_model/{name}/1/assets.extra/checkpoint/vocab.txt").read_text("utf-8")
-        for name in ("base", "chained")
-    ]
-    assert vocabularies[0] == vocabularies[1]
-
-
-def test_pairs_rehearsed_then_run_and_asked(folder):
-    """Does the reply belong to the statement? ``--sample`` goes through every node and pushes nothing."""
-    with (folder / "dialogues.csv").open(encoding="utf-8", newline="") as file:
-        talks = [row for row in csv.DictReader(file) if row["statement"].strip() and row["reply"].strip()]
-    with (folder / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["statement", "reply", "label"])
-        for here, other in zip(talks, [*talks[1:], talks[0]], strict=True):
-            writer.writerow([here["statement"], here["reply"], "fits"])
-            writer.writerow([here["statement"], other["reply"], "does not"])
-    pairs = {key: EXPERIMENT[key] for key in ("vocabulary", "encoder", "train")} | {
-        "name": "pairs",
-        "task": {
-            "type": "classification",
-            "data": {"path": "pairs.csv", "text": "statement", "text_pair": "reply", "label": "label"},
-            "labels": ["does not", "fits"],
-            "max_length": 48,
-        },
-        "evaluate": {"bless": {"accuracy": 0.2, "slices": {"length_bucket": {"9-16 words": 0.1}}}},
-    }
-    (folder / "pairs.yaml").write_text(yaml.safe_dump(pairs), "utf-8")
-    rehearsed = tfx_bert(folder, "run", "pairs.yaml", "--sample", "200")
-    assert "DONE: 200 records went through every node" in rehearsed
-    assert set(states(result(folder, "pairs-sample", 1)).values()) == {"ran"}
-    assert not list(folder.glob("runs/pairs*/serving_model/*/*"))
-
-    tfx_bert(folder, "run", "pairs.yaml")
-    run = result(folder, "pairs", 1)
-    assert "accuracy[length_bucket: 9-16 words]" in {check.name for check in run.checks}
-    asked = tfx_bert(folder, "predict", "--model", "pairs", "Where are you?\tAt home.")
-    assert '"Where are you? | At home." → ' in asked
-    refused = subprocess.run(
-        [*COMMAND, "predict", "--model", "pairs", "one text"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert refused.returncode == 1
-    assert "with a tab between them" in refused.stderr
