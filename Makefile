@@ -4,10 +4,10 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 EXPERIMENT ?= sentiment
 
-.PHONY: help run serve soak test conformance check lint types format setup data lock clean
+.PHONY: help run serve soak test conformance compile-kubeflow compile-vertex check lint types format setup data lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup data ## raw text to a blessed, pushed model (EXPERIMENT=from_scratch for another)
 	@tfx-bert run $(EXPERIMENT)
@@ -20,6 +20,12 @@ test: setup data ## every test
 
 conformance: setup ## the REST API's tests against another server: make conformance SERVER=host:port (docs/serving.md)
 	@CONFORMANCE_SERVER=$(SERVER) python -m pytest tests/serving/test_rest_api.py
+
+compile-kubeflow: setup data ## build/EXPERIMENT-kubeflow.yaml, for Kubeflow Pipelines (docs/deploy.md)
+	@tfx-bert compile $(EXPERIMENT) --env kubeflow
+
+compile-vertex: setup data ## build/EXPERIMENT-vertex.yaml, for Vertex AI Pipelines
+	@tfx-bert compile $(EXPERIMENT) --env vertex
 
 soak: setup ## ten minutes of full load on the embedded server, a new version every 5 seconds
 	@python -m benchmarks.soak

@@ -38,14 +38,23 @@ def of_text(text: str) -> str:
 
 
 def of_folder(folder: str | pathlib.Path) -> str:
-    """SHA-256 (hex) over the relative names and contents of a local folder's files."""
-    root = pathlib.Path(folder)
+    """SHA-256 (hex) over the relative names and contents of a folder's files, on any file system of TensorFlow's."""
+    from components import files
+
     digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
-        digest.update(str(path.relative_to(root)).encode() + b"\0")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for name in files.below(str(folder)):
+        digest.update(name.encode() + b"\0" + _content(f"{folder}/{name}").digest())
     return digest.hexdigest()
+
+
+def _content(path: str) -> "hashlib._Hash":
+    import tensorflow as tf
+
+    digest = hashlib.sha256()
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest
 
 
 def of_source(*modules: str) -> str:

@@ -33,7 +33,7 @@ class Executor(executor.Executor):
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
         """See ``tfx.components.evaluator.executor.Executor.Do``."""
-        key = standard_component_specs.BASELINE_MODEL_KEY
+        input_dict, key = verdict.compared(input_dict), standard_component_specs.BASELINE_MODEL_KEY
         if input_dict.get(key) and _answers(input_dict, key) != _answers(input_dict, "model"):
             input_dict = {name: value for name, value in input_dict.items() if name != key}
             progress.emit(progress.Notice("the latest blessed model has other labels or texts: no comparison with it"))

@@ -7,7 +7,6 @@ is ever grouped. What workers have to tell (bad records, faults of whole files, 
 ``Executor`` reads afterwards: an exception in a worker would reach the user without its message.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, channel_utils, component_spec, standard_artifacts
 
-from components import bad_records, encodings, readers, records
+from components import bad_records, readers, records
 from components.artifacts import BadRecords
 from components.records import SPLITS
 from configs.experiment import Corpus, Source, TaskData, Unlabelled
@@ -32,23 +31,6 @@ from schemas import DataError
 
 # (split, key, file, line, label, serialized tf.Example)
 Element = tuple[str, bytes, str, int, str, bytes]
-
-
-def input_digest(source: Source) -> str:
-    """SHA-256 (hex) over the names and contents of the source's files: TFX's cache does not see a file that was edited.
-
-    Raises:
-      DataError: a pattern that no file matches.
-    """
-    digest = hashlib.sha256()
-    for key, paths in readers.files(source).items():
-        for path in paths:
-            with encodings.open_bytes(path, unpack=False) as stream:
-                content = hashlib.sha256()
-                while chunk := stream.read(1 << 20):
-                    content.update(chunk)
-            digest.update(json.dumps([key, path, content.hexdigest()]).encode())
-    return digest.hexdigest()
 
 
 class _Read(beam.DoFn):
@@ -274,7 +256,6 @@ class _ExampleGen(base_beam_component.BaseBeamComponent):
             spec=Spec(
                 kind=kind,
                 source=source.model_dump_json(),
-                input_digest=input_digest(source),
                 examples=channel_utils.as_channel([standard_artifacts.Examples()]),
                 bad_records=channel_utils.as_channel([BadRecords()]),
                 **properties,
@@ -287,18 +268,22 @@ class CorpusExampleGen(_ExampleGen):
 
     Args:
       source: the experiment's ``corpus``.
+      input_digest: of the source's files; TFX's cache does not see a file that was edited.
       source_digest: of the code behind this node.
       bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
       sample: take so many documents; 0 takes all.
     """
 
-    def __init__(self, source: Corpus, *, source_digest: str, bad_records_path: str, sample: int = 0) -> None:
+    def __init__(
+        self, source: Corpus, *, input_digest: str, source_digest: str, bad_records_path: str, sample: int = 0
+    ) -> None:
         self._specify(
             "corpus",
             source,
             labels="[]",
             slices="[]",
             sample=sample,
+            input_digest=input_digest,
             source_digest=source_digest,
             bad_records_path=bad_records_path,
         )
@@ -311,6 +296,7 @@ class TaskExampleGen(_ExampleGen):
       source: the experiment's ``task.data``.
       labels: every label there is.
       slices: columns of ``evaluate.slices``.
+      input_digest: of the source's files; TFX's cache does not see a file that was edited.
       source_digest: of the code behind this node.
       bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
       sample: take so many records; 0 takes all.
@@ -322,6 +308,7 @@ class TaskExampleGen(_ExampleGen):
         *,
         labels: Sequence[str],
         slices: Sequence[str] = (),
+        input_digest: str,
         source_digest: str,
         bad_records_path: str,
         sample: int = 0,
@@ -332,6 +319,7 @@ class TaskExampleGen(_ExampleGen):
             labels=json.dumps(list(labels)),
             slices=json.dumps(list(slices)),
             sample=sample,
+            input_digest=input_digest,
             source_digest=source_digest,
             bad_records_path=bad_records_path,
         )
@@ -342,18 +330,22 @@ class ScoreExampleGen(_ExampleGen):
 
     Args:
       source: the experiment's ``scored``.
+      input_digest: of the source's files; TFX's cache does not see a file that was edited.
       source_digest: of the code behind this node.
       bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
       sample: take so many records; 0 takes all.
     """
 
-    def __init__(self, source: Unlabelled, *, source_digest: str, bad_records_path: str, sample: int = 0) -> None:
+    def __init__(
+        self, source: Unlabelled, *, input_digest: str, source_digest: str, bad_records_path: str, sample: int = 0
+    ) -> None:
         self._specify(
             "score",
             source,
             labels="[]",
             slices="[]",
             sample=sample,
+            input_digest=input_digest,
             source_digest=source_digest,
             bad_records_path=bad_records_path,
         )

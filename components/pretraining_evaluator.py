@@ -12,7 +12,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import path_utils
 
 from components import training
-from components.verdict import ROUNDING, Check, Verdict, bless, uri_of
+from components.verdict import ROUNDING, Check, Verdict, bless, compared, uri_of
 from models import checkpoint, pretraining, pretraining_data, progress
 from models.encoder import BertEncoder
 from models.heads import PretrainingModel
@@ -27,6 +27,7 @@ class Executor(base_executor.BaseExecutor):
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
         """Writes ``verdict.json`` and the blessing."""
+        input_dict = compared(input_dict)
         settings, bounds = json.loads(exec_properties["pretrain"]), json.loads(exec_properties["bless"])
         figures = self._figures(input_dict, settings, exec_properties["seed"], "model")
         baseline = uri_of(input_dict, "baseline_model")

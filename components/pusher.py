@@ -4,16 +4,14 @@ The stock Pusher copies in place, under the Unix second, so a server may load ha
 """
 
 import json
-import os
-import pathlib
-import shutil
 from typing import Any
 
+import tensorflow as tf
 from tfx.components.pusher import component, executor
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
 
-from components import digest
+from components import digest, files
 from components.versions import versions
 from models import progress
 
@@ -30,14 +28,14 @@ class Executor(executor.Executor):
             self._MarkNotPushed(pushed)
             progress.emit(progress.Summary("nothing pushed: the model is not blessed"))
             return
-        model = pathlib.Path(self.GetModelPath(input_dict))
+        model = self.GetModelPath(input_dict)
         destination = json.loads(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY])
-        folder = pathlib.Path(destination["filesystem"]["base_directory"])
+        folder = destination["filesystem"]["base_directory"]
         version, is_new = push(model, folder)
         configure(folder)
         pushed.set_string_custom_property("model", artifact_utils.get_single_uri(input_dict["model"]))
         pushed.set_int_custom_property("is_new", int(is_new))
-        self._MarkPushed(pushed, pushed_destination=str(folder / str(version)), pushed_version=str(version))
+        self._MarkPushed(pushed, pushed_destination=f"{folder}/{version}", pushed_version=str(version))
         progress.emit(progress.Summary(f"v{version}" if is_new else f"v{version} is this model already"))
 
 
@@ -47,22 +45,26 @@ class Pusher(component.Pusher):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
 
-def push(model: pathlib.Path, folder: pathlib.Path) -> tuple[int, bool]:
+def push(model: str, folder: str) -> tuple[int, bool]:
     """Puts ``model`` under ``folder`` as its next version, unless the newest version is the same model.
+
+    An object store has no rename. There the file that makes a folder a SavedModel comes last: a server that looks too
+    early finds no model, and looks again.
 
     Returns:
       The version, and whether it is new.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     there = versions(folder)
-    if there and digest.of_folder(folder / str(there[-1])) == digest.of_folder(model):
+    if there and digest.of_folder(f"{folder}/{there[-1]}") == digest.of_folder(model):
         return there[-1], False
     version = there[-1] + 1 if there else 1
-    staged = folder / f".staged-{version}"  # on the same file system, and no number: no server loads it
-    shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
-    shutil.copytree(model, staged)
-    os.utime(staged)  # the copy has the time of its source: the push is what counts
-    staged.rename(folder / str(version))
+    remote = "://" in folder
+    staged = f"{folder}/{version if remote else f'.staged-{version}'}"  # no number: no server loads it
+    if tf.io.gfile.exists(staged):  # of a run that was killed
+        tf.io.gfile.rmtree(staged)
+    files.copy(model, staged, last="saved_model.pb")
+    if not remote:
+        tf.io.gfile.rename(staged, f"{folder}/{version}")
     return version, True
 
 
@@ -95,11 +97,11 @@ prometheus_config {{ enable: true path: "/monitoring/prometheus/metrics" }}
 }
 
 
-def configure(folder: pathlib.Path) -> None:
+def configure(folder: str) -> None:
     """Writes what TensorFlow Serving is started with beside ``folder``; what is there already is somebody's own."""
+    parent, _, model = folder.rpartition("/")
     for name, text in _CONFIGS.items():
-        path = folder.parent / name
-        if not path.exists():
-            staged = path.with_name(f".{name}")
-            staged.write_text(text.format(name=folder.name, mounted=_MOUNTED), "utf-8")
-            staged.rename(path)
+        if not tf.io.gfile.exists(f"{parent}/{name}"):
+            with tf.io.gfile.GFile(f"{parent}/.{name}", "w") as file:
+                file.write(text.format(name=model, mounted=_MOUNTED))
+            tf.io.gfile.rename(f"{parent}/.{name}", f"{parent}/{name}")

@@ -9,6 +9,7 @@ import csv
 import difflib
 import glob
 import gzip
+import hashlib
 import io
 import itertools
 import json
@@ -76,9 +77,8 @@ def files(source: Source) -> dict[str, list[str]]:
       ConfigError: one file under two of the keys.
     """
     found = {
-        key: list(dict.fromkeys(path for pattern in patterns for path in _match(pattern, place(source, key))))
-        for key in ("path", "eval", "test")
-        if (patterns := getattr(source, key, None)) is not None
+        key: list(dict.fromkeys(path for pattern in given for path in match(pattern, source, key)))
+        for key, given in patterns(source).items()
     }
     seen: dict[str, str] = {}
     for key, paths in found.items():
@@ -90,7 +90,17 @@ def files(source: Source) -> dict[str, list[str]]:
     return found
 
 
-def _match(pattern: str, where: str) -> list[str]:
+def patterns(source: Source) -> dict[str, list[str]]:
+    """What ``path``, ``eval`` and ``test`` say, where they are given."""
+    return {key: given for key in ("path", "eval", "test") if (given := getattr(source, key, None)) is not None}
+
+
+def match(pattern: str, source: Source, key: str) -> list[str]:
+    """The files behind one pattern of ``key``, in name order.
+
+    Raises:
+      DataError: there are none.
+    """
     if "://" in pattern:
         from apache_beam.io.filesystems import FileSystems
 
@@ -101,8 +111,25 @@ def _match(pattern: str, where: str) -> list[str]:
         paths = glob.glob(pattern, recursive=True)  # noqa: PTH207 (the pattern may be absolute)
         paths = [path for path in paths if not PurePath(path).name.startswith(".")]
     if not paths:
-        raise DataError(f"{where}: no file matches {pattern!r}.")
+        raise DataError(f"{place(source, key)}: no file matches {pattern!r}.")
     return sorted(paths)
+
+
+def digest(source: Source) -> str:
+    """SHA-256 (hex) over the names and contents of the source's files: TFX's cache does not see a file that was edited.
+
+    Raises:
+      DataError: a pattern that no file matches.
+    """
+    digest = hashlib.sha256()
+    for key, paths in files(source).items():
+        for path in paths:
+            with open_bytes(path, unpack=False) as stream:
+                content = hashlib.sha256()
+                while chunk := stream.read(1 << 20):
+                    content.update(chunk)
+            digest.update(json.dumps([key, path, content.hexdigest()]).encode())
+    return digest.hexdigest()
 
 
 def format_of(path: str, source: Source) -> str:

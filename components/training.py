@@ -26,6 +26,11 @@ CHECKPOINT = "checkpoint"  # inside assets.extra: a Hugging Face BERT folder
 _ROOT, _SECONDS, _RESUME = "TFX_BERT_CHECKPOINT_ROOT", "TFX_BERT_CHECKPOINT_SECONDS", "TFX_BERT_RESUME"
 
 
+def environment(root: str, seconds: float, *, resume: bool) -> dict[str, str]:
+    """The variables that tell a training what ``checkpointing`` takes."""
+    return {_ROOT: root, _SECONDS: str(seconds), _RESUME: str(int(resume))}
+
+
 @contextlib.contextmanager
 def checkpointing(root: str, seconds: float, *, resume: bool = True) -> Iterator[None]:
     """How trainings in this block keep their checkpoints.
@@ -36,7 +41,7 @@ def checkpointing(root: str, seconds: float, *, resume: bool = True) -> Iterator
       resume: whether a training goes on from what a killed run left, or drops that and begins again.
     """
     before = {name: os.environ.get(name) for name in (_ROOT, _SECONDS, _RESUME)}
-    os.environ.update({_ROOT: root, _SECONDS: str(seconds), _RESUME: str(int(resume))})
+    os.environ.update(environment(root, seconds, resume=resume))
     try:
         yield
     finally:

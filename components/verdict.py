@@ -100,6 +100,17 @@ def bless(blessing: "artifact.Artifact", verdict: Verdict, model: "artifact.Arti
         file.write("")
 
 
+def compared(inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The inputs of an evaluator, less a ``baseline_model`` that holds no model: ``components.baseline`` found none."""
+    from tfx.dsl.io import fileio
+    from tfx.utils import path_utils
+
+    uri = uri_of(inputs, "baseline_model")
+    if uri is None or fileio.exists(path_utils.serving_model_path(uri)):
+        return inputs
+    return {name: artifacts for name, artifacts in inputs.items() if name != "baseline_model"}
+
+
 def uri_of(inputs: dict[str, list[Any]], key: str) -> str | None:
     """The URI of an optional input."""
     from tfx.types import artifact_utils

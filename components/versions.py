@@ -3,6 +3,17 @@
 import pathlib
 
 
-def versions(folder: pathlib.Path) -> list[int]:
-    """The versions that a server may load, oldest first; none where there is no such folder."""
-    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+def versions(folder: str | pathlib.Path) -> list[int]:
+    """The versions that a server may load, oldest first; none where there is no such folder.
+
+    Args:
+      folder: on this machine, or an address such as ``gs://bucket/models/reviews``. There a version that is still being
+        written has a name already, so one counts when ``components.pusher`` is through with it.
+    """
+    if "://" not in str(folder):
+        return sorted(int(path.name) for path in pathlib.Path(folder).glob("[0-9]*") if path.name.isdigit())
+    import tensorflow as tf
+
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)] if tf.io.gfile.isdir(folder) else []
+    whole = [name for name in names if name.isdigit() and tf.io.gfile.exists(f"{folder}/{name}/saved_model.pb")]
+    return sorted(map(int, whole))

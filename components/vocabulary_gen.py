@@ -10,9 +10,11 @@ import tensorflow as tf
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.utils import path_utils
 
+from components import training
 from components.artifacts import Vocabulary
-from models import progress, wordpiece
+from models import checkpoint, progress, wordpiece
 from models.text import TextRules, Tokenizer, read_vocabulary
 from schemas import DataError
 
@@ -32,6 +34,7 @@ class Spec(component_spec.ComponentSpec):
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "more_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        "base_model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {"vocabulary": component_spec.ChannelParameter(type=Vocabulary)}
 
@@ -53,12 +56,12 @@ class Executor(base_executor.BaseExecutor):
         settings = json.loads(exec_properties["settings"])
         sources = [input_dict["examples"], input_dict.get("more_examples", [])]
         texts = _texts([uri for source in sources if source for uri in artifact_utils.get_split_uris(source, "train")])
-        if settings["path"] is None:
+        if settings["learn"]:
             rules = _rules(settings, None)
             counts = wordpiece.count(texts, rules)
             pieces = wordpiece.learn(counts, settings["learn"], rules.reserve)
         else:
-            pieces, rules = _imported(pathlib.Path(settings["path"]), settings)
+            pieces, rules = _imported(input_dict.get("base_model"), settings)
             counts = wordpiece.count(texts, rules)
         if not counts:
             raise DataError("the train split has no text: there is nothing to learn from")
@@ -87,13 +90,13 @@ def _rules(settings: dict[str, Any], base: TextRules | None) -> TextRules:
     return dataclasses.replace(given, replace=given.replace or base.replace, reserve=reserve)
 
 
-def _imported(path: pathlib.Path, settings: dict[str, Any]) -> tuple[list[str], TextRules]:
-    if path.is_dir():
-        from models import checkpoint
-
-        read = checkpoint.read(path)
-        return list(read.vocabulary), _rules(settings, TextRules.load(read.rules or {"mode": read.mode}))
-    return read_vocabulary(path), _rules(settings, None)
+def _imported(base_model: list[types.Artifact] | None, settings: dict[str, Any]) -> tuple[list[str], TextRules]:
+    if not base_model:
+        return read_vocabulary(settings["path"]), _rules(settings, None)
+    folder = training.base_checkpoint(path_utils.serving_model_path(artifact_utils.get_single_uri(base_model)))
+    assert folder is not None
+    read = checkpoint.read(folder)
+    return list(read.vocabulary), _rules(settings, TextRules.load(read.rules or {"mode": read.mode}))
 
 
 class VocabularyGen(base_component.BaseComponent):
@@ -103,8 +106,8 @@ class VocabularyGen(base_component.BaseComponent):
       examples: one or two Examples channels; their features ``text``, ``text_pair`` and ``sentences`` are read.
       source_digest: of the code behind this node; another one runs it again.
       learn: pieces to learn, or
-      path: … a ``vocab.txt``, or a Hugging Face BERT folder, whose casing and rules come with it. Content-addressed:
-        TFX does not see a file that was edited in place.
+      path: … a ``vocab.txt``, content-addressed: TFX does not see a file that was edited in place; or
+      base_model: … a Model whose vocabulary, casing and rules are taken.
       reserve: pieces that are never split.
       mode: see ``TextRules``; None takes the imported folder's, else ``bert_uncased``.
       replace: ``[{"pattern": …, "with": …}]``; empty takes the imported folder's.
@@ -122,14 +125,17 @@ class VocabularyGen(base_component.BaseComponent):
         source_digest: str,
         learn: int | None = None,
         path: str | None = None,
+        base_model: types.BaseChannel | None = None,
         reserve: Sequence[str] = (),
         mode: str | None = None,
         replace: Sequence[dict[str, str]] = (),
     ):
         if not 1 <= len(examples) <= 2:
             raise ValueError(f"one or two sources can be read. Received: {len(examples)}")
-        if (learn is None) == (path is None):
-            raise ValueError(f"give either learn or path. Received: learn={learn}, path={path}")
+        if sum(given is not None for given in (learn, path, base_model)) != 1:
+            raise ValueError(
+                f"give one of learn, path and base_model. Received: learn={learn}, path={path}, base_model={base_model}"
+            )
         settings = {"learn": learn, "path": path, "reserve": list(reserve), "mode": mode, "replace": list(replace)}
         _rules(settings, None)  # raises ValueError for a reserve that cannot work
         first, *more = examples
@@ -137,6 +143,7 @@ class VocabularyGen(base_component.BaseComponent):
             spec=Spec(
                 examples=first,
                 more_examples=more[0] if more else None,
+                base_model=base_model,
                 settings=json.dumps(settings, sort_keys=True, ensure_ascii=False),
                 source_digest=source_digest,
                 vocabulary=types.Channel(type=Vocabulary),

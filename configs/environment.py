@@ -1,25 +1,25 @@
-"""Where an experiment runs."""
+"""Where an experiment runs: on this machine, or on a cluster."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from configs.cluster import Cluster, Kubeflow, Recorded, Vertex
 from configs.document import read
-from configs.experiment import ConfigError, Section
+from configs.experiment import ConfigError
 from configs.loader import near
 from configs.validate import one_of, raise_all, validate
 
 FOLDER = Path(__file__).parent / "environments"
 
 
-class Environment(Section):
+class Local(Recorded):
     """One machine, Beam in-process.
 
     Attributes:
       kind: ``local``.
       orchestrator: what walks the DAG: ``local`` (TFX's LocalDagRunner) or ``beam`` (BeamDagRunner).
-      runs: the folder that everything is written to, ``<runs>/<experiment>/``.
       checkpoint_root: training keeps its checkpoints in ``<checkpoint_root>/<experiment>/checkpoints``; ``runs`` where
         not given.
       checkpoint_seconds: at least this long between two checkpoints of a training.
@@ -28,24 +28,27 @@ class Environment(Section):
 
     kind: Literal["local"] = "local"
     orchestrator: Literal["local", "beam"] = "local"
-    runs: str = "runs"
     checkpoint_root: str | None = None
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     # DirectRunner otherwise tries to download the Prism runner first.
     beam_pipeline_args: list[str] = Field(default=["--direct_running_mode=in_memory"])
 
-    def folder(self, experiment: str) -> Path:
-        """Everything of an experiment, absolute."""
-        return Path(self.runs).absolute() / experiment
+    def seen(self, path: Path, experiment: str) -> str:  # noqa: ARG002 (a cluster's name holds the experiment)
+        """What the nodes call a file in ``folder``."""
+        return str(path.absolute())
 
-    def pushed(self, experiment: str) -> Path:
+    def pushed(self, experiment: str) -> str:
         """The versions that an experiment pushed: what TF Serving is pointed to."""
-        return self.folder(experiment) / "serving_model" / experiment
+        return f"{self.folder(experiment)}/serving_model/{experiment}"
 
     def checkpoints(self, experiment: str) -> str:
         """Where the trainings of an experiment keep their checkpoints, on any file system of TensorFlow's."""
         root = f"{self.checkpoint_root}/{experiment}" if self.checkpoint_root else self.folder(experiment)
         return f"{root}/checkpoints"
+
+
+Environment = Local | Cluster
+_KINDS: dict[str, type[Local | Kubeflow | Vertex]] = {"local": Local, "kubeflow": Kubeflow, "vertex": Vertex}
 
 
 def load(name: str) -> Environment:
@@ -63,11 +66,9 @@ def load(name: str) -> Environment:
         raise ConfigError(f"--env: {one_of(name, sorted(file.stem for file in FOLDER.glob('*.yaml')))}, or a YAML file")
     document = read(path)
     kind = document.values.get("kind", "local")
-    if kind != "local":
-        raise ConfigError(
-            document.complain(("kind",), f"this version runs on one machine only: {one_of(kind, ['local'])}")
-        )
-    environment, faults = validate(Environment, document)
+    if kind not in _KINDS:
+        raise ConfigError(document.complain(("kind",), one_of(kind, list(_KINDS))))
+    environment, faults = validate(_KINDS[kind], document)
     raise_all(faults)
     assert environment is not None
     return environment

@@ -160,8 +160,9 @@ def read_vocabulary(path: str | Path) -> list[str]:
       DataError: the file is absent, empty or not UTF-8.
     """
     try:
-        pieces = Path(path).read_text("utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
+        with tf.io.gfile.GFile(str(path), "rb") as file:
+            pieces = file.read().decode().removesuffix("\n").split("\n")
+    except tf.errors.NotFoundError:
         raise DataError(f"{path} does not exist: it should hold the vocabulary, a piece a line") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 (byte {error.start}): save the vocabulary as UTF-8") from None

@@ -168,9 +168,27 @@ def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, *
     """Run an experiment: a YAML file, or a name in configs/experiments/."""
     from configs import environment, loader
     from pipeline.execute import execute
+    from pipeline.result import RunError
 
-    code = execute(loader.load(experiment, overrides), environment.load(env), cache=not no_cache, **options)
+    where = environment.load(env)
+    if not isinstance(where, environment.Local):
+        raise RunError(f"{where.kind}: this version compiles for it and submits nothing; tfx-bert compile --env {env}")
+    code = execute(loader.load(experiment, overrides), where, cache=not no_cache, **options)
     click.get_current_context().exit(code)
+
+
+@main.command("compile")
+@click.argument("experiment", default="sentiment")
+@_environment
+@_set
+@click.option("--output", metavar="FILE", help="Where the YAML goes; build/EXPERIMENT-ENVIRONMENT.yaml where left out.")
+@click.option("--no-cache", is_flag=True, help="Every node runs again.")
+def compile_(experiment: str, env: str, overrides: tuple[str, ...], output: str | None, no_cache: bool) -> None:
+    """Compile an experiment for Kubeflow or Vertex, without submitting it."""
+    from configs import environment, loader
+    from pipeline.cluster.command import compile_to
+
+    compile_to(loader.load(experiment, overrides), environment.load(env), output, cache=not no_cache)
 
 
 @main.command()

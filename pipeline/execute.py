@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from configs.environment import Environment
+from configs.environment import Local
 from configs.experiment import ConfigError, Experiment
 from configs.loader import near
 from models.progress import RunStarted
@@ -21,7 +21,7 @@ EXITS = {"done": 0, "blessed": 0, "failed": 1, "running": 1, "not_blessed": 4, "
 
 def execute(
     experiment: Experiment,
-    environment: Environment,
+    environment: Local,
     *,
     from_nodes: Sequence[str],
     to_nodes: Sequence[str],

@@ -1,20 +1,22 @@
 """Files from outside enter a run under the digest of their content: TFX does not see edits in place."""
 
 import dataclasses
+import json
 import pathlib
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import schemas
-from components import digest
+from components import digest, readers
 from components.versions import versions
-from configs.environment import Environment
-from configs.experiment import ConfigError, Experiment, FromExperiment
+from configs.environment import Environment, Local
+from configs.experiment import ConfigError, Experiment, FromExperiment, Source
 from configs.loader import near
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema
 
+AnySource = TypeVar("AnySource", bound=Source)
 # A base model is a TFX Model that carries a Hugging Face folder; an imported checkpoint takes the same shape.
 _CHECKPOINT = pathlib.Path("Format-Serving") / "assets.extra" / "checkpoint"
 # What a Hugging Face folder holds beside these (other formats of the same weights, READMEs) is not read.
@@ -61,11 +63,8 @@ def start(experiment: Experiment, environment: Environment) -> Start | None:
     return Start(pathlib.Path(given), given) if given else None
 
 
-def vocabulary(experiment: Experiment, environment: Environment) -> str | None:
-    """An imported vocabulary: a ``vocab.txt``, or the checkpoint's folder; None if one is to be learned."""
-    base = checkpoint(experiment, environment)
-    if base:
-        return str((base / _CHECKPOINT).absolute())
+def vocabulary(experiment: Experiment, environment: Environment) -> pathlib.Path | None:
+    """The experiment's ``vocab.txt``; None where it names none."""
     given = experiment.vocabulary.path if experiment.vocabulary else None
     if given is None:
         return None
@@ -73,7 +72,28 @@ def vocabulary(experiment: Experiment, environment: Environment) -> str | None:
     if not source.is_file():
         raise ConfigError(f"$.vocabulary.path: there is no file {source}")
     root = environment.folder(experiment.name) / "imports"
-    return str((_place(root, source.parent, [source.name], pathlib.Path()) / source.name).absolute())
+    return _place(root, source.parent, [source.name], pathlib.Path()) / source.name
+
+
+def data(experiment: Experiment, environment: Environment, source: AnySource) -> tuple[AnySource, str]:
+    """The source as its ExampleGen is to read it, and the digest of its files.
+
+    A cluster gets the files of this machine with the other imports. What has an address, or lies on a volume of the
+    cluster, is read where it is; then there is no digest, and nothing that is cached may stand for it.
+    """
+    if isinstance(environment, Local):
+        return source, readers.digest(source)
+    root, moved, elsewhere = environment.folder(experiment.name) / "imports", dict[str, list[str]](), False
+    for key, patterns in readers.patterns(source).items():
+        there = [pattern for pattern in patterns if "://" in pattern or pattern.startswith(environment.mounted)]
+        paths = [path for pattern in patterns if pattern not in there for path in readers.match(pattern, source, key)]
+        placed = [
+            _place(root, path.parent, [path.name], pathlib.Path()) / path.name for path in map(pathlib.Path, paths)
+        ]
+        moved[key] = [*there, *(environment.seen(path, experiment.name) for path in placed)]
+        elsewhere |= bool(there)
+    digest_of_all = "" if elsewhere else digest.of_text(json.dumps(moved))
+    return source.model_copy(update=moved), digest_of_all
 
 
 def schema(experiment: Experiment, environment: Environment, kind: str) -> pathlib.Path:
@@ -103,10 +123,9 @@ def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
     folder = environment.pushed(given.experiment)
     there = versions(folder)
     if not there:
-        raise ConfigError(
-            f"$.checkpoint: experiment {given.experiment} has pushed no model to {near(folder)}; run it first"
-        )
-    return folder / str(there[-1])
+        where = near(pathlib.Path(folder)) if isinstance(environment, Local) else folder
+        raise ConfigError(f"$.checkpoint: experiment {given.experiment} has pushed no model to {where}; run it first")
+    return pathlib.Path(folder) / str(there[-1])
 
 
 def _place(root: pathlib.Path, source: pathlib.Path, names: list[str], below: pathlib.Path) -> pathlib.Path:

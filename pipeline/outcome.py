@@ -9,7 +9,7 @@ from tfx.orchestration.pipeline import Pipeline
 from components import verdict
 from components.verdict import Slice
 from components.versions import versions
-from configs.environment import Environment
+from configs.environment import Local
 from models import export, golden
 from pipeline import lineage
 from pipeline.result import Pushed
@@ -26,7 +26,7 @@ def digests(pipeline: Pipeline) -> dict[str, str]:
     }
 
 
-def read(pipeline: Pipeline, environment: Environment, run: str) -> dict[str, Any]:
+def read(pipeline: Pipeline, environment: Local, run: str) -> dict[str, Any]:
     """The fields of ``RunResult`` that a whole run decided.
 
     Args:
@@ -35,7 +35,7 @@ def read(pipeline: Pipeline, environment: Environment, run: str) -> dict[str, An
       run: its name in MLMD.
     """
     name = pipeline.pipeline_info.pipeline_name
-    root, pushed = environment.folder(name), environment.pushed(name)
+    root, pushed = environment.folder(name), pathlib.Path(environment.pushed(name))
     known = lineage.executions(root, run)
     nodes = {component.id for component in pipeline.components}
     found = verdict.read(lineage.outputs(known, "Evaluator", "evaluation")[-1])

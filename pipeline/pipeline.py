@@ -1,6 +1,7 @@
 """The DAG. What the experiment names decides its shape: a corpus is pretrained on, a task is fine-tuned, or both."""
 
 import dataclasses
+import pathlib
 from typing import Any
 
 from tfx.components.example_validator.component import ExampleValidator
@@ -16,6 +17,7 @@ from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components import digest
+from components.baseline import Baseline
 from components.bulk_inferrer import BulkInferrer
 from components.data_gate import DataGate
 from components.evaluator import Evaluator
@@ -27,7 +29,7 @@ from components.serving_validator import ServingValidator
 from components.transform import Transform
 from components.versions import versions
 from components.vocabulary_gen import VocabularyGen
-from configs.environment import Environment
+from configs.environment import Environment, Local
 from configs.experiment import Experiment, Unlabelled
 from models import task
 from pipeline import imports
@@ -48,7 +50,7 @@ def create_pipeline(
     model = dag.checkpoint()
     corpus = dag.source("corpus") if experiment.corpus else None
     records = dag.source("task") if experiment.task else None
-    vocabulary = dag.vocabulary([source for source in (corpus, records) if source])
+    vocabulary = dag.vocabulary([source for source in (corpus, records) if source], model)
     if corpus:
         transform = dag.transform(corpus, vocabulary)
         model = dag.pretrain(transform, model)
@@ -85,6 +87,14 @@ class _Dag:
         self.bless = experiment.evaluate.bless.model_dump(mode="json", exclude_none=True)
         self.nodes: list[BaseNode] = []
 
+    def seen(self, path: pathlib.Path) -> str:
+        """What the nodes call a file of ours."""
+        return self.environment.seen(path, self.experiment.name)
+
+    def digest(self, *modules: str) -> str:
+        """Of the code behind a node."""
+        return digest.of_source(*modules) if isinstance(self.environment, Local) else self.environment.image
+
     def add(self, node: BaseNode, name: str, source: _Source | str = "") -> Any:
         """With two sources the nodes of the corpus carry its name: ``CorpusTransform`` beside ``Transform``."""
         kind = source.kind if isinstance(source, _Source) else source
@@ -96,45 +106,48 @@ class _Dag:
         folder = imports.checkpoint(self.experiment, self.environment)
         if folder is None:
             return None
-        importer = Importer(source_uri=str(folder.absolute()), artifact_type=standard_artifacts.Model)
+        importer = Importer(source_uri=self.seen(folder), artifact_type=standard_artifacts.Model)
         return self.add(importer, "Checkpoint").outputs["result"]
 
     def source(self, kind: str) -> _Source:
-        experiment, common = self.experiment, self._reading(kind)
+        experiment = self.experiment
         if kind == "corpus":
             assert experiment.corpus is not None
-            examples = self.add(CorpusExampleGen(experiment.corpus, **common), "ExampleGen", kind)
+            corpus, common = self._reading(kind, experiment.corpus)
+            examples = self.add(CorpusExampleGen(corpus, **common), "ExampleGen", kind)
         else:
             assert experiment.task is not None
             labels, slices = self.task["config"]["labels"], experiment.evaluate.slices
-            examples = self.add(
-                TaskExampleGen(experiment.task.data, labels=labels, slices=slices, **common), "ExampleGen"
-            )
+            data, common = self._reading(kind, experiment.task.data)
+            examples = self.add(TaskExampleGen(data, labels=labels, slices=slices, **common), "ExampleGen")
         records = examples.outputs["examples"]
         statistics = self.add(StatisticsGen(examples=records), "StatisticsGen", kind).outputs["statistics"]
         kind_of_record = "corpus" if kind == "corpus" else task.load(self.task["type"]).schema
         schema_file = imports.schema(experiment, self.environment, kind_of_record)
-        schema = self.add(ImportSchemaGen(schema_file=str(schema_file)), "SchemaGen", kind).outputs["schema"]
+        schema = self.add(ImportSchemaGen(schema_file=self.seen(schema_file)), "SchemaGen", kind).outputs["schema"]
         validator = self.add(ExampleValidator(statistics=statistics, schema=schema), "ExampleValidator", kind)
         gate = DataGate(validator.outputs["anomalies"], "corpus" if kind == "corpus" else "task.data")
         return _Source(kind, records, schema, self.add(gate, "DataGate", kind))
 
-    def _reading(self, kind: str) -> dict[str, Any]:
+    def _reading(self, kind: str, source: imports.AnySource) -> tuple[imports.AnySource, dict[str, Any]]:
         """What every ExampleGen takes."""
-        return {
-            "source_digest": digest.of_source("components.example_gen"),
-            "bad_records_path": str(self.root / f"{kind}_bad_records.csv"),
+        source, input_digest = imports.data(self.experiment, self.environment, source)
+        return source, {
+            "input_digest": input_digest,
+            "source_digest": self.digest("components.example_gen"),
+            "bad_records_path": self.seen(self.root / f"{kind}_bad_records.csv"),
             "sample": self.sample,
         }
 
-    def vocabulary(self, sources: list[_Source]) -> Channel:
+    def vocabulary(self, sources: list[_Source], base: Channel | None) -> Channel:
         text = self.experiment.text.model_dump(mode="json")
-        wanted = self.experiment.vocabulary
+        wanted, path = self.experiment.vocabulary, imports.vocabulary(self.experiment, self.environment)
         node = VocabularyGen(
             [source.examples for source in sources],
-            source_digest=digest.of_source("components.vocabulary_gen"),
+            source_digest=self.digest("components.vocabulary_gen"),
             learn=wanted.learn if wanted else None,
-            path=imports.vocabulary(self.experiment, self.environment),
+            path=self.seen(path) if path else None,
+            base_model=base,
             reserve=wanted.reserve if wanted else (),
             **text,
         )
@@ -150,7 +163,7 @@ class _Dag:
             vocabulary=vocabulary,
             featurizer=f"{module}.{'Corpus' if source.kind == 'corpus' else 'Task'}",
             config={} if source.kind == "corpus" else self.task["config"],
-            source_digest=digest.of_source("components.transform", "components.featurize", module),
+            source_digest=self.digest("components.transform", "components.featurize", module),
         )
         # A gate has no consumers: without this, Transform may run before it.
         node.add_upstream_node(source.gate)
@@ -173,9 +186,7 @@ class _Dag:
         config |= {
             "encoder": encoder.arguments() if encoder and base is None else None,
             "seed": self.experiment.seed,
-            "source_digest": digest.of_source(
-                module, *([f"models.tasks.{self.task['type']}"] if name == "Trainer" else [])
-            ),
+            "source_digest": self.digest(module, *([f"models.tasks.{self.task['type']}"] if name == "Trainer" else [])),
         }
         trainer = Trainer(
             run_fn=f"{module}.run_fn",
@@ -189,6 +200,9 @@ class _Dag:
         return self.add(trainer, name).outputs["model"]
 
     def baseline(self, model: Channel) -> Channel:
+        if not isinstance(self.environment, Local):
+            node = Baseline(model, self.environment.pushed(self.experiment.name))
+            return self.add(node, "Baseline").outputs["baseline"]
         resolver = Resolver(
             strategy_class=PreviousBlessedModel,
             model=Channel(type=standard_artifacts.Model),
@@ -206,7 +220,7 @@ class _Dag:
             labels=self.task["config"]["labels"],
             slices=[*task.load(self.task["type"]).slices, *self.experiment.evaluate.slices],
             bless=self.bless,
-            source_digest=digest.of_source("components.evaluator"),
+            source_digest=self.digest("components.evaluator"),
         )
         self.add(evaluator, "Evaluator")
         return evaluator
@@ -221,19 +235,20 @@ class _Dag:
             pretrain=self.experiment.pretrain.model_dump(mode="json", exclude_none=True),
             bless=self.bless,
             seed=self.experiment.seed,
-            source_digest=digest.of_source("components.pretraining_evaluator"),
+            source_digest=self.digest("components.pretraining_evaluator"),
         )
         self.add(evaluator, "Evaluator")
         return evaluator
 
     def validate(self, model: Channel) -> ServingValidator:
-        source = digest.of_source("components.serving_validator", "models.serving_check")
+        source = self.digest("components.serving_validator", "models.serving_check")
         validator = ServingValidator(model, source)
         self.add(validator, "ServingValidator")
         return validator
 
     def score(self, source: Unlabelled, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
-        records = self.add(ScoreExampleGen(source, **self._reading("score")), "ScoreExampleGen").outputs["examples"]
+        read, common = self._reading("score", source)
+        records = self.add(ScoreExampleGen(read, **common), "ScoreExampleGen").outputs["examples"]
         node = BulkInferrer(records, model, evaluator.outputs["blessing"])
         # It takes no InfraBlessing: a model that cannot be served stops the run here.
         node.add_upstream_node(validator)
@@ -243,23 +258,30 @@ class _Dag:
         if self.sample:
             return
         folder = self.environment.pushed(self.experiment.name)
-        destination = pusher_pb2.PushDestination.Filesystem(base_directory=str(folder))
+        destination = pusher_pb2.PushDestination.Filesystem(base_directory=folder)
         pusher = Pusher(
             model=model,
             model_blessing=evaluator.outputs["blessing"],
             infra_blessing=validator.outputs["blessing"],
             push_destination=pusher_pb2.PushDestination(filesystem=destination),
             # What is there decides too: the same model is pushed again behind another one.
-            custom_config={"versions": versions(folder)},
+            custom_config={"versions": versions(folder)} if isinstance(self.environment, Local) else None,
         )
         self.add(pusher, "Pusher")
 
     def pipeline(self, cache: bool) -> Pipeline:
+        where: dict[str, Any]
+        name = self.experiment.name
+        if isinstance(self.environment, Local):
+            store = metadata.sqlite_metadata_connection_config(str(self.root / "metadata.sqlite"))
+            where = {"pipeline_root": str(self.root / "artifacts"), "metadata_connection_config": store}
+        else:
+            where = {"pipeline_root": f"{self.environment.pipeline_root}/{self.experiment.name}"}
+            name = name.replace("_", "-")  # what Kubeflow's names may hold
         return Pipeline(
-            pipeline_name=self.experiment.name,
-            pipeline_root=str(self.root / "artifacts"),
+            pipeline_name=name,
             components=self.nodes,
             enable_cache=cache,
-            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(self.root / "metadata.sqlite")),
             beam_pipeline_args=self.environment.beam_pipeline_args,
+            **where,
         )

@@ -21,7 +21,7 @@ from tfx.orchestration.pipeline import Pipeline, RunOptions
 
 from components import training
 from configs import loader
-from configs.environment import Environment
+from configs.environment import Local
 from configs.experiment import Experiment
 from models import progress
 from pipeline import imports, launcher, lineage, outcome
@@ -31,7 +31,7 @@ from pipeline.result import Node, RunError, RunResult, runs_of
 
 def run(
     experiment: Experiment,
-    environment: Environment,
+    environment: Local,
     *,
     from_nodes: Sequence[str] = (),
     to_nodes: Sequence[str] = (),
@@ -98,7 +98,7 @@ def _recorded(
     result: RunResult,
     folder: pathlib.Path,
     pipeline: Pipeline,
-    environment: Environment,
+    environment: Local,
     go: Callable[[], None],
     *,
     whole: bool,
@@ -133,7 +133,7 @@ def _recorded(
 
 def _run(
     pipeline: Pipeline,
-    environment: Environment,
+    environment: Local,
     from_nodes: Sequence[str],
     to_nodes: Sequence[str],
     interrupted: threading.Event,

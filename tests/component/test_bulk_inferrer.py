@@ -22,7 +22,7 @@ from schemas import DataError
 TOKENIZER = Tokenizer([*SPECIAL, "좋다", "나쁘다", "영화", "good", "film"], TextRules("uncased_nfc"))
 LABELS = ["부정", "중립", "긍정"]
 BEAM = {"beam_pipeline_args": ["--direct_running_mode=in_memory"], "tmp_dir": "tmp", "unique_id": "1"}
-COMMON = {"source_digest": "s", "bad_records_path": "runs/score_bad_records.csv"}
+COMMON = {"input_digest": "i", "source_digest": "s", "bad_records_path": "runs/score_bad_records.csv"}
 
 
 @pytest.fixture(scope="module", params=[["text"], ["text", "text_pair"]], ids=["one text", "pairs"])

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from configs import loader
-from configs.environment import Environment
+from configs.environment import Local
 from configs.experiment import ConfigError
 from models import progress
 from pipeline import imports, outcome, runner
@@ -53,7 +53,7 @@ def whole():
 
 
 def test_a_task_and_a_corpus_make_the_whole_dag():
-    names = nodes(create_pipeline(whole(), Environment()))
+    names = nodes(create_pipeline(whole(), Local()))
     assert set(names) == {
         *DATA_NODES,
         *(f"Corpus{name}" for name in DATA_NODES),
@@ -70,27 +70,27 @@ def test_a_task_and_a_corpus_make_the_whole_dag():
 
 
 def test_a_task_alone_starts_from_the_checkpoint():
-    made = create_pipeline(experiment(TASK.format(start=f"checkpoint: {TINY}", more="")), Environment())
+    made = create_pipeline(experiment(TASK.format(start=f"checkpoint: {TINY}", more="")), Local())
     assert set(nodes(made)) == {
         *DATA_NODES, "Checkpoint", "VocabularyGen", "Transform", "Trainer", *LAST_NODES,
     }  # fmt: skip
 
 
 def test_a_corpus_alone_is_pretrained_and_pushed():
-    made = create_pipeline(experiment(f"name: shape\n{SCRATCH}{CORPUS}"), Environment())
+    made = create_pipeline(experiment(f"name: shape\n{SCRATCH}{CORPUS}"), Local())
     assert set(nodes(made)) == {
         *DATA_NODES, "VocabularyGen", "Transform", "Pretrainer", *LAST_NODES,
     }  # fmt: skip
 
 
 def test_a_rehearsal_pushes_nothing():
-    assert "Pusher" not in nodes(create_pipeline(whole(), Environment(), sample=10))
+    assert "Pusher" not in nodes(create_pipeline(whole(), Local(), sample=10))
 
 
 def test_records_to_score_wait_for_both_blessings_and_change_no_other_node():
     start = f"checkpoint: {TINY}"
-    before = create_pipeline(experiment(TASK.format(start=start, more="")), Environment())
-    after = create_pipeline(experiment(TASK.format(start=start, more="score: {path: reviews.csv}")), Environment())
+    before = create_pipeline(experiment(TASK.format(start=start, more="")), Local())
+    after = create_pipeline(experiment(TASK.format(start=start, more="score: {path: reviews.csv}")), Local())
     assert set(nodes(after)) - set(nodes(before)) == {"ScoreExampleGen", "BulkInferrer"}
     assert all(properties(before, node) == properties(after, node) for node in nodes(before))
     made = {component.id: component for component in after.components}
@@ -100,7 +100,7 @@ def test_records_to_score_wait_for_both_blessings_and_change_no_other_node():
 
 
 def test_nothing_is_tokenized_before_its_gate():
-    made = {component.id: component for component in create_pipeline(whole(), Environment()).components}
+    made = {component.id: component for component in create_pipeline(whole(), Local()).components}
     assert made["DataGate"] in made["Transform"].upstream_nodes
     assert made["CorpusDataGate"] in made["CorpusTransform"].upstream_nodes
     assert {made["DataGate"], made["CorpusDataGate"]} <= set(made["VocabularyGen"].upstream_nodes)
@@ -111,29 +111,29 @@ def properties(made, node):
 
 
 def test_thresholds_are_no_reason_to_train_again():
-    before = create_pipeline(whole(), Environment())
+    before = create_pipeline(whole(), Local())
     strict = loader.load("shape.yaml", ["evaluate.bless.accuracy=0.9"])
-    after = create_pipeline(strict, Environment())
+    after = create_pipeline(strict, Local())
     assert properties(before, "Trainer") == properties(after, "Trainer")
     assert properties(before, "Evaluator") != properties(after, "Evaluator")
 
 
 def test_an_edited_input_is_another_input(folder):
-    before = properties(create_pipeline(whole(), Environment()), "ExampleGen")
+    before = properties(create_pipeline(whole(), Local()), "ExampleGen")
     (folder / "reviews.csv").write_text("text,label\nfine,good\npoor,bad\nawful,bad\n")
-    assert properties(create_pipeline(whole(), Environment()), "ExampleGen") != before
+    assert properties(create_pipeline(whole(), Local()), "ExampleGen") != before
 
 
 def test_a_checkpoint_comes_in_under_its_content(folder):
     copied = shutil.copytree(TINY, folder / "bert")
     made = experiment(TASK.format(start="checkpoint: bert", more=""))
-    first = imports.checkpoint(made, Environment())
-    assert imports.checkpoint(made, Environment()) == first
+    first = imports.checkpoint(made, Local())
+    assert imports.checkpoint(made, Local()) == first
     (copied / "vocab.txt").write_text((copied / "vocab.txt").read_text() + "newpiece\n")
-    second = imports.checkpoint(made, Environment())
+    second = imports.checkpoint(made, Local())
     assert second != first
-    assert outcome.digests(create_pipeline(made, Environment()))["Checkpoint"] == second.name
-    assert imports.start(made, Environment()).name == "bert"
+    assert outcome.digests(create_pipeline(made, Local()))["Checkpoint"] == second.name
+    assert imports.start(made, Local()).name == "bert"
     # The first one is as it was: what was trained from it can be explained.
     assert not (first / "Format-Serving/assets.extra/checkpoint/vocab.txt").read_text().endswith("newpiece\n")
 
@@ -141,18 +141,18 @@ def test_a_checkpoint_comes_in_under_its_content(folder):
 def test_a_folder_without_a_model_is_named(folder):
     (folder / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"\$\.checkpoint: empty is no Hugging Face BERT folder"):
-        imports.checkpoint(experiment(TASK.format(start="checkpoint: empty", more="")), Environment())
+        imports.checkpoint(experiment(TASK.format(start="checkpoint: empty", more="")), Local())
 
 
 def test_an_experiment_that_pushed_nothing_is_named():
     made = experiment(TASK.format(start="checkpoint: {experiment: base}", more=""))
     with pytest.raises(ConfigError, match=r"experiment base has pushed no model to .*; run it first"):
-        imports.checkpoint(made, Environment())
+        imports.checkpoint(made, Local())
 
 
 def test_an_unknown_node_is_answered_with_the_known_ones():
     with pytest.raises(RunError, match=r"no node 'Training'; this experiment's are .*Trainer"):
-        runner.run(whole(), Environment(), from_nodes=["Training"])
+        runner.run(whole(), Local(), from_nodes=["Training"])
 
 
 def test_a_failed_run_is_on_record_with_its_sentence(folder):
@@ -161,7 +161,7 @@ def test_a_failed_run_is_on_record_with_its_sentence(folder):
     from schemas import DataError
 
     with pytest.raises(DataError, match="label 'mediocre'"):
-        runner.run(whole(), Environment(), to_nodes=["ExampleGen"])
+        runner.run(whole(), Local(), to_nodes=["ExampleGen"])
     recorded = RunResult.read(folder / "runs/shape/1")
     assert recorded.verdict == "failed"
     assert "label 'mediocre'" in recorded.error

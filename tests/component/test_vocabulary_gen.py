@@ -27,13 +27,17 @@ def source(folder: pathlib.Path, **splits: list[dict[str, list[str]]]) -> standa
     return examples
 
 
-def run(out: pathlib.Path, sources: list[standard_artifacts.Examples], **settings) -> pathlib.Path:
+def run(out: pathlib.Path, sources: list[standard_artifacts.Examples], base_model=None, **settings) -> pathlib.Path:
     node = vocabulary_gen.VocabularyGen(
-        [channel_utils.as_channel([one]) for one in sources], source_digest="d", **settings
+        [channel_utils.as_channel([one]) for one in sources],
+        source_digest="d",
+        base_model=channel_utils.as_channel([base_model]) if base_model else None,
+        **settings,
     )
     vocabulary = Vocabulary()
     vocabulary.uri = str(out)
     inputs = {"examples": sources[:1], **({"more_examples": sources[1:]} if sources[1:] else {})}
+    inputs |= {"base_model": [base_model]} if base_model else {}
     vocabulary_gen.Executor().Do(inputs, {"vocabulary": [vocabulary]}, node.exec_properties)
     return out
 
@@ -87,8 +91,10 @@ def test_imports_a_vocabulary_and_reports_unknown_words(tmp_path, corpus):
 
 
 def test_imports_casing_and_rules_with_a_checkpoint_folder(tmp_path, corpus):
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
+    base = standard_artifacts.Model()
+    base.uri = str(tmp_path / "base")
+    folder = tmp_path / "base" / "Format-Serving" / "assets.extra" / "checkpoint"
+    folder.mkdir(parents=True)
     shape = {
         "model_type": "bert", "vocab_size": 8, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1,
         "intermediate_size": 8, "max_position_embeddings": 16,
@@ -100,7 +106,7 @@ def test_imports_casing_and_rules_with_a_checkpoint_folder(tmp_path, corpus):
     (folder / "vocab.txt").write_text("\n".join([*SPECIAL, "low", "##er", "[URL]"]) + "\n")
     (folder / "tokenizer_config.json").write_text(json.dumps({"tfx_bert": rules}))
     (folder / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
-    out = run(tmp_path / "out", [corpus], path=str(folder))
+    out = run(tmp_path / "out", [corpus], base_model=base)
     assert json.loads((out / "text.json").read_text()) == rules
 
 
@@ -120,8 +126,8 @@ def test_a_vocabulary_without_special_pieces_is_refused(tmp_path, corpus):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "either learn or path"),
-        ({"learn": 10, "path": "vocab.txt"}, "either learn or path"),
+        ({}, "one of learn, path and base_model"),
+        ({"learn": 10, "path": "vocab.txt"}, "one of learn, path and base_model"),
         ({"learn": 10, "mode": "lower"}, "mode must be one of"),
         ({"learn": 10, "reserve": ["[MASK]"]}, "reserved piece"),
     ],

@@ -25,8 +25,8 @@ def test_a_file_of_ones_own(tmp_path):
     ("text", "sentence"),
     [
         (
-            "kind: kubeflow\nhost: x\n",
-            r"mine.yaml:1 \$.kind: runs are local so far|this version runs on one machine only",
+            "kind: kubeflaw\n",
+            r"mine.yaml:1 \$.kind: allowed local\|kubeflow\|vertex, received 'kubeflaw', did you mean kubeflow\?",
         ),
         (
             "orchestrator: bean\n",
@@ -43,5 +43,7 @@ def test_faults(tmp_path, text, sentence):
 
 
 def test_an_unknown_name():
-    with pytest.raises(ConfigError, match=r"--env: allowed beam\|local, received 'loca', did you mean local\?"):
+    with pytest.raises(
+        ConfigError, match=r"--env: allowed beam\|kubeflow\|local\|vertex, received 'loca', did you mean local\?"
+    ):
         environment.load("loca")

@@ -1,0 +1,38 @@
+"""``tfx-bert compile``: the YAML that a cluster takes, and what has to be where its nodes look for it."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from configs.environment import Environment, Local
+from configs.experiment import ConfigError, Experiment
+from pipeline import noise
+from pipeline.check import access
+from pipeline.figures import size
+
+
+def compile_to(experiment: Experiment, environment: Environment, output: str | None, *, cache: bool) -> None:
+    """Writes the YAML.
+
+    Raises:
+      ConfigError: the environment is this machine.
+    """
+    if isinstance(environment, Local):
+        raise ConfigError("--env: this machine needs no YAML; give kubeflow, vertex, or a file of one of these kinds")
+    access(experiment, environment)
+    noise.hush()
+    with noise.captured(Path(environment.runs) / ".log-compile"):
+        from pipeline.cluster.compile import compiled
+
+        made = compiled(experiment, environment, cache=cache)
+    path = Path(output or f"build/{experiment.name}-{environment.kind}.yaml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(made.text, "utf-8")
+    part.rename(path)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{path}: {len(made.nodes)} nodes for {environment.kind}")
+    total = size(sum(each.stat().st_size for each in made.imports.values()))
+    console.print(
+        f"reads {len(made.imports)} files of this machine, {total}, below {environment.home(experiment.name)}/imports"
+    )

@@ -1,0 +1,226 @@
+"""An experiment as what Kubeflow and Vertex take: a PipelineSpec 2.1, and a second document for Kubernetes.
+
+TFX's compiler writes the nodes and what flows between them. What an environment says of machines, retries, caching and
+pods has no place in TFX's pipeline, and is added here.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.protobuf import json_format
+from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
+
+from components import files, training
+from configs.cluster import Cluster, Gpu, Kubeflow, Pool, Requirement, quantity
+from configs.experiment import Experiment
+from pipeline.pipeline import create_pipeline
+
+# What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
+COMMAND = ["python", "-m", "pipeline.cluster.container"]
+# They look at what other runs have pushed meanwhile.
+_NEVER_CACHED = ("Baseline", "Pusher")
+_TRAINERS = ("Pretrainer", "Trainer")
+
+Spec = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What is submitted.
+
+    Attributes:
+      name: of the pipeline.
+      pipeline: the PipelineSpec, as JSON.
+      platform: the PlatformSpec; empty on Vertex.
+      nodes: in an order that they can run in.
+      imports: files of this machine that the nodes read, by the address that they read them at.
+    """
+
+    name: str
+    pipeline: Spec
+    platform: Spec
+    nodes: tuple[str, ...]
+    imports: Mapping[str, Path]
+
+    @property
+    def text(self) -> str:
+        """The YAML: the same bytes for the same experiment, environment and files."""
+        documents = [self.pipeline, self.platform] if self.platform else [self.pipeline]
+        return yaml.safe_dump_all(documents, sort_keys=True, allow_unicode=True, width=120)
+
+
+def compiled(
+    experiment: Experiment, environment: Cluster, *, cache: bool = True, sample: int | None = None
+) -> Compiled:
+    """The experiment, ready for ``environment``.
+
+    Args:
+      experiment: what is trained on what.
+      environment: where.
+      cache: whether an unchanged node is reused, where the environment allows it.
+      sample: see ``pipeline.create_pipeline``.
+    """
+    cache = cache and environment.caching
+    made = create_pipeline(experiment, environment, cache=cache, sample=sample)
+    config = KubeflowV2DagRunnerConfig(
+        default_image=environment.image, default_commands=COMMAND, use_pipeline_spec_2_1=True
+    )
+    spec = KubeflowV2DagRunner(config).run(made, write_out=False)["pipelineSpec"]
+    executors = spec["deploymentSpec"]["executors"]
+    platform: dict[str, Spec] = {}
+    for node in made.components:
+        task, executor = spec["root"]["dag"]["tasks"][node.id], executors[f"{node.id}_executor"]
+        task["cachingOptions"] = {"enableCache": cache and not _changes(node)}
+        if "container" not in executor:
+            continue
+        task["retryPolicy"] = _retries(environment)
+        _resources(executor["container"], node.id, environment)
+        if node.id in _TRAINERS:
+            root, seconds = environment.checkpoints(experiment.name), environment.checkpoint_seconds
+            variables = training.environment(root, seconds, resume=True)
+            executor["container"]["env"] = [{"name": name, "value": value} for name, value in variables.items()]
+        if isinstance(environment, Kubeflow) and (pod := _pod(node.id, environment)):
+            platform[f"{node.id}_executor"] = pod
+    documents = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}} if platform else {}
+    return Compiled(
+        name=made.pipeline_info.pipeline_name,
+        pipeline=spec,
+        platform=documents,
+        nodes=tuple(node.id for node in made.components),
+        imports=dict(_imports(spec, experiment, environment)),
+    )
+
+
+def _changes(node: BaseNode) -> bool:
+    """Whether the same inputs may mean something else next time."""
+    return node.id in _NEVER_CACHED or node.exec_properties.get("input_digest") == ""
+
+
+def _retries(environment: Cluster) -> Spec:
+    given = environment.retries
+    return {
+        "maxRetryCount": given.count,
+        "backoffDuration": f"{given.backoff_seconds}s",
+        "backoffFactor": given.factor,
+        "backoffMaxDuration": f"{given.max_seconds}s",
+    }
+
+
+def _resources(container: Spec, node: str, environment: Cluster) -> None:
+    """Limits of the pool. The text fields are what newer backends read, the numbers what older ones and Vertex do."""
+    found = environment.machine(node)
+    if not found:
+        return
+    machine, resources = found[1], Spec()
+    if machine.cpu:
+        resources |= {"cpuLimit": machine.cpu, "resourceCpuLimit": f"{machine.cpu:g}"}
+    if machine.memory:
+        gigabytes = quantity(machine.memory) / 1e9
+        resources |= {"memoryLimit": gigabytes, "resourceMemoryLimit": machine.memory}
+    if machine.gpu:
+        kind = machine.gpu.resource if isinstance(environment, Kubeflow) else _vertex_type(machine.gpu)
+        count = str(machine.gpu.count)
+        resources["accelerator"] = {"type": kind, "count": count, "resourceType": kind, "resourceCount": count}
+    if resources:
+        container["resources"] = resources
+
+
+def _vertex_type(gpu: Gpu) -> str:
+    """``nvidia-l4`` → ``NVIDIA_L4``."""
+    return gpu.type.upper().replace("-", "_")
+
+
+def _pod(node: str, environment: Kubeflow) -> Spec:
+    """The node's part of the Kubernetes document, checked against kfp-kubernetes' message."""
+    found = environment.machine(node)
+    pool = environment.pools[found[0]] if found else Pool()
+    pod: Spec = {
+        "nodeSelector": {"labels": pool.node_selector},
+        "tolerations": [_toleration(each.model_dump(exclude_none=True)) for each in pool.tolerations],
+        "nodeAffinity": list(_affinity([*pool.affinity, *_away(pool, environment)])),
+        "podMetadata": {"labels": {**environment.labels, **pool.labels}, "annotations": pool.annotations},
+        "imagePullSecret": [
+            {"secretName": name, **_constant("secretName", name)} for name in environment.image_pull_secrets
+        ],
+        "secretAsEnv": [
+            {
+                "secretName": secret.name,
+                **_constant("secretName", secret.name),
+                "keyToEnv": [{"secretKey": key, "envVar": variable} for key, variable in secret.env.items()],
+            }
+            for secret in environment.secrets
+            if secret.env
+        ],
+        "secretAsVolume": [
+            {"secretName": secret.name, **_constant("secretName", secret.name), "mountPath": secret.mount}
+            for secret in environment.secrets
+            if secret.mount
+        ],
+        "pvcMount": [
+            {"constant": volume.claim, **_constant("pvcName", volume.claim), "mountPath": volume.mount}
+            for volume in environment.volumes
+        ],
+    }
+    if environment.image_pull_policy:
+        pod["imagePullPolicy"] = environment.image_pull_policy
+    if environment.timeout_seconds:
+        pod["activeDeadlineSeconds"] = environment.timeout_seconds
+    if pool.shared_memory:
+        pod["enabledSharedMemory"] = {"volumeName": "shm", "size": pool.shared_memory}
+    return json_format.MessageToDict(json_format.ParseDict(_filled(pod), KubernetesExecutorConfig()))
+
+
+def _constant(field: str, value: str) -> Spec:
+    """Newer drivers read names from a parameter, older ones from the plain field beside it."""
+    return {f"{field}Parameter": {"runtimeValue": {"constant": value}}}
+
+
+def _toleration(given: Spec) -> Spec:
+    seconds = given.pop("seconds", None)
+    return given if seconds is None else {**given, "tolerationSeconds": seconds}
+
+
+def _affinity(rules: list[Requirement]) -> Iterator[Spec]:
+    """All requirements in one term, because Kubernetes takes any of several; a preference is a term of its own."""
+    needed = [rule for rule in rules if rule.weight is None]
+    if needed:
+        yield {"matchExpressions": [rule.model_dump(exclude={"weight"}) for rule in needed]}
+    for rule in rules:
+        if rule.weight is not None:
+            yield {"matchExpressions": [rule.model_dump(exclude={"weight"})], "weight": rule.weight}
+
+
+def _away(pool: Pool, environment: Kubeflow) -> list[Requirement]:
+    """Keeps a node that needs no GPU, and says not where it runs, off the machines that have one."""
+    if pool.gpu or pool.node_selector or pool.affinity:
+        return []
+    labels: dict[str, set[str]] = {}
+    for other in environment.pools.values():
+        if other.gpu:
+            for key, value in other.node_selector.items():
+                labels.setdefault(key, set()).add(value)
+    return [Requirement(key=key, operator="NotIn", values=sorted(values)) for key, values in sorted(labels.items())]
+
+
+def _filled(value: Any) -> Any:
+    """Without what is empty."""
+    if not isinstance(value, dict):
+        return value
+    cleaned = {key: _filled(inner) for key, inner in value.items()}
+    return {key: inner for key, inner in cleaned.items() if inner not in ({}, [], None)}
+
+
+def _imports(spec: Spec, experiment: Experiment, environment: Cluster) -> Iterator[tuple[str, Path]]:
+    """Every file that a node is told to read below ``imports``; its name there holds the digest of its content."""
+    root, home = environment.folder(experiment.name), environment.home(experiment.name)
+    named = re.findall(re.escape(f"{home}/imports/") + r"[0-9a-f]{32}", yaml.safe_dump(spec, width=10**9))
+    for address in sorted(set(named)):
+        folder = root / address.removeprefix(f"{home}/")
+        for name in files.below(str(folder)):
+            yield f"{address}/{name}", folder / name
