@@ -112,6 +112,8 @@ class Batcher:
                         return
                     self._filled.wait()
                 batch = self._take()
+                if not batch:
+                    continue
                 rows = sum(job.rows for job in batch)
                 self._computing += rows
             answers = self._answers(batch)
@@ -123,7 +125,11 @@ class Batcher:
                 return
 
     def _take(self) -> list[_Job]:
-        """The oldest request, and a share of those that can be computed with it."""
+        """The oldest request that is waited for, and a share of those that can be computed with it."""
+        while self._jobs and self._jobs[0].answer.done():  # timed out, or the client is gone
+            self._jobs.popleft()
+        if not self._jobs:
+            return []
         first = self._jobs.popleft()
         if first.key is None or not self._jobs:
             return [first]
@@ -143,8 +149,6 @@ class Batcher:
 
     def _answers(self, batch: Sequence[_Job]) -> list[dict[str, Array] | ApiError]:
         """An answer or a fault for each."""
-        if all(job.answer.done() for job in batch):  # timed out, or the client is gone
-            return [ApiError("CANCELLED", "nobody waits for this answer")] * len(batch)
         try:
             return self._computed(batch)
         except Exception as error:

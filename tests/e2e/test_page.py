@@ -400,8 +400,9 @@ def test_a_server_that_is_gone_is_said_and_found_again(page):
     assert answer["error"] == "The server does not answer. Is it still running?"
     assert not answer["isShown"]
     page.call("Network.emulateNetworkConditions", offline=False, **away)
-    page.complaints.clear()  # that nothing was reached
+    page.wait("fetch('/readyz').then((answer) => answer.ok, () => false)")
     assert ask(page, "a good film")["isShown"]
+    page.complaints.clear()  # that nothing was reached, and the page asks for the models on its own clock
 
 
 def test_many_labels_fold_and_what_no_parser_reads_is_shown_raw(page):
