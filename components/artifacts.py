@@ -26,3 +26,9 @@ class GateReport(artifact.Artifact):
 
     TYPE_NAME = "bert.GateReport"
     TYPE_ANNOTATION = system_artifacts.Metrics
+
+
+def titles() -> dict[str, str]:
+    """Dotted paths of the classes above, by the title of their type in a compiled pipeline."""
+    kinds: tuple[type[artifact.Artifact], ...] = (Vocabulary, BadRecords, GateReport)
+    return {kind.TYPE_NAME: f"{kind.__module__}.{kind.__qualname__}" for kind in kinds}

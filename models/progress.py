@@ -5,8 +5,9 @@ Each record has an attribute ``event``: one of the dataclasses below. Record tex
 """
 
 import dataclasses
+import json
 import logging
-from typing import Literal
+from typing import Literal, get_args
 
 logger = logging.getLogger("tfx_bert")
 
@@ -80,12 +81,14 @@ class RunStarted:
       number: of the run, from 1.
       folder: ``runs/<name>/<number>``.
       nodes: ids of the nodes, in the order in which they will run.
+      where: what runs them, where that is not this machine's own runner.
     """
 
     name: str
     number: int
     folder: str
     nodes: tuple[str, ...]
+    where: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} #{self.number} started in {self.folder}"
@@ -120,6 +123,27 @@ class NodeFinished:
 
 
 Event = Summary | Step | Notice | Checkpoints | RunStarted | NodeStarted | NodeFinished
+_EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+class Json(logging.Formatter):
+    """A line of JSON a record: what a container's log keeps, and what ``read`` reads."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """``{"severity": …, "message": …, "event": "Step", …}``; the first two are what log collectors look for."""
+        event: Event | None = getattr(record, "event", None)
+        told = {"severity": record.levelname, "message": record.getMessage()}
+        more = {"event": type(event).__name__, **dataclasses.asdict(event)} if event else {}
+        return json.dumps(told | more, ensure_ascii=False)
+
+
+def read(line: str) -> Event | None:
+    """The event of a line that ``Json`` wrote; None where it is another program's line."""
+    try:
+        told = json.loads(line)
+        return _EVENTS[told.pop("event")](**{name: told[name] for name in told if name not in ("severity", "message")})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def emit(event: Event) -> None:

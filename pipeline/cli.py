@@ -158,13 +158,14 @@ def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -
 )
 @click.option("--to", "to_nodes", multiple=True, metavar="NODE", help="Stop after this node. Repeatable.")
 @click.option("--no-cache", is_flag=True, help="Run every node again, and ignore training checkpoints.")
+@click.option("--dry-run", is_flag=True, help="For a cluster: run what would be submitted, on this machine.")
 @click.option(
     "--sample",
     type=click.IntRange(min=20),
     metavar="N",
     help="Send N records through every node, quickly; never pushes.",
 )
-def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, **options: Any) -> None:
+def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, dry_run: bool, **options: Any) -> None:
     """Run an experiment: a YAML file, or a name in configs/experiments/."""
     from configs import environment, loader
     from pipeline.execute import execute
@@ -172,6 +173,12 @@ def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, *
 
     where = environment.load(env)
     if not isinstance(where, environment.Local):
+        from pipeline.cluster.rehearsal import rehearse
+
+        if dry_run:
+            given = loader.load(experiment, overrides)
+            code = rehearse(given, where, cache=not no_cache, sample=options["sample"])
+            click.get_current_context().exit(code)
         raise RunError(f"{where.kind}: this version compiles for it and submits nothing; tfx-bert compile --env {env}")
     code = execute(loader.load(experiment, overrides), where, cache=not no_cache, **options)
     click.get_current_context().exit(code)

@@ -40,15 +40,7 @@ def read(pipeline: Pipeline, environment: Local, run: str) -> dict[str, Any]:
     nodes = {component.id for component in pipeline.components}
     found = verdict.read(lineage.outputs(known, "Evaluator", "evaluation")[-1])
     model = lineage.outputs(known, "Trainer" if "Trainer" in nodes else "Pretrainer", "model")[-1]
-    fields: dict[str, Any] = {
-        "verdict": "blessed" if found.blessed else "not_blessed",
-        "metrics": found.metrics,
-        "majority": found.majority,
-        "checks": found.checks,
-        "weakest": _weakest(found),
-        "most_missed": _most_missed(found),
-        "example": golden.example(export.assets(f"{model}/Format-Serving")),
-    }
+    fields = judged(found, model)
     if "Pusher" not in nodes:
         return {**fields, "verdict": "done"}
     if found.baseline and (version := lineage.version_of(root, found.baseline)):
@@ -65,6 +57,24 @@ def read(pipeline: Pipeline, environment: Local, run: str) -> dict[str, Any]:
                 version = int(artifact.properties["pushed_version"])
                 fields["pushed"] = Pushed(version=version, path=str(pushed / str(version)))
     return fields
+
+
+def judged(found: verdict.Verdict, model: str) -> dict[str, Any]:
+    """The fields of ``RunResult`` that the Evaluator decided.
+
+    Args:
+      found: its verdict.
+      model: URI of the Model that it judged, on this machine.
+    """
+    return {
+        "verdict": "blessed" if found.blessed else "not_blessed",
+        "metrics": found.metrics,
+        "majority": found.majority,
+        "checks": found.checks,
+        "weakest": _weakest(found),
+        "most_missed": _most_missed(found),
+        "example": golden.example(export.assets(f"{model}/Format-Serving")),
+    }
 
 
 def _weakest(found: verdict.Verdict) -> Slice | None:

@@ -58,9 +58,9 @@ class View(logging.Handler):
                 self.width = max([len(name) for name in event.nodes] + [self.width])
                 cores = len(os.sched_getaffinity(0))
                 log = f"log {near(Path(event.folder))}/run.log"
-                head = Text.assemble(
-                    (f"{event.name} #{event.number}", "bold"), (f" · CPU {cores} cores · {log}", "dim")
-                )
+                where = event.where or f"CPU {cores} cores"
+                number = f" #{event.number}" if event.number else ""
+                head = Text.assemble((f"{event.name}{number}", "bold"), (f" · {where} · {log}", "dim"))
                 self.console.print(head, soft_wrap=True)
             case NodeStarted():
                 self.running[event.node] = time.monotonic()

@@ -1,0 +1,164 @@
+"""What a container of ours runs: TFX's entry point for Kubeflow, and the cures for what stops it there.
+
+    python -m pipeline.cluster.container --executor_class_path … --json_serialized_invocation_args … [Beam's flags]
+
+Open-source Kubeflow Pipelines 2 hands a container other things than Vertex does, for which TFX was written:
+
+- inputs arrive without a type (tensorflow/tfx#7768), and some without a name;
+- an output ``executor-logs`` of a type that TFX cannot import is added where logs are kept;
+- files are at ``/gcs/…``, ``/s3/…`` or ``/minio/…``, where the launcher copied them and looks for outputs, while the
+  addresses say ``gs://…``.
+
+On both, TFX imports a type of ours by its title, which is no path to a class; a second attempt finds what the first
+left; and nobody removes the checkpoints of a training that is through.
+"""
+
+import argparse
+import logging
+import os
+import pathlib
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.orchestration.kubeflow.v2 import compiler_utils
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+from components import artifacts
+from models import progress
+from schemas import DataError
+
+# Kubeflow's launcher (and on Vertex a file system of its own) puts buckets below these folders.
+_MOUNTS = {"gs://": "gcs/", "s3://": "s3/", "minio://": "minio/"}
+# Where these folders are; the dry run has them elsewhere.
+ROOT = "TFX_BERT_MOUNTS"
+_INJECTED = "executor-logs"
+# Kubernetes shows the end of this file as the reason why a pod failed.
+_TERMINATION = pathlib.Path("/dev/termination-log")
+
+
+def local(address: str) -> str:
+    """Where a bucket's file is in this container; the address itself where the bucket is not mounted."""
+    root = os.environ.get(ROOT, "/")
+    for scheme, mount in _MOUNTS.items():
+        if address.startswith(scheme):
+            bucket = address.removeprefix(scheme).partition("/")[0]
+            if pathlib.Path(root, mount, bucket).is_dir():
+                return f"{root}{mount}{address.removeprefix(scheme)}"
+    return address
+
+
+def remote(text: str) -> str:
+    """``text`` with every mounted place as the address it stands for."""
+    root = os.environ.get(ROOT, "/")
+    for scheme, mount in _MOUNTS.items():
+        text = text.replace(f'"{root}{mount}', f'"{scheme}')
+    return text
+
+
+def prepared(invocation: str, inputs_spec: str, *, mounted: bool) -> pipeline_spec_pb2.ExecutorInput:
+    """What TFX's entry point can work with.
+
+    Args:
+      invocation: the ExecutorInput that the platform passed, as JSON.
+      inputs_spec: the component's ComponentInputsSpec, as JSON: it knows the types.
+      mounted: whether the executor reads and writes below the mounts; workers of a distributed runner cannot.
+    """
+    given = json_format.Parse(invocation, pipeline_spec_pb2.ExecutorInput(), ignore_unknown_fields=True)
+    spec = json_format.Parse(inputs_spec, pipeline_spec_pb2.ComponentInputsSpec(), ignore_unknown_fields=True)
+    given.outputs.artifacts.pop(_INJECTED, None)
+    for key, found in given.inputs.artifacts.items():
+        for artifact in found.artifacts:
+            if artifact.type.WhichOneof("kind") is None and key in spec.artifacts:
+                artifact.type.CopyFrom(spec.artifacts[key].artifact_type)
+            # TFX keeps ids as numbers made from names, and fails to turn a number back that came from none.
+            artifact.name = artifact.name or artifact.uri
+    if mounted:
+        for artifact in (*_each(given.inputs.artifacts), *_each(given.outputs.artifacts)):
+            artifact.uri = local(artifact.uri)
+        given.outputs.output_file = local(given.outputs.output_file)
+    return given
+
+
+def _each(lists: Mapping[str, Any]) -> Iterator[Any]:
+    """Every RuntimeArtifact of ExecutorInput's lists."""
+    for found in lists.values():
+        yield from found.artifacts
+
+
+class _Checkpoints(logging.Handler):
+    """Remembers where a training kept its checkpoints."""
+
+    folder: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Reads ``progress.Checkpoints``."""
+        event = getattr(record, "event", None)
+        if isinstance(event, progress.Checkpoints):
+            self.folder = event.folder
+
+
+def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
+    """Runs the executor and writes its ExecutorOutput.
+
+    Raises:
+      Exception: whatever the executor raised.
+    """
+    # TFX imports an artifact's class by the title of its type.
+    compiler_utils.TITLE_TO_CLASS_PATH.update(artifacts.titles())
+    mounted = not any("Dataflow" in flag for flag in beam if flag.startswith("--runner"))
+    inputs_spec = arguments.json_serialized_inputs_spec_args or "{}"
+    given = prepared(arguments.json_serialized_invocation_args, inputs_spec, mounted=mounted)
+    _clear([artifact.uri for artifact in _each(given.outputs.artifacts)], given.outputs.output_file)
+    arguments.json_serialized_invocation_args = json_format.MessageToJson(given)
+    checkpoints = _Checkpoints()
+    progress.logger.addHandler(checkpoints)
+    kubeflow_v2_run_executor.main((arguments, list(beam)))
+    file = given.outputs.output_file
+    with tf.io.gfile.GFile(file) as stream:
+        told = stream.read()
+    with tf.io.gfile.GFile(file, "w") as stream:
+        stream.write(remote(told))
+    if checkpoints.folder and tf.io.gfile.exists(checkpoints.folder):
+        tf.io.gfile.rmtree(checkpoints.folder)
+
+
+def _clear(folders: Iterable[str], file: str) -> None:
+    """Removes what an attempt before this one left: executors expect their outputs to be new."""
+    for folder in folders:
+        if tf.io.gfile.exists(folder):
+            tf.io.gfile.rmtree(folder)
+        tf.io.gfile.makedirs(folder)
+    if tf.io.gfile.exists(file):
+        tf.io.gfile.remove(file)
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit code: 0; 3 where the data is at fault; 1."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--executor_class_path", required=True)
+    parser.add_argument("--json_serialized_invocation_args", required=True)
+    parser.add_argument("--json_serialized_inputs_spec_args")
+    arguments, beam = parser.parse_known_args(argv)
+    progress.logger.setLevel(logging.INFO)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(progress.Json())
+    progress.logger.addHandler(handler)
+    try:
+        run(arguments, beam)
+    except Exception as error:
+        traceback.print_exc()
+        sentence = str(error).strip() or type(error).__name__
+        progress.emit(progress.Notice(sentence))
+        if _TERMINATION.exists():
+            _TERMINATION.write_text(sentence)
+        return 3 if isinstance(error, DataError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

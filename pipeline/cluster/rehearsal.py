@@ -1,0 +1,100 @@
+"""``tfx-bert run --dry-run``: a quiet terminal around ``pipeline.cluster.dry_run``."""
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from configs.cluster import Cluster
+from configs.experiment import Experiment
+from configs.loader import near
+from models.progress import RunStarted, emit
+from pipeline import figures, noise, summary, view
+from pipeline.check import access
+from pipeline.result import Pushed, RunResult
+
+if TYPE_CHECKING:
+    from pipeline.cluster import dry_run
+
+
+def rehearse(experiment: Experiment, environment: Cluster, *, cache: bool, sample: int | None) -> int:
+    """Runs the experiment as the environment's cluster would, on this machine, and prints what came of it.
+
+    What a run on the cluster would keep stays for the next one: what was pushed, checkpoints, imported files.
+
+    Returns:
+      The exit code.
+
+    Raises:
+      TaskError: a node failed.
+    """
+    access(experiment, environment)
+    folder = environment.folder(experiment.name) / "dry-run"
+    for name in ("logs", "pods"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    noise.hush()
+    began = time.monotonic()
+    with noise.captured(folder / "run.log") as terminal:
+        console = Console(file=terminal, highlight=False, markup=False, soft_wrap=True)
+        screen = view.attach(console)
+        try:
+            from pipeline.cluster import dry_run
+            from pipeline.cluster.compile import compiled
+
+            made = compiled(experiment, environment, cache=cache, sample=sample)
+            (folder / "pipeline.yaml").write_text(made.text, "utf-8")
+            root = f"{environment.pipeline_root}/{made.name}/dry-run"
+            cluster = dry_run.Cluster(folder, environment.kind, root)
+            shutil.rmtree(cluster.path(root), ignore_errors=True)
+            where = f"dry run for {environment.kind}, nothing is submitted"
+            emit(RunStarted(experiment.name, 0, str(folder), made.nodes, where))
+            outputs = dry_run.execute(made, cluster)
+            fields = _fields(outputs, cluster)
+        except BaseException as error:
+            logging.getLogger("tfx_bert").exception("the dry run stopped")
+            error.log, error.node = folder / "run.log", screen.failed  # type: ignore[attr-defined]
+            raise
+        finally:
+            view.detach(screen)
+        result = RunResult(name=experiment.name, number=0, started="", seconds=time.monotonic() - began, **fields)
+        return _told(console, result, len(made.nodes), environment.kind)
+
+
+def _fields(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster") -> dict[str, Any]:
+    """What the run decided, from what its nodes wrote."""
+    from components import verdict
+    from pipeline import outcome
+
+    def place(node: str, key: str) -> str:
+        return cluster.path(outputs[node].artifacts[key]["uri"])
+
+    model = place("Trainer" if "Trainer" in outputs else "Pretrainer", "model")
+    fields = outcome.judged(verdict.read(place("Evaluator", "evaluation")), model)
+    if "Pusher" not in outputs:
+        return {**fields, "verdict": "done"}
+    told = outputs["Pusher"].artifacts["pushed_model"]["metadata"]
+    if told.get("is_new"):
+        fields["pushed"] = Pushed(version=int(told["pushed_version"]), path=cluster.path(told["pushed_destination"]))
+    return {**fields, "serving": int(told["pushed_version"]) if told.get("pushed") else None}
+
+
+def _told(console: Console, result: RunResult, nodes: int, kind: str) -> int:
+    """Prints what came of it; the exit code."""
+    blessed = result.verdict != "not_blessed"
+    verdict = {"blessed": "BLESSED", "not_blessed": "NOT BLESSED"}.get(result.verdict, "nothing to bless")
+    console.print(f"DRY RUN for {kind}: {nodes} nodes in {figures.clock(result.seconds)} · {verdict}")
+    if blessed:
+        console.print(summary.figures_line(result))
+    else:
+        summary.thresholds(console, result)
+    if result.pushed:
+        console.print(f"model: {near(Path(result.pushed.path))}")
+    elif result.serving:
+        console.print(f"nothing new to push: v{result.serving} is this model already")
+    console.print("Next:  the same without --dry-run submits it; what a dry run cannot show: docs/deploy.md")
+    return 0 if blessed else 4
