@@ -8,6 +8,8 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import enum
+import functools
+import gc
 import logging
 import os
 import time
@@ -210,7 +212,11 @@ class Models:
         while version.servable.users:
             await asyncio.sleep(_DRAIN_POLL)
         servable, version.servable = version.servable, None
-        await asyncio.get_running_loop().run_in_executor(self._loader, servable.close)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._loader, servable.close)
+        del servable
+        # A graph refers to itself. The collector would come by itself, versions later.
+        await loop.run_in_executor(self._loader, gc.collect)
         version.state = State.END
         log.info("%s: version %d is unloaded", name, number)
 
@@ -224,7 +230,16 @@ class Models:
         self._loader.shutdown(wait=False, cancel_futures=True)
 
 
+@functools.cache
+def _import_tensorflow() -> None:
+    """Once; what is there afterwards stays, and the collector need not look at it for every model that goes."""
+    import tensorflow_text  # noqa: F401 (and TensorFlow with it)
+
+    gc.freeze()
+
+
 def _loaded(folder: Path) -> tuple[Servable, int]:
+    _import_tensorflow()
     servable = Servable(folder)
     return servable, servable.warm_up()
 
