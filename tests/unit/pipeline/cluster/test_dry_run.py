@@ -188,7 +188,8 @@ def test_an_output_without_a_buckets_address_is_refused_as_the_launcher_does(kub
 
 def test_a_failed_task_is_tried_again_then_named_with_its_log(cluster, told):
     spec = Spec()
-    count = "file = pathlib.Path(given['inputs']['parameterValues']['file']); file.parent.mkdir(parents=True, exist_ok=True)\n"
+    count = "file = pathlib.Path(given['inputs']['parameterValues']['file'])\n"
+    count += "file.parent.mkdir(parents=True, exist_ok=True)\n"
     count += "n = int(file.read_text()) + 1 if file.exists() else 1\nfile.write_text(str(n))\n"
     notice = "print(json.dumps({'event': 'Notice', 'text': f'attempt {n} broke.'}))\n"
     again = {"retryPolicy": {"maxRetryCount": 2}}
