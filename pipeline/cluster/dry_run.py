@@ -8,6 +8,7 @@ permissions, the image's content, network or quotas.
 import contextlib
 import dataclasses
 import graphlib
+import hashlib
 import json
 import os
 import re
@@ -29,10 +30,11 @@ from pipeline.result import RunError
 from schemas import DataError
 
 Platform = Literal["kubeflow", "vertex"]
-State = Literal["ran", "skipped", "failed"]
+State = Literal["ran", "cached", "skipped", "failed"]
 # What the image has as its working directory: the folder with our packages.
 _IMAGE = Path(__file__).parents[2]
 _ADDRESS = re.compile(r"\b(gs|s3|minio)://")
+_DONE = ("ran", "cached")
 _DATA = 3  # the exit code of a container whose data is at fault
 _MOUNTS = {"gs": "gcs", "s3": "s3", "minio": "minio"}
 
@@ -46,7 +48,8 @@ class Cluster:
     """A cluster that is this machine.
 
     Attributes:
-      folder: ``bucket/`` holds every bucket; ``logs/`` a file a task; ``pods/`` what a container sees while it runs.
+      folder: ``bucket/`` holds every bucket; ``logs/`` a file a task; ``pods/`` what a container sees while it runs;
+        ``cache/`` what tasks gave.
       platform: whose ExecutorInput, and whose copies.
       root: where the run's artifacts go, an address.
       parallel: containers at a time.
@@ -147,7 +150,7 @@ class _Run:
     def _decided(self, name: str, task: Spec, states: Mapping[str, State], given: Outputs, prefix: str) -> State:
         trigger = task.get("triggerPolicy", {})
         whatever = trigger.get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
-        if self._stopping.is_set() or (not whatever and any(states[each] != "ran" for each in _upstream(task))):
+        if self._stopping.is_set() or (not whatever and any(states[each] not in _DONE for each in _upstream(task))):
             return "skipped"
         inputs = self._inputs(task, given, states)
         if (condition := trigger.get("condition")) and not _holds(condition, inputs):
@@ -156,12 +159,22 @@ class _Run:
         if "dag" in component:
             return self.dag(component, inputs, f"{prefix}{name}/")
         executor = self.executors[component["executorLabel"]]
-        outputs = (
-            self._imported(executor["importer"], component, inputs)
-            if "importer" in executor
-            else self._contained(f"{prefix}{name}", executor["container"], component, task, inputs)
-        )
-        self.outputs[name] = outputs
+        if "importer" in executor:
+            self.outputs[name] = self._imported(executor["importer"], component, inputs)
+            return "ran"
+        # As both platforms: what goes in, what is run, what comes out.
+        key = hashlib.sha256(json.dumps([dataclasses.asdict(inputs), component, executor], sort_keys=True).encode())
+        kept = self.cluster.folder / "cache" / f"{key.hexdigest()}.json"
+        caching = task.get("cachingOptions", {}).get("enableCache", False)
+        if caching and kept.is_file():
+            self.outputs[name] = Outputs(**json.loads(kept.read_text("utf-8")))
+            return "cached"
+        self.outputs[name] = self._contained(f"{prefix}{name}", executor["container"], component, task, inputs)
+        if caching:
+            kept.parent.mkdir(exist_ok=True)
+            part = kept.with_suffix(".part")
+            part.write_text(json.dumps(dataclasses.asdict(self.outputs[name])), "utf-8")
+            part.rename(kept)
         return "ran"
 
     def _inputs(self, task: Spec, given: Outputs, states: Mapping[str, State]) -> Outputs:
@@ -195,7 +208,7 @@ class _Run:
             raise TaskError(f"{address} is imported and is not there")
         (key,) = component["outputDefinitions"]["artifacts"]
         artifact = {"uri": address, "type": importer["typeSchema"], "metadata": importer.get("metadata", {})}
-        return Outputs({key: self._named(artifact)})
+        return Outputs({key: artifact})
 
     def _contained(self, name: str, spec: Spec, component: Spec, task: Spec, inputs: Outputs) -> Outputs:
         """Runs the container, again where it fails and the task allows it."""
@@ -238,7 +251,10 @@ class _Run:
                 "type": {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"},
             }
         # Kubeflow's driver reads inputs back from MLMD, which keeps no schema of ours.
-        given = inputs.artifacts if vertex else {key: _untyped(each) for key, each in inputs.artifacts.items()}
+        given = {
+            key: self._named(each) if vertex else {name: value for name, value in each.items() if name != "type"}
+            for key, each in inputs.artifacts.items()
+        }
         file = f"{folder}/executor_output.json" if vertex else str(pod / "kfp_outputs" / "output_metadata.json")
         return {
             "inputs": {
@@ -255,8 +271,6 @@ class _Run:
 
     def _named(self, artifact: Spec) -> Spec:
         """Vertex gives every artifact a resource name, open-source Kubeflow none."""
-        if self.cluster.platform != "vertex":
-            return artifact
         number = zlib.crc32(artifact["uri"].encode())
         return {**artifact, "name": f"projects/0/locations/here/metadataStores/default/artifacts/{number}"}
 
@@ -341,7 +355,7 @@ class _Run:
         for key, found in told["outputs"]["artifacts"].items():
             if key == "executor-logs":
                 continue
-            artifact = dict(found["artifacts"][0])
+            artifact = {name: value for name, value in found["artifacts"][0].items() if name != "name"}
             for told_of in written.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
                 artifact["uri"] = told_of.get("uri") or artifact["uri"]
                 artifact["metadata"] = {**artifact.get("metadata", {}), **told_of.get("metadata", {})}
@@ -356,10 +370,6 @@ def _upstream(task: Spec) -> set[str]:
     inner = [value for source in sources for value in source.values() if isinstance(value, dict)]
     named = {value["producerTask"] for value in inner if "producerTask" in value}
     return {*task.get("dependentTasks", ()), *named}
-
-
-def _untyped(artifact: Spec) -> Spec:
-    return {key: value for key, value in artifact.items() if key != "type"}
 
 
 def _first(side: Spec, key: str) -> Spec:

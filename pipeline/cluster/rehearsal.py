@@ -1,5 +1,6 @@
 """``tfx-bert run --dry-run``: a quiet terminal around ``pipeline.cluster.dry_run``."""
 
+import json
 import logging
 import shutil
 import time
@@ -48,12 +49,12 @@ def rehearse(experiment: Experiment, environment: Cluster, *, cache: bool, sampl
 
             made = compiled(experiment, environment, cache=cache, sample=sample)
             (folder / "pipeline.yaml").write_text(made.text, "utf-8")
-            root = f"{environment.pipeline_root}/{made.name}/dry-run"
+            root = f"{environment.pipeline_root}/{made.name}/dry-run/{time.time_ns()}"
             cluster = dry_run.Cluster(folder, environment.kind, root)
-            shutil.rmtree(cluster.path(root), ignore_errors=True)
             where = f"dry run for {environment.kind}, nothing is submitted"
             emit(RunStarted(experiment.name, 0, str(folder), made.nodes, where))
             outputs = dry_run.execute(made, cluster)
+            _forget(outputs, cluster)
             fields = _fields(outputs, cluster)
         except BaseException as error:
             logging.getLogger("tfx_bert").exception("the dry run stopped")
@@ -63,6 +64,26 @@ def rehearse(experiment: Experiment, environment: Cluster, *, cache: bool, sampl
             view.detach(screen)
         result = RunResult(name=experiment.name, number=0, started="", seconds=time.monotonic() - began, **fields)
         return _told(console, result, len(made.nodes), environment.kind)
+
+
+def _forget(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster") -> None:
+    """Drops artifacts of earlier runs that this one did not reuse, and what the cache knew of them."""
+    runs = Path(cluster.path(cluster.root)).parent
+    used = {artifact["uri"] for each in outputs.values() for artifact in each.artifacts.values()}
+    kept = {
+        runs / Path(cluster.path(uri)).relative_to(runs).parts[0] for uri in used if _below(cluster.path(uri), runs)
+    }
+    for folder in runs.iterdir():
+        if folder not in kept:
+            shutil.rmtree(folder)
+    for entry in (cluster.folder / "cache").glob("*.json"):
+        uris = [each["uri"] for each in json.loads(entry.read_text("utf-8"))["artifacts"].values()]
+        if not all(Path(cluster.path(uri)).exists() for uri in uris):
+            entry.unlink()
+
+
+def _below(path: str, folder: Path) -> bool:
+    return Path(path).is_relative_to(folder)
 
 
 def _fields(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster") -> dict[str, Any]:

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -102,8 +103,8 @@ checkpoint_seconds: 0
 
 
 def test_the_compiled_pipeline_ends_where_the_local_one_does(pairs):
-    """Kubeflow's way, its trainer killed behind a checkpoint: the weights of the local run. Then Vertex's, in the same
-    bucket: nothing new to push."""
+    """Kubeflow's way, its trainer killed behind a checkpoint: the weights of the local run. Then Vertex's, over the
+    same bucket: another learning rate has a baseline, and twice the same is pushed once."""
     (pairs / "kubeflow.yaml").write_text(f"kind: kubeflow{CLUSTER}", "utf-8")
     (pairs / "vertex.yaml").write_text(f"kind: vertex\nproject: p\nregion: r{CLUSTER}", "utf-8")
     command = [*COMMAND, "run", "pairs.yaml", "--dry-run", "--env"]
@@ -127,9 +128,12 @@ def test_the_compiled_pipeline_ends_where_the_local_one_does(pairs):
     for tensor, value in local.items():
         assert abs(value - ours[tensor]).max() <= 1e-5, tensor
 
-    again = tfx_bert(pairs, *command[len(COMMAND) :], "vertex.yaml")
-    assert "nothing new to push: v1 is this model already" in again
-    assert [path.name for path in (home / "serving_model/pairs").iterdir()] == ["1"]
+    other = ["run", "pairs.yaml", "--set", "train.learning_rate=3e-4", "--dry-run", "--env", "vertex.yaml"]
+    printed = tfx_bert(pairs, *other)
+    assert re.search(r"✓ Transform +cached", printed)
+    assert re.search(r"✓ Baseline +\d:\d\d  v1\n", printed)
+    assert "serving_model/pairs/2" in printed
+    assert "nothing new to push: v2 is this model already" in tfx_bert(pairs, *other)
 
 
 def _trains(cmdline, folder):

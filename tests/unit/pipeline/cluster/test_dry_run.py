@@ -1,11 +1,13 @@
 """The dry run does around a container what a platform does; here the containers are a few lines of Python."""
 
+import dataclasses
 import json
 import os
 import pathlib
 import signal
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -306,3 +308,20 @@ while not other.exists():
     spec.task("A", code, parameters={"mine": "gs://b/meet/a", "other": "gs://b/meet/b"})
     spec.task("B", code, parameters={"mine": "gs://b/meet/b", "other": "gs://b/meet/a"})
     dry_run.execute(spec.compiled(), kubeflow)
+
+
+def test_a_task_is_reused_where_it_may_be_and_nothing_changed(cluster, told):
+    def run(may, n):
+        spec = Spec()
+        code = "import uuid; (output('made') / 'id').write_text(str(uuid.uuid4()))"
+        spec.task("Make", code, outputs=["made"], parameters={"n": n}, cachingOptions={"enableCache": may})
+        outputs = dry_run.execute(spec.compiled(), dataclasses.replace(cluster, root=f"gs://b/runs/{uuid.uuid4()}"))
+        return written(cluster, outputs["Make"].artifacts["made"]["uri"] + "/id"), states(told())["Make"]
+
+    first, state = run(True, 1)
+    assert state == "ran"
+    assert run(True, 1) == (first, "cached")
+    for may, n in ((True, 2), (False, 1)):
+        again, state = run(may, n)
+        assert again != first
+        assert state == "ran"
