@@ -104,11 +104,14 @@ def _changes(node: BaseNode) -> bool:
 
 def _retries(environment: Cluster) -> Spec:
     given = environment.retries
+    # On Vertex the longest wait, an hour unless said otherwise. On Kubeflow Argo Workflows ends every attempt so long
+    # after the first one began, and starts none later: 30 days, so that a training that ran for days is retried too.
+    longest = "3600s" if environment.kind == "vertex" else "2592000s"
     return {
         "maxRetryCount": given.count,
         "backoffDuration": f"{given.backoff_seconds}s",
-        "backoffFactor": given.factor,
-        "backoffMaxDuration": f"{given.max_seconds}s",
+        "backoffFactor": float(given.factor),
+        "backoffMaxDuration": longest,
     }
 
 
@@ -172,7 +175,9 @@ def _pod(node: str, environment: Kubeflow) -> Spec:
     if environment.timeout_seconds:
         pod["activeDeadlineSeconds"] = environment.timeout_seconds
     if pool.shared_memory:
-        pod["enabledSharedMemory"] = {"volumeName": "shm", "size": pool.shared_memory}
+        # enabledSharedMemory is in the message too, but no release of the backend reads it (kubeflow/pipelines#10704).
+        shm = {"volumeName": "shm", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": pool.shared_memory}
+        pod["emptyDirMounts"] = [shm]
     return json_format.MessageToDict(json_format.ParseDict(_filled(pod), KubernetesExecutorConfig()))
 
 
