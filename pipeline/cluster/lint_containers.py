@@ -121,9 +121,10 @@ def _addresses(given: Documents) -> Iterator[Finding]:
         variables = {each["name"]: each.get("value", "") for each in node.container.get("env", ())}
         told = [*_below(node.parameters), *(value for name, value in variables.items() if name.endswith("_ROOT"))]
         mounts = _mounts(given.pods.get(node.component.get("executorLabel", ""), {}))
+        dataflow = "--runner=DataflowRunner" in _beam(node)
+        cure = "give a gs:// address" + ("" if dataflow or given.kind == "vertex" else ", or a folder on a volume")
         for address in dict.fromkeys(told):
-            if fault := _unreadable(given, address, mounts, _beam(node)):
-                cure = "give a gs:// address" + (", or a folder on a volume" if given.kind == "kubeflow" else "")
+            if fault := _unreadable(given, address, mounts, dataflow=dataflow):
                 yield Finding(node.name, f"is told the address {address!r}, {fault}", "our containers", cure)
 
 
@@ -135,7 +136,7 @@ def _imported(given: Documents, name: str, address: str) -> Iterator[Finding]:
         yield Finding(name, fault, given.where, "set workspace to a gs:// address")
 
 
-def _unreadable(given: Documents, address: str, mounts: Sequence[str], beam: Sequence[str]) -> str | None:
+def _unreadable(given: Documents, address: str, mounts: Sequence[str], *, dataflow: bool) -> str | None:
     """Why our nodes cannot read or write there."""
     scheme, found, _ = address.partition("://")
     if found:
@@ -145,14 +146,15 @@ def _unreadable(given: Documents, address: str, mounts: Sequence[str], beam: Seq
     mounted = tuple(mounts) if given.kind == "kubeflow" else ("/gcs/",)
     if not f"{address}/".startswith(mounted):
         return "where no volume is mounted"
-    return "which the workers of Dataflow do not see" if "--runner=DataflowRunner" in beam else None
+    return "which the workers of Dataflow do not see" if dataflow else None
 
 
 def _below(value: Any, key: str = "") -> Iterator[str]:
     """Every address in settings, which are JSON inside JSON."""
     if isinstance(value, dict):
         for inner_key, inner in value.items():
-            yield from _below(inner, inner_key)
+            if inner_key != "ranges":  # its keys are labels, whatever they are called
+                yield from _below(inner, inner_key)
     elif isinstance(value, list):
         for inner in value:
             yield from _below(inner, key)

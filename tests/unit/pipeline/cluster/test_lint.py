@@ -1,6 +1,7 @@
 """Every rule against a pipeline that the real compiler made, with one fault put into it."""
 
 import copy
+import json
 import pathlib
 import re
 
@@ -234,7 +235,9 @@ def told(address):
 
 
 def read_elsewhere(broken):
-    broken.set("ExampleGen", "source", '{"path": ["gs://bucket/a.csv", "s3://bucket/b.csv"], "split": {"eval": 0.1}}')
+    source = {"path": ["gs://bucket/a.csv", "s3://bucket/b.csv"], "split": {"eval": 0.1}}
+    source["label"] = {"column": "rating", "ranges": {"test": "< 0", "path": "> 0"}}
+    broken.set("ExampleGen", "source", json.dumps(source))
 
 
 def pushed_elsewhere(broken):
@@ -480,6 +483,18 @@ def test_a_fault_of_many_nodes_is_one_line(golden):
     assert lines(lint.findings(broken.pipeline, broken.platform, "vertex")) == [
         f"{nodes} invalid GCS path (bucket/tmp), given for the option: temp_location {cure}",
         f"{nodes} missing required option: region {cure}",
+    ]
+
+
+def test_the_workers_of_dataflow_see_no_volume(golden):
+    broken = Broken(golden["both-kubeflow"])
+    told("/data/schema.pbtxt")(broken)
+    broken.pods["SchemaGen_executor"]["pvcMount"] = [{"constant": "corpora", "mountPath": "/data"}]
+    assert lint.findings(broken.pipeline, broken.platform, "kubeflow") == []
+    dataflow(project="my-project", region="europe-west4", temp_location="gs://bucket/tmp")(broken)
+    assert lines(lint.findings(broken.pipeline, broken.platform, "kubeflow")) == [
+        "SchemaGen: is told the address '/data/schema.pbtxt', which the workers of Dataflow do not see (our containers); "
+        "give a gs:// address"
     ]
 
 
