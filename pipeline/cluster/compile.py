@@ -17,8 +17,9 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
 from components import files, training
-from configs.cluster import Cluster, Gpu, Kubeflow, Pool, Requirement, quantity
+from configs.cluster import Cluster, Kubeflow
 from configs.experiment import Experiment
+from configs.pools import Gpu, Pool, Requirement, quantity
 from pipeline.pipeline import create_pipeline
 
 # What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.

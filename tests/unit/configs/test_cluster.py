@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from configs import environment
-from configs.cluster import Kubeflow, Vertex, quantity
+from configs.cluster import Kubeflow, Vertex
 from configs.experiment import ConfigError
+from configs.pools import quantity
 
 # experience.md (c), letter for letter: its digest is an ellipsis, which loads, and which `compile` refuses.
 GOLDEN = Path(__file__).parents[2] / "data" / "experiments" / "cluster.yaml"

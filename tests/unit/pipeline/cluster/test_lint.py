@@ -493,8 +493,8 @@ def test_the_workers_of_dataflow_see_no_volume(golden):
     assert lint.findings(broken.pipeline, broken.platform, "kubeflow") == []
     dataflow(project="my-project", region="europe-west4", temp_location="gs://bucket/tmp")(broken)
     assert lines(lint.findings(broken.pipeline, broken.platform, "kubeflow")) == [
-        "SchemaGen: is told the address '/data/schema.pbtxt', which the workers of Dataflow do not see (our containers); "
-        "give a gs:// address"
+        "SchemaGen: is told the address '/data/schema.pbtxt', which the workers of Dataflow do not see "
+        "(our containers); give a gs:// address"
     ]
 
 
