@@ -1,13 +1,16 @@
 """Where an experiment runs when it is not this machine: Kubeflow Pipelines or Vertex AI."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from configs.document import Key
 from configs.experiment import Section
+from configs.pools import Labels, Machine, Pool
+from configs.validate import nearest, one_of
 
 # Every node that a pipeline of ours may have; tests hold it against pipeline.create_pipeline.
 NODES = (
@@ -37,14 +40,8 @@ NODES = (
 # The driver of Kubeflow's importers and the kubelet have no node of ours to run on; a pool for them means nothing.
 _NO_CONTAINER = ("Checkpoint",)
 
-_QUANTITY = re.compile(r"\d+(\.\d+)?([kMGTP]i?)?")
-_BYTES = {"": 1, **{f"{unit}{i}": (1024 if i else 1000) ** n for n, unit in enumerate("kMGTP", 1) for i in ("", "i")}}
-
-
-def _quantity(value: str) -> str:
-    if not _QUANTITY.fullmatch(value):
-        raise ValueError(f"takes a Kubernetes quantity such as 32Gi, received {value!r}")
-    return value
+# Google Cloud, "Requirements for labels".
+_CLOUD_LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 
 
 def _address(value: str) -> str:
@@ -56,112 +53,50 @@ def _address(value: str) -> str:
 
 
 def _image(value: str) -> str:
-    if value != value.strip() or not value or " " in value:
+    if not value or "://" in value or re.search(r"\s", value):
         raise ValueError(f"takes a container image such as registry.example.org/tfx-bert:1.0, received {value!r}")
     return value
 
 
-Quantity = Annotated[str, AfterValidator(_quantity)]
+def _cloud_label(value: str) -> str:
+    if not _CLOUD_LABEL.fullmatch(value):
+        raise ValueError(f"takes lower-case letters, digits, - and _, at most 63; received {value!r}")
+    return value
+
+
+def _variable(name: str) -> str:
+    # Whoever writes the secret itself here is not to find it in a log.
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+        raise ValueError("takes the name of an environment variable, such as KFP_TOKEN; never the secret itself")
+    return name
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Image = Annotated[str, AfterValidator(_image)]
-Labels = dict[str, str]
-
-
-def quantity(value: str) -> int:
-    """Bytes of a Kubernetes quantity: ``32Gi``."""
-    number = re.match(r"[\d.]+", value)
-    assert number
-    return int(float(number[0]) * _BYTES[value[number.end() :]])
-
-
-class Gpu(Section):
-    """Accelerators of one container.
-
-    Attributes:
-      type: as the platform names it: ``nvidia-l4`` (a GKE node label, and Vertex's NVIDIA_L4).
-      count: on one node; more than one trains with MirroredStrategy.
-      resource: the Kubernetes resource that a container asks for.
-    """
-
-    type: str
-    count: Annotated[int, Field(ge=1, le=16)] = 1
-    resource: str = "nvidia.com/gpu"
-
-
-class Toleration(Section):
-    """A Kubernetes toleration."""
-
-    key: str | None = None
-    operator: Literal["Equal", "Exists"] = "Equal"
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    seconds: int | None = None
-
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
-        if self.operator == "Exists" and self.value is not None:
-            raise ValueError("operator Exists takes no value; leave it out, or use operator: Equal")
-        if self.operator == "Equal" and self.key is None:
-            raise ValueError("operator Equal needs a key")
-        return self
-
-
-class Requirement(Section):
-    """One rule over a node's labels: ``{key: pool, operator: In, values: [l4]}``."""
-
-    key: str
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"] = "In"
-    values: list[str] = []
-    weight: Annotated[int, Field(ge=1, le=100)] | None = None  # a preference instead of a requirement
-
-
-class Machine(Section):
-    """What a node of the pipeline gets.
-
-    Attributes:
-      cpu: cores.
-      memory: ``32Gi``.
-      gpu: none where left out.
-    """
-
-    cpu: Annotated[float, Field(gt=0)] | None = None
-    memory: Quantity | None = None
-    gpu: Gpu | None = None
-
-
-class Pool(Machine):
-    """Kubernetes nodes of one kind.
-
-    Attributes:
-      shared_memory: of ``/dev/shm``, which several GPUs of a node talk through.
-      node_selector: labels that a node must have.
-      tolerations: taints that it may have.
-      affinity: further rules over its labels.
-      labels, annotations: of the pod.
-    """
-
-    shared_memory: Quantity | None = None
-    node_selector: Labels = {}
-    tolerations: list[Toleration] = []
-    affinity: list[Requirement] = []
-    labels: Labels = {}
-    annotations: Labels = {}
+Variable = Annotated[str, AfterValidator(_variable)]
+CloudLabels = dict[Annotated[str, AfterValidator(_cloud_label)], Annotated[str, AfterValidator(_cloud_label)]]
 
 
 class Retries(Section):
-    """How often a node that failed is tried again, and how long after."""
+    """How often a node that failed is tried again, and how long after.
+
+    Attributes:
+      count: attempts after the first.
+      backoff_seconds: before the second attempt.
+      factor: what the wait grows by from attempt to attempt; whole, because Argo Workflows reads no other.
+    """
 
     count: Annotated[int, Field(ge=0, le=10)] = 2
     backoff_seconds: Annotated[int, Field(ge=0)] = 30
-    factor: Annotated[float, Field(ge=1)] = 2.0
-    max_seconds: Annotated[int, Field(ge=1)] = 600
+    factor: Annotated[int, Field(ge=1)] = 2
 
 
 class Beam(Section):
     """The runner of the data nodes.
 
     Attributes:
-      runner: ``DirectRunner`` works inside the node's own container.
+      runner: ``DirectRunner`` works inside the node's own container; ``DataflowRunner`` needs the options ``project``,
+        ``region`` and ``temp_location``.
       options: further flags, without dashes: ``{region: europe-west4}``.
     """
 
@@ -227,15 +162,18 @@ class Cluster(Recorded):
         return ()
 
     @property
+    def beam_options(self) -> dict[str, str | int | float | bool]:
+        """What the data nodes tell Beam."""
+        if self.beam.runner == "DirectRunner":
+            return {"runner": self.beam.runner, "direct_running_mode": "in_memory", **self.beam.options}
+        return {"runner": self.beam.runner, "sdk_container_image": self.image, **self.beam.options}
+
+    @property
     def beam_pipeline_args(self) -> list[str]:
-        """Flags of the Beam runner that the data nodes use."""
-        direct = {"direct_running_mode": "in_memory"} if self.beam.runner == "DirectRunner" else {}
-        options = {"runner": self.beam.runner, **direct, **self.beam.options}
-        if self.beam.runner == "DataflowRunner":
-            options.setdefault("sdk_container_image", self.image)
+        """The same as flags."""
         return [
             f"--{name}" if value is True else f"--{name}={value}"
-            for name, value in options.items()
+            for name, value in self.beam_options.items()
             if value is not False
         ]
 
@@ -255,31 +193,47 @@ class Cluster(Recorded):
         """Where the trainings of an experiment keep their checkpoints."""
         return f"{self.home(experiment)}/checkpoints"
 
-    @model_validator(mode="after")
-    def _assigned(self) -> Self:
+    def contradictions(self) -> Iterator[tuple[tuple[Key, ...], str]]:
+        """Values that are right by themselves and do not go together: path and sentence."""
         for node, pool in self.nodes.items():
-            if pool not in self.pools:
-                raise ValueError(
-                    f"nodes.{node}: there is no pool {pool!r}; there are {', '.join(self.pools) or 'none'}"
-                )
             if node != "default" and node not in NODES:
-                raise ValueError(f"nodes.{node}: there is no such node; there are default, {', '.join(NODES)}")
-            if node in _NO_CONTAINER:
-                raise ValueError(f"nodes.{node}: it only names files and runs on no machine; leave it out")
-        if self.workspace is None and not self.pipeline_root.startswith("gs://"):
-            raise ValueError(
-                f"workspace is missing: TensorFlow reads and writes gs:// and folders, not {self.pipeline_root}; "
-                "give a gs:// address, or a folder on one of the volumes"
-            )
-        return self
+                yield ("nodes", node), _no_node(node)
+            elif node in _NO_CONTAINER:
+                yield ("nodes", node), "it only names files and runs on no machine; leave it out"
+            if pool not in self.pools:
+                known = one_of(pool, list(self.pools)) if self.pools else f"received {pool!r}, and there are no pools"
+                yield ("nodes", node), known
+        yield from self._dataflow()
+
+    def _dataflow(self) -> Iterator[tuple[tuple[Key, ...], str]]:
+        if self.beam.runner != "DataflowRunner":
+            return
+        options = self.beam_options
+        if missing := [name for name in ("project", "region", "temp_location") if not options.get(name)]:
+            yield ("beam", "options"), f"DataflowRunner needs {', '.join(missing)} too"
+        if (temp := options.get("temp_location")) and not str(temp).startswith("gs://"):
+            yield ("beam", "options", "temp_location"), f"Dataflow takes a gs:// address, received {temp!r}"
+
+
+def _no_node(name: str) -> str:
+    small = {node.lower(): node for node in NODES}
+    close = nearest(name, list(small))
+    hint = f"did you mean {small[close]}?" if close else f"there are default, {', '.join(NODES)}"
+    return f"there is no node {name!r}; {hint}"
 
 
 class Secret(Section):
     """A Kubernetes secret by name: keys as environment variables, or all of it as files."""
 
     name: str
-    env: dict[str, str] = {}  # key in the secret → variable
-    mount: str | None = None
+    env: dict[str, Variable] = {}  # key in the secret → variable
+    mount: Annotated[str, Field(pattern=r"^/")] | None = None
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        if not self.env and not self.mount:
+            raise ValueError("no node would see it: give env: {KEY: VARIABLE}, or mount: /folder")
+        return self
 
 
 class Volume(Section):
@@ -299,8 +253,8 @@ class Auth(Section):
       in_cluster: the service account's token that Kubernetes projects into a pod.
     """
 
-    token: str | None = None
-    cookie: str | None = None
+    token: Variable | None = None
+    cookie: Variable | None = None
     iap_client_id: str | None = None
     in_cluster: bool = False
 
@@ -308,7 +262,7 @@ class Auth(Section):
     def _one(self) -> Self:
         given = [name for name, value in self if value]
         if len(given) > 1:
-            raise ValueError(f"one of them; received {', '.join(given)}")
+            raise ValueError(f"there is one way to say who asks; received {' and '.join(given)}")
         return self
 
 
@@ -322,6 +276,7 @@ class Kubeflow(Cluster):
       auth: how it is told who asks.
       experiment: Kubeflow's folder of runs.
       pools: Kubernetes nodes by name.
+      labels: of every pod.
       secrets, volumes: by name, for every node.
       image_pull_secrets: by name.
       image_pull_policy: of every node.
@@ -334,6 +289,7 @@ class Kubeflow(Cluster):
     auth: Auth = Auth()
     experiment: str = "tfx-bert"
     pools: Mapping[str, Pool] = {}
+    labels: Labels = {}
     secrets: list[Secret] = []
     volumes: list[Volume] = []
     image_pull_secrets: list[str] = []
@@ -344,6 +300,26 @@ class Kubeflow(Cluster):
     def mounted(self) -> tuple[str, ...]:
         """The volumes' folders."""
         return tuple(volume.mount.rstrip("/") + "/" for volume in self.volumes)
+
+    def contradictions(self) -> Iterator[tuple[tuple[Key, ...], str]]:
+        """See ``Cluster``."""
+        yield from super().contradictions()
+        cure = "give a gs:// address, or a folder on one of the volumes"
+        if not self.pipeline_root.startswith(("gs://", "s3://", "minio://")):
+            yield ("pipeline_root",), f"Kubeflow takes gs://, s3:// or minio://, received {self.pipeline_root!r}"
+        elif self.workspace is None and not self.pipeline_root.startswith("gs://"):
+            missing = "workspace is missing: TensorFlow reads and writes gs:// and folders, not"
+            yield (), f"{missing} {self.pipeline_root}; {cure}"
+        if self.workspace and "://" in self.workspace and not self.workspace.startswith("gs://"):
+            yield ("workspace",), f"TensorFlow reads and writes gs:// and folders, not {self.workspace}; {cure}"
+        elif self.workspace and "://" not in self.workspace and not f"{self.workspace}/".startswith(self.mounted):
+            yield ("workspace",), f"no volume is mounted at {self.workspace}; {cure}"
+        if self.service_account and "@" in self.service_account:
+            yield (
+                ("service_account",),
+                f"takes the name of a Kubernetes service account, received {self.service_account!r}; "
+                "Workload Identity binds it to one of Google Cloud's",
+            )
 
 
 class Vertex(Cluster):
@@ -361,9 +337,20 @@ class Vertex(Cluster):
     region: str
     network: str | None = None
     encryption_key: str | None = None
+    labels: CloudLabels = {}
 
-    @model_validator(mode="after")
-    def _bucket(self) -> Self:
-        if not self.pipeline_root.startswith("gs://"):
-            raise ValueError(f"pipeline_root: Vertex takes a gs:// address, received {self.pipeline_root!r}")
-        return self
+    @property
+    def beam_options(self) -> dict[str, str | int | float | bool]:
+        """See ``Cluster``; Dataflow works in the same project and region."""
+        dataflow = self.beam.runner == "DataflowRunner"
+        where: dict[str, str] = {"project": self.project, "region": self.region} if dataflow else {}
+        return {**where, **super().beam_options}
+
+    def contradictions(self) -> Iterator[tuple[tuple[Key, ...], str]]:
+        """See ``Cluster``."""
+        yield from super().contradictions()
+        for key in ("pipeline_root", "workspace"):
+            if (address := getattr(self, key)) and not address.startswith("gs://"):
+                yield (key,), f"Vertex takes a gs:// address, received {address!r}"
+        if self.service_account and "@" not in self.service_account:
+            yield ("service_account",), f"Vertex takes its e-mail address, received {self.service_account!r}"

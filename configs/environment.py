@@ -71,4 +71,6 @@ def load(name: str) -> Environment:
     environment, faults = validate(_KINDS[kind], document)
     raise_all(faults)
     assert environment is not None
+    if isinstance(environment, Cluster):
+        raise_all([document.complain(path, sentence) for path, sentence in environment.contradictions()])
     return environment

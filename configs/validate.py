@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import pydantic
@@ -168,11 +168,21 @@ def _fields(model: type[pydantic.BaseModel]) -> dict[str, Any]:
 
 def _section(path: tuple[Key, ...], model: type[pydantic.BaseModel]) -> type[pydantic.BaseModel] | None:
     """The model of the section at ``path``."""
-    found: type[pydantic.BaseModel] | None = model
+    found: Any = model
     for key in path:
         if isinstance(key, str):
-            found = next(_models(_fields(found).get(key)), None) if found else None
-    return found
+            found = _below(found, key)
+    return next(_models(found), None)
+
+
+def _below(annotation: Any, key: str) -> Any:
+    """What stands at ``key``: a field of a section, or a value of a mapping whose keys are a person's own."""
+    if inspect.isclass(annotation) and issubclass(annotation, pydantic.BaseModel):
+        return _fields(annotation).get(key)
+    inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (dict, Mapping):
+        return inner[1]
+    return next((found for each in inner if (found := _below(each, key)) is not None), None)
 
 
 def _sections(

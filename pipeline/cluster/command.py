@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment
@@ -15,22 +16,26 @@ def compile_to(experiment: Experiment, environment: Environment, output: str | N
     """Writes the YAML.
 
     Raises:
-      ConfigError: the environment is this machine.
+      ConfigError: the environment is this machine, or its platform would refuse what was compiled.
     """
     if isinstance(environment, Local):
         raise ConfigError("--env: this machine needs no YAML; give kubeflow, vertex, or a file of one of these kinds")
     access(experiment, environment)
     noise.hush()
     with noise.captured(Path(environment.runs) / ".log-compile"):
+        from pipeline.cluster import lint
         from pipeline.cluster.compile import compiled
 
         made = compiled(experiment, environment, cache=cache)
+        notices = lint.check(made, environment.kind)
     path = Path(output or f"build/{experiment.name}-{environment.kind}.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.write_text(made.text, "utf-8")
     part.rename(path)
     console = Console(highlight=False, markup=False, soft_wrap=True)
+    for notice in notices:
+        console.print(Text.assemble(("! ", "yellow"), notice))
     console.print(f"{path}: {len(made.nodes)} nodes for {environment.kind}")
     total = size(sum(each.stat().st_size for each in made.imports.values()))
     console.print(

@@ -17,8 +17,9 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
 from components import files, training
-from configs.cluster import Cluster, Gpu, Kubeflow, Pool, Requirement, quantity
+from configs.cluster import Cluster, Kubeflow
 from configs.experiment import Experiment
+from configs.pools import Gpu, Pool, Requirement, quantity
 from pipeline.pipeline import create_pipeline
 
 # What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
@@ -104,11 +105,14 @@ def _changes(node: BaseNode) -> bool:
 
 def _retries(environment: Cluster) -> Spec:
     given = environment.retries
+    # On Vertex the longest wait, an hour unless said otherwise. On Kubeflow Argo Workflows ends every attempt so long
+    # after the first one began, and starts none later: 30 days, so that a training that ran for days is retried too.
+    longest = "3600s" if environment.kind == "vertex" else "2592000s"
     return {
         "maxRetryCount": given.count,
         "backoffDuration": f"{given.backoff_seconds}s",
-        "backoffFactor": given.factor,
-        "backoffMaxDuration": f"{given.max_seconds}s",
+        "backoffFactor": float(given.factor),
+        "backoffMaxDuration": longest,
     }
 
 
@@ -172,7 +176,9 @@ def _pod(node: str, environment: Kubeflow) -> Spec:
     if environment.timeout_seconds:
         pod["activeDeadlineSeconds"] = environment.timeout_seconds
     if pool.shared_memory:
-        pod["enabledSharedMemory"] = {"volumeName": "shm", "size": pool.shared_memory}
+        # enabledSharedMemory is in the message too, but no release of the backend reads it (kubeflow/pipelines#10704).
+        shm = {"volumeName": "shm", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": pool.shared_memory}
+        pod["emptyDirMounts"] = [shm]
     return json_format.MessageToDict(json_format.ParseDict(_filled(pod), KubernetesExecutorConfig()))
 
 

@@ -1,0 +1,202 @@
+"""Lint rules for what runs: images, executors, machines, artifact types, addresses, Beam."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from tfx.orchestration.kubeflow.v2 import compiler_utils
+
+from components import artifacts
+from pipeline.cluster.finding import Documents, Finding, Node, Spec
+
+# distribution/reference, without what no registry of ours needs (upper-case hosts, IPv6).
+_IMAGE = re.compile(r"[a-z0-9][-a-z0-9._/]*(:\d+/[-a-z0-9._/]+)?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
+# Executors that run a model.
+_COMPUTE = re.compile(r"(trainer|evaluator|serving_validator|bulk_inferrer)\b")
+# Vertex AI, "Specify the machine configuration for a pipeline step".
+_VERTEX_CORES, _VERTEX_MEMORY = 96, 624e9  # bytes
+# google.cloud.aiplatform_v1.AcceleratorType; its import takes longer than all rules together.
+_VERTEX_GPUS = [
+    *(f"NVIDIA_TESLA_{name}" for name in ("K80", "P100", "V100", "P4", "T4", "A100")),
+    *(f"NVIDIA_{name}" for name in ("A100_80GB", "L4", "H100_80GB", "H100_MEGA_80GB", "H200_141GB", "B200", "GB200")),
+    *("NVIDIA_RTX_PRO_6000", "TPU_V2", "TPU_V3", "TPU_V4_POD", "TPU_V5_LITEPOD"),
+]
+# Settings of our nodes that are addresses, at any depth.
+_ADDRESSES = {"schema_file", "bad_records_path", "pushed", "base_directory", "path", "eval", "test"}
+
+
+def _hooks(given: Documents) -> Iterator[Finding]:
+    """TFX compiles the driver of its file-based ExampleGens to a hook."""
+    if given.kind != "kubeflow":
+        return
+    for node in given.nodes:
+        if node.container.get("lifecycle"):
+            fault = "has a lifecycle hook, which never runs: its driver does not see new files"
+            yield Finding(node.name, fault, "Kubeflow", "use an ExampleGen of components.example_gen")
+
+
+def _infra_validator(given: Documents) -> Iterator[Finding]:
+    for node in given.nodes:
+        if "infra_validator" in _executor(node):
+            fault = "is an InfraValidator, which needs a Docker daemon or a cluster of its own"
+            yield Finding(node.name, fault, given.where, "use components.serving_validator")
+
+
+def _images(given: Documents) -> Iterator[Finding]:
+    for node in given.nodes:
+        image = node.container.get("image", "")
+        if not node.container:
+            continue
+        if not _IMAGE.fullmatch(image):
+            fault = f"has the image {image!r}, which no registry can serve"
+            cure = "give NAME:TAG, or NAME@sha256: and 64 digits, as docker buildx imagetools inspect prints them"
+            yield Finding(node.name, fault, given.where, cure)
+        elif "@sha256:" not in image and node.task.get("cachingOptions", {}).get("enableCache"):
+            fault = f"is cached under the image {image}, whose tag may come to mean other code"
+            yield Finding(node.name, fault, given.where, "give its digest, or set caching: false", error=False)
+
+
+def _accelerators(given: Documents) -> Iterator[Finding]:
+    for node in given.nodes:
+        found = node.container.get("resources", {}).get("accelerator", {})
+        kind, count = found.get("type", ""), str(found.get("count", "0"))
+        if not found:
+            continue
+        if given.kind == "kubeflow" and not re.fullmatch(r"[a-z0-9.-]+/[a-zA-Z0-9._-]+", kind):
+            fault = f"asks for {kind!r}, which is no resource of Kubernetes"
+            yield Finding(node.name, fault, "Kubernetes", "set gpu.resource: nvidia.com/gpu")
+        if given.kind == "vertex" and kind not in _VERTEX_GPUS:
+            # nvidia-t4 means nvidia-tesla-t4.
+            close = [name for name in _VERTEX_GPUS if name.endswith(kind.rpartition("_")[2])] or _VERTEX_GPUS
+            there = ", ".join(name.lower().replace("_", "-") for name in close)
+            yield Finding(node.name, f"asks for {kind!r}, which it does not have", "Vertex", f"set gpu.type: {there}")
+        if given.kind == "vertex" and count not in ("1", "2", "4", "8", "16"):
+            yield Finding(node.name, f"asks for {count} accelerators", "Vertex", "set gpu.count to 1, 2, 4, 8 or 16")
+        if not _COMPUTE.search(_executor(node)):
+            cure = "move it to a pool without one, under nodes:"
+            yield Finding(node.name, "gets a GPU and never uses it", given.where, cure, error=False)
+
+
+def _machines(given: Documents) -> Iterator[Finding]:
+    if given.kind != "vertex":
+        return
+    for node in given.nodes:
+        resources = node.container.get("resources", {})
+        cores, memory = resources.get("cpuLimit", 0), resources.get("memoryLimit", 0) * 1e9
+        if cores > _VERTEX_CORES or memory > _VERTEX_MEMORY:
+            fault = f"asks for {cores:g} cores and {memory / 1e9:g} GB"
+            cure = f"ask for at most {_VERTEX_CORES} cores and {_VERTEX_MEMORY / 1e9:g} GB"
+            yield Finding(node.name, fault, "Vertex", cure)
+
+
+def _titles(given: Documents) -> Iterator[Finding]:
+    """TFX's entry point imports the class of an artifact by the title of its type."""
+    ours = {getattr(each, "TYPE_NAME", None) for each in vars(artifacts).values()}
+    known = {*compiler_utils.TITLE_TO_CLASS_PATH, *ours} - {None}
+    for node in given.nodes:
+        schemas = [
+            (key, each.get("artifactType", {}))
+            for side in ("inputDefinitions", "outputDefinitions")
+            for key, each in node.component.get(side, {}).get("artifacts", {}).items()
+        ]
+        for key, schema in schemas:
+            title = schema.get("schemaTitle") or (yaml.safe_load(schema.get("instanceSchema") or "{}") or {}).get(
+                "title"
+            )
+            if title not in known:
+                fault = f"has the artifact {key!r} of type {title!r}, which cannot be imported"
+                yield Finding(node.name, fault, "our containers", "add the type to components/artifacts.py")
+
+
+def _addresses(given: Documents) -> Iterator[Finding]:
+    for node in given.nodes:
+        importer = node.executor.get("importer", {}).get("artifactUri", {}).get("constant")
+        if importer is not None:
+            yield from _imported(given, node.name, importer)
+            continue
+        variables = {each["name"]: each.get("value", "") for each in node.container.get("env", ())}
+        told = [*_below(node.parameters), *(value for name, value in variables.items() if name.endswith("_ROOT"))]
+        mounts = _mounts(given.pods.get(node.component.get("executorLabel", ""), {}))
+        dataflow = "--runner=DataflowRunner" in _beam(node)
+        cure = "give a gs:// address" + ("" if dataflow or given.kind == "vertex" else ", or a folder on a volume")
+        for address in dict.fromkeys(told):
+            if fault := _unreadable(given, address, mounts, dataflow=dataflow):
+                yield Finding(node.name, f"is told the address {address!r}, {fault}", "our containers", cure)
+
+
+def _imported(given: Documents, name: str, address: str) -> Iterator[Finding]:
+    """importer_launcher.go takes what an object store serves; our containers read that below the launcher's mounts."""
+    schemes = ("gs://", "s3://", "minio://") if given.kind == "kubeflow" else ("gs://",)
+    if not address.startswith(schemes):
+        fault = f"imports {address!r}, which is in no object store that it knows"
+        yield Finding(name, fault, given.where, "set workspace to a gs:// address")
+
+
+def _unreadable(given: Documents, address: str, mounts: Sequence[str], *, dataflow: bool) -> str | None:
+    """Why our nodes cannot read or write there."""
+    scheme, found, _ = address.partition("://")
+    if found:
+        return None if scheme == "gs" else f"{scheme}:// is read by none of our nodes"
+    if not address.startswith("/"):
+        return "which is relative to no folder of a container"
+    mounted = tuple(mounts) if given.kind == "kubeflow" else ("/gcs/",)
+    if not f"{address}/".startswith(mounted):
+        return "where no volume is mounted"
+    return "which the workers of Dataflow do not see" if dataflow else None
+
+
+def _below(value: Any, key: str = "") -> Iterator[str]:
+    """Every address in settings, which are JSON inside JSON."""
+    if isinstance(value, dict):
+        for inner_key, inner in value.items():
+            if inner_key != "ranges":  # its keys are labels, whatever they are called
+                yield from _below(inner, inner_key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _below(inner, key)
+    elif isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            yield from _below(json.loads(value), key)
+        except json.JSONDecodeError:
+            return
+    elif isinstance(value, str) and value and key in _ADDRESSES:
+        yield value
+
+
+def _mounts(pod: Spec) -> list[str]:
+    """The folders of a pod's volumes."""
+    volumes = [each["mountPath"] for field in ("pvcMount", "secretAsVolume") for each in pod.get(field, ())]
+    return [f"{each.rstrip('/')}/" for each in volumes]
+
+
+def _dataflow(given: Documents) -> Iterator[Finding]:
+    """Beam's own rules, those of them that ask nobody: its validate() would create a bucket."""
+    for node in given.nodes:
+        flags = _beam(node)
+        if "--runner=DataflowRunner" not in flags:
+            continue
+        options = PipelineOptions(flags).view_as(GoogleCloudOptions)
+        beam = PipelineOptionsValidator(options, None)
+        faults = [*beam.validate_cloud_options(options), *beam.validate_gcs_path(options, "temp_location")]
+        for fault in faults if options.region else [*faults, "Missing required option: region."]:
+            what = f"runs its Beam there: {fault[:1].lower()}{fault[1:].rstrip('.')}"
+            yield Finding(node.name, what, "Dataflow", "say it under beam.options in the environment")
+
+
+def _executor(node: Node) -> str:
+    """The path of its executor's class."""
+    arguments = list(node.container.get("args", ()))
+    flag = "--executor_class_path"
+    return arguments[arguments.index(flag) + 1] if flag in arguments[:-1] else ""
+
+
+def _beam(node: Node) -> list[str]:
+    """Its flags for Beam."""
+    return [each for each in node.container.get("args", ()) if each.startswith("--") and "=" in each]
+
+
+RULES = (_hooks, _infra_validator, _images, _accelerators, _machines, _titles, _addresses, _dataflow)

@@ -1,0 +1,347 @@
+"""What is submitted: the same bytes everywhere, read by those who take it, with what the environment says in it."""
+
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+
+import pytest
+import yaml
+from google.auth.credentials import AnonymousCredentials
+from google.protobuf import json_format
+from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from configs import environment, loader
+from configs.cluster import NODES
+from configs.experiment import ConfigError
+from pipeline.cluster import lint
+from pipeline.cluster.command import compile_to
+from pipeline.cluster.compile import compiled
+
+ROOT = pathlib.Path(__file__).parents[2]
+GOLDEN = runpy.run_path(str(ROOT / "tests" / "golden" / "compiled.py"))
+COMPILED = ROOT / "tests" / "data" / "compiled"
+TINY = ROOT / "tests" / "data" / "bert_tiny"
+NAMES = [f"{name}-{kind}" for name in GOLDEN["EXPERIMENTS"] for kind in GOLDEN["ENVIRONMENTS"]]
+GPU = ("Pretrainer", "Trainer")
+KUBEFLOW = f"""\
+kind: kubeflow
+image: registry.example.org/tfx-bert@sha256:{"0" * 64}
+pipeline_root: gs://bucket/runs
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere(tmp_path_factory):
+    """A process that writes the golden files in another folder, with another order of sets; and its target."""
+    target = tmp_path_factory.mktemp("elsewhere")
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    command = [sys.executable, "-m", "tests.golden.compiled", str(target)]
+    environ = {**os.environ, "PYTHONHASHSEED": seed}
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        yield process, target
+        process.kill()
+
+
+def made(name="both", kind="kubeflow"):
+    return GOLDEN["made"](name, kind)
+
+
+def with_environment(text, name="both"):
+    pathlib.Path("environment.yaml").write_text(text, "utf-8")
+    return made(name, "environment.yaml")
+
+
+def container(compiled_, node):
+    return compiled_.pipeline["deploymentSpec"]["executors"][f"{node}_executor"]["container"]
+
+
+def task(compiled_, node):
+    return compiled_.pipeline["root"]["dag"]["tasks"][node]
+
+
+def pods(compiled_):
+    """Kubernetes' part by node."""
+    executors = compiled_.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    return {label.removesuffix("_executor"): pod for label, pod in executors.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_yaml_is_the_recorded_one(name):
+    """`python -m tests.golden.compiled` records it anew."""
+    assert made(*name.rsplit("-", 1)).text == (COMPILED / f"{name}.yaml").read_text("utf-8")
+
+
+def test_every_node_of_every_shape_can_be_given_a_pool():
+    nodes = {node for name in GOLDEN["EXPERIMENTS"] for node in made(name).nodes}
+    assert nodes == set(NODES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kubeflow_loads_it(name):
+    from kfp import components
+
+    component = components.load_component_from_file(str(COMPILED / f"{name}.yaml"))
+    assert component.name == name.rpartition("-")[0]
+    documents = [*yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text("utf-8"))]
+    json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
+    assert len(documents) == (2 if name.endswith("kubeflow") else 1)
+    for document in documents[1:]:
+        platform = json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
+        executors = platform.platforms["kubernetes"].deployment_spec.executors
+        assert executors
+        for pod in executors.values():
+            json_format.ParseDict(json_format.MessageToDict(pod), KubernetesExecutorConfig())
+
+
+@pytest.mark.parametrize("name", GOLDEN["EXPERIMENTS"])
+def test_vertex_loads_it(name):
+    from google.cloud import aiplatform
+
+    job = aiplatform.PipelineJob(
+        display_name=name,
+        template_path=str(COMPILED / f"{name}-vertex.yaml"),
+        pipeline_root=f"gs://bucket/runs/{name}",
+        project="my-project",
+        location="europe-west4",
+        credentials=AnonymousCredentials(),
+    )
+    assert job.job_id.startswith(f"{name}-")
+    assert set(job.to_dict()["pipelineSpec"]["root"]["dag"]["tasks"]) == set(made(name, "vertex").nodes)
+
+
+@pytest.mark.parametrize("kind", GOLDEN["ENVIRONMENTS"])
+@pytest.mark.parametrize("name", ["sentiment", "from_scratch", "korean"])
+def test_the_shipped_experiments_are_clean(name, kind):
+    GOLDEN["files"]()
+    files = {"sentiment": [f"checkpoint={TINY}", "task.data.path=reviews.csv"], "korean": []}
+    overrides = ["corpus={path: text.txt}", *files.get(name, ["task.data.path=reviews.csv"])]
+    result = compiled(loader.load(name, overrides), environment.load(kind))
+    assert lint.findings(result.pipeline, result.platform, kind) == []
+
+
+# --- machines ------------------------------------------------------------------------------------------------------
+
+
+def test_nodes_of_a_gpu_pool_get_its_machines_and_nodes_of_others_are_kept_off_them():
+    result = made()
+    placed = pods(result)
+    assert set(placed) == set(result.nodes) - {"Checkpoint"}
+    for node in GPU:
+        assert placed[node] == {
+            "nodeSelector": {"labels": {"cloud.google.com/gke-nodepool": "l4-spot"}},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+            "emptyDirMounts": [{"volumeName": "shm", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": "8Gi"}],
+        }
+        assert container(result, node)["resources"]["accelerator"] == {
+            "type": "nvidia.com/gpu", "count": "1", "resourceType": "nvidia.com/gpu", "resourceCount": "1",
+        }  # fmt: skip
+    away = {"key": "cloud.google.com/gke-nodepool", "operator": "NotIn", "values": ["l4-spot"]}
+    for node in set(placed) - set(GPU):
+        assert placed[node] == {"nodeAffinity": [{"matchExpressions": [away]}]}
+        assert container(result, node)["resources"] == {
+            "cpuLimit": 8.0, "resourceCpuLimit": "8", "memoryLimit": 34.359738368, "resourceMemoryLimit": "32Gi",
+        }  # fmt: skip
+
+
+def test_vertex_knows_gpus_by_a_name_of_its_own():
+    result = made(kind="vertex")
+    found = container(result, "Trainer")["resources"]["accelerator"]
+    assert (found["type"], found["count"]) == ("NVIDIA_L4", "1")
+    assert result.platform == {}
+    assert "accelerator" not in container(result, "Evaluator")["resources"]
+
+
+def test_a_pool_may_say_more_than_where():
+    result = with_environment(f"""{KUBEFLOW}\
+labels: {{team: nlp}}
+timeout_seconds: 86400
+image_pull_policy: IfNotPresent
+image_pull_secrets: [registry]
+pools:
+  gpu:
+    gpu: {{type: nvidia-tesla-t4, count: 2}}
+    labels: {{cost: training}}
+    annotations: {{example.org/owner: "Ada L."}}
+    tolerations: [{{key: spot, operator: Equal, value: "true", effect: NoExecute, seconds: 30}}]
+    affinity: [{{key: gpu, values: [t4]}}, {{key: zone, values: [a], weight: 10}}]
+nodes: {{Trainer: gpu}}
+""")
+    assert container(result, "Trainer")["resources"]["accelerator"]["count"] == "2"
+    assert pods(result)["Trainer"] == {
+        "podMetadata": {
+            "labels": {"team": "nlp", "cost": "training"},
+            "annotations": {"example.org/owner": "Ada L."},
+        },
+        "activeDeadlineSeconds": "86400",
+        "imagePullPolicy": "IfNotPresent",
+        "imagePullSecret": [
+            {"secretName": "registry", "secretNameParameter": {"runtimeValue": {"constant": "registry"}}}
+        ],
+        "tolerations": [
+            {
+                "key": "spot", "operator": "Equal", "value": "true", "effect": "NoExecute",
+                "tolerationSeconds": "30",
+            }
+        ],
+        "nodeAffinity": [
+            {"matchExpressions": [{"key": "gpu", "operator": "In", "values": ["t4"]}]},
+            {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}], "weight": 10},
+        ],
+    }  # fmt: skip
+    assert "resources" not in container(result, "Evaluator")
+    assert lint.findings(result.pipeline, result.platform, "kubeflow") == []
+
+
+def test_volumes_and_secrets_are_in_every_container():
+    result = with_environment(
+        f"""{KUBEFLOW.replace("gs://", "s3://")}\
+workspace: /data/tfx-bert
+volumes: [{{claim: corpora, mount: /data}}]
+secrets: [{{name: kaggle, env: {{key: KAGGLE_KEY}}}}, {{name: certificates, mount: /certificates}}]
+""",
+        "scratch",
+    )
+    assert set(pods(result)) == set(result.nodes)
+    for pod in pods(result).values():
+        assert pod == {
+            "pvcMount": [
+                {
+                    "constant": "corpora", "pvcNameParameter": {"runtimeValue": {"constant": "corpora"}},
+                    "mountPath": "/data",
+                }
+            ],
+            "secretAsEnv": [
+                {
+                    "secretName": "kaggle", "secretNameParameter": {"runtimeValue": {"constant": "kaggle"}},
+                    "keyToEnv": [{"secretKey": "key", "envVar": "KAGGLE_KEY"}],
+                }
+            ],
+            "secretAsVolume": [
+                {
+                    "secretName": "certificates", "mountPath": "/certificates",
+                    "secretNameParameter": {"runtimeValue": {"constant": "certificates"}},
+                }
+            ],
+        }  # fmt: skip
+    # What the nodes read and write lies on the volume.
+    assert task(result, "Baseline")["inputs"]["parameters"]["pushed"]["runtimeValue"]["constant"] == (
+        "/data/tfx-bert/scratch/serving_model/scratch"
+    )
+    assert lint.findings(result.pipeline, result.platform, "kubeflow") == []
+
+
+# --- reuse, retries, settings ----------------------------------------------------------------------------------------
+
+
+def cached(result):
+    return {node for node in result.nodes if task(result, node)["cachingOptions"]["enableCache"]}
+
+
+@pytest.mark.parametrize("kind", GOLDEN["ENVIRONMENTS"])
+def test_what_looks_at_other_runs_is_never_cached(kind):
+    result = made(kind=kind)
+    assert cached(result) == set(result.nodes) - {"Baseline", "Pusher"}
+
+
+def test_files_that_are_read_where_they_lie_are_read_in_every_run():
+    GOLDEN["files"]()
+    made("scratch")  # writes scratch.yaml
+    result = compiled(
+        loader.load("scratch.yaml", ["task.data.path=gs://bucket/reviews.csv"]), environment.load("kubeflow")
+    )
+    assert cached(result) == set(result.nodes) - {"Baseline", "Pusher", "ExampleGen"}
+    assert {each.rpartition("/")[2] for each in result.imports} == {"schema.pbtxt"}
+
+
+def test_nothing_is_cached_where_that_is_asked():
+    made("scratch")
+    experiment = loader.load("scratch.yaml")
+    assert cached(compiled(experiment, environment.load("kubeflow"), cache=False)) == set()
+    assert cached(with_environment(f"{KUBEFLOW}caching: false\n", "scratch")) == set()
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("kubeflow", "2592000s"), ("vertex", "3600s")])
+def test_containers_are_tried_again_and_importers_are_not(kind, longest):
+    result = made(kind=kind)
+    for node in result.nodes:
+        policy = task(result, node).get("retryPolicy")
+        assert policy == (
+            None
+            if node == "Checkpoint"
+            else {
+                "maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": longest,
+            }
+        )  # fmt: skip
+
+
+def test_trainings_know_where_their_checkpoints_are():
+    result = made()
+    for node in result.nodes:
+        if node == "Checkpoint":
+            continue
+        variables = {each["name"]: each["value"] for each in container(result, node).get("env", ())}
+        told = {
+            "TFX_BERT_CHECKPOINT_ROOT": "gs://bucket/runs/both/checkpoints",
+            "TFX_BERT_CHECKPOINT_SECONDS": "600.0",
+            "TFX_BERT_RESUME": "1",
+        }
+        assert variables == (told if node in GPU else {})
+
+
+def test_every_file_that_a_node_reads_is_named_with_its_address():
+    result = made()
+    names = sorted({address.rpartition("/")[2] for address in result.imports})
+    assert names == [
+        "config.json", "model.safetensors", "reviews.csv", "schema.pbtxt", "text.txt", "tokenizer_config.json",
+        "vocab.txt",
+    ]  # fmt: skip
+    for address, file in result.imports.items():
+        assert address.startswith("gs://bucket/runs/both/imports/")
+        assert file.is_file()
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_the_yaml_and_prints_notices(capsys):
+    made("scratch")
+    text = KUBEFLOW.replace(f"@sha256:{'0' * 64}", ":1.0")
+    pathlib.Path("environment.yaml").write_text(text, "utf-8")
+    compile_to(loader.load("scratch.yaml"), environment.load("environment.yaml"), None, cache=True)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("! DataGate, Evaluator, ExampleGen and 7 more: is cached under the image ")
+    assert printed[0].endswith("give its digest, or set caching: false")
+    assert printed[1] == "build/scratch-kubeflow.yaml: 12 nodes for kubeflow"
+    written = pathlib.Path("build/scratch-kubeflow.yaml").read_text("utf-8")
+    assert written == compiled(loader.load("scratch.yaml"), environment.load("environment.yaml")).text
+    assert [file.name for file in pathlib.Path("build").iterdir()] == ["scratch-kubeflow.yaml"]
+
+
+def test_the_command_writes_nothing_that_would_be_refused():
+    made("scratch")
+    pathlib.Path("environment.yaml").write_text(f"{KUBEFLOW}pools: {{gpu: {{gpu: {{type: l4, resource: l4}}}}}}\n"
+                                                "nodes: {Trainer: gpu}\n", "utf-8")  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        compile_to(loader.load("scratch.yaml"), environment.load("environment.yaml"), "made.yaml", cache=True)
+    assert str(caught.value) == (
+        "Trainer: asks for 'l4', which is no resource of Kubernetes (Kubernetes); set gpu.resource: nvidia.com/gpu"
+    )
+    assert not pathlib.Path("made.yaml").exists()
+
+
+def test_another_process_in_another_folder_writes_the_same_bytes(elsewhere):
+    process, target = elsewhere
+    _, told = process.communicate()
+    assert process.returncode == 0, told
+    assert {file.stem: file.read_bytes() for file in target.iterdir()} == {
+        name: (COMPILED / f"{name}.yaml").read_bytes() for name in NAMES
+    }
