@@ -95,8 +95,7 @@ def _machines(given: Documents) -> Iterator[Finding]:
 
 def _titles(given: Documents) -> Iterator[Finding]:
     """TFX's entry point imports the class of an artifact by the title of its type."""
-    ours = {getattr(each, "TYPE_NAME", None) for each in vars(artifacts).values()}
-    known = {*compiler_utils.TITLE_TO_CLASS_PATH, *ours} - {None}
+    known = {*compiler_utils.TITLE_TO_CLASS_PATH, *artifacts.titles()}
     for node in given.nodes:
         schemas = [
             (key, each.get("artifactType", {}))

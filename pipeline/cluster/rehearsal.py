@@ -13,7 +13,7 @@ from rich.console import Console
 from configs.cluster import Cluster
 from configs.experiment import Experiment
 from configs.loader import near
-from models.progress import RunStarted, emit
+from models.progress import Notice, RunStarted, emit
 from pipeline import figures, noise, summary, view
 from pipeline.check import access
 from pipeline.result import Pushed, RunResult
@@ -44,15 +44,18 @@ def rehearse(experiment: Experiment, environment: Cluster, *, cache: bool, sampl
         console = Console(file=terminal, highlight=False, markup=False, soft_wrap=True)
         screen = view.attach(console)
         try:
-            from pipeline.cluster import dry_run
+            from pipeline.cluster import dry_run, lint
             from pipeline.cluster.compile import compiled
 
             made = compiled(experiment, environment, cache=cache, sample=sample)
+            notices = lint.check(made, environment.kind)
             (folder / "pipeline.yaml").write_text(made.text, "utf-8")
             root = f"{environment.pipeline_root}/{made.name}/dry-run/{time.time_ns()}"
             cluster = dry_run.Cluster(folder, environment.kind, root)
             where = f"dry run for {environment.kind}, nothing is submitted"
             emit(RunStarted(experiment.name, 0, str(folder), made.nodes, where))
+            for notice in notices:
+                emit(Notice(notice))
             outputs = dry_run.execute(made, cluster)
             _forget(outputs, cluster)
             fields = _fields(outputs, cluster)
