@@ -73,8 +73,8 @@ class Ui:
         """JSON.
 
         - ``/ui/models``: ``[{"name", "versions": [{"version", "state"}], "labels"}]``, the highest version first.
-        - ``/ui/models/NAME/versions/N``: ``{"inputs": {signature: {name: dtype}}, "card": text or null,
-          "pieces": [...] or null}``; the pieces of the vocabulary by token id.
+        - ``/ui/models/NAME/versions/N``: ``{"card": text or null, "pieces": [...] or null}``; the pieces of the
+          vocabulary by token id.
 
         Raises:
           ApiError: there is no such thing.
@@ -86,7 +86,6 @@ class Ui:
             vocabulary = _text(servable, "checkpoint/vocab.txt")
             return orjson.dumps(
                 {
-                    "inputs": {name: dict(signature.inputs) for name, signature in servable.signatures.items()},
                     "card": _text(servable, "model_card.md"),
                     # Not splitlines: a piece may be U+2028 or U+0085, and all after it would have a wrong id.
                     "pieces": vocabulary.removesuffix("\n").split("\n") if vocabulary else None,

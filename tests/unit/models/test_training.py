@@ -1,5 +1,7 @@
 """The training loop: a killed training ends with the weights of an uninterrupted one."""
 
+import uuid
+
 import keras
 import numpy as np
 import pytest
@@ -31,8 +33,8 @@ def training(folder, rate=1e-3, steps=STEPS, checkpoint_seconds=0.0):
     )
     optimizer = AdamW(LinearSchedule(rate, 2, steps))
     optimizer.build(model.trainable_variables)
-    state = TrainingState(str(folder / "checkpoints"), model, optimizer)
-    logs = str(folder / "logs")
+    state = TrainingState(f"{folder}/checkpoints", model, optimizer)
+    logs = f"{folder}/logs"
     loop = Loop(model, task.loss, optimizer, state, steps=steps, checkpoint_seconds=checkpoint_seconds, logs=logs)
     return task, model, state, loop
 
@@ -45,15 +47,17 @@ def weights(model):
     return [variable.numpy() for variable in model.trainable_variables]
 
 
-@pytest.mark.parametrize("kill_at", [1, 4])
-def test_resumed_training_ends_with_the_same_weights(tmp_path, kill_at):
+@pytest.mark.parametrize(("kill_at", "where"), [(1, "disk"), (4, "disk"), (4, "bucket")])
+def test_resumed_training_ends_with_the_same_weights(tmp_path, kill_at, where):
+    """``ram://``, TensorFlow's file system in memory, stands for a bucket: the calls that reach it reach gs://."""
     task, whole, _, loop = training(tmp_path / "whole")
+    killed = tmp_path / "killed" if where == "disk" else f"ram://{uuid.uuid4()}/killed"
     loop.run(batches(task, 0), "epoch 1/1")
 
-    task, _, _, loop = training(tmp_path / "killed")
+    task, _, _, loop = training(killed)
     loop.run(batches(task, 0).take(kill_at), "epoch 1/1")
     loop.save()
-    task, resumed, state, loop = training(tmp_path / "killed")  # dropout seeds and moments start anew
+    task, resumed, state, loop = training(killed)  # dropout seeds and moments start anew
     assert state.restore() == kill_at
     loop.run(batches(task, kill_at), "epoch 1/1")
 
