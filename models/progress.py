@@ -13,9 +13,15 @@ logger = logging.getLogger("tfx_bert")
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """One line that says what a finished node produced, such as ``8,034 train · 1,004 eval · 1,005 test · 0 bad``."""
+    """One line that says what a finished node produced, such as ``8,034 train · 1,004 eval · 1,005 test · 0 bad``.
+
+    Attributes:
+      text: the line.
+      node: that it is about; the one that runs in this thread where left out.
+    """
 
     text: str
+    node: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -80,15 +86,17 @@ class RunStarted:
       number: of the run, from 1.
       folder: ``runs/<name>/<number>``.
       nodes: ids of the nodes, in the order in which they will run.
+      address: of the run, where it is on a cluster.
     """
 
     name: str
     number: int
     folder: str
     nodes: tuple[str, ...]
+    address: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.name} #{self.number} started in {self.folder}"
+        return f"{self.name} #{self.number} started in {self.folder}" + (f": {self.address}" if self.address else "")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,17 +56,15 @@ class View(logging.Handler):
                 self.started = event
                 self.pending = list(event.nodes)
                 self.width = max([len(name) for name in event.nodes] + [self.width])
-                cores = len(os.sched_getaffinity(0))
+                where = event.address or f"CPU {len(os.sched_getaffinity(0))} cores"
                 log = f"log {near(Path(event.folder))}/run.log"
-                head = Text.assemble(
-                    (f"{event.name} #{event.number}", "bold"), (f" · CPU {cores} cores · {log}", "dim")
-                )
+                head = Text.assemble((f"{event.name} #{event.number}", "bold"), (f" · {where} · {log}", "dim"))
                 self.console.print(head, soft_wrap=True)
             case NodeStarted():
                 self.running[event.node] = time.monotonic()
                 self._threads[threading.get_ident()] = event.node
             case Summary():
-                self.summaries[node] = event.text
+                self.summaries[event.node or node] = event.text
             case Notice():
                 self.console.print(Text.assemble(("! ", "yellow"), event.text))
             case NodeFinished():
