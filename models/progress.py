@@ -14,9 +14,15 @@ logger = logging.getLogger("tfx_bert")
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """One line that says what a finished node produced, such as ``8,034 train · 1,004 eval · 1,005 test · 0 bad``."""
+    """One line that says what a finished node produced, such as ``8,034 train · 1,004 eval · 1,005 test · 0 bad``.
+
+    Attributes:
+      text: the line.
+      node: that it is about; the one that runs in this thread where left out.
+    """
 
     text: str
+    node: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -81,7 +87,7 @@ class RunStarted:
       number: of the run, from 1.
       folder: ``runs/<name>/<number>``.
       nodes: ids of the nodes, in the order in which they will run.
-      where: what runs them, where that is not this machine's own runner.
+      where: what runs them, where that is not this machine's own runner: an address.
     """
 
     name: str
@@ -91,7 +97,7 @@ class RunStarted:
     where: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} #{self.number} started in {self.folder}"
+        return f"{self.name} #{self.number} started in {self.folder}" + (f": {self.where}" if self.where else "")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -169,18 +169,14 @@ def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, d
     """Run an experiment: a YAML file, or a name in configs/experiments/."""
     from configs import environment, loader
     from pipeline.execute import execute
-    from pipeline.result import RunError
 
-    where = environment.load(env)
-    if not isinstance(where, environment.Local):
+    given, where = loader.load(experiment, overrides), environment.load(env)
+    if dry_run:
         from pipeline.cluster.rehearsal import rehearse
 
-        if dry_run:
-            given = loader.load(experiment, overrides)
-            code = rehearse(given, where, cache=not no_cache, sample=options["sample"])
-            click.get_current_context().exit(code)
-        raise RunError(f"{where.kind}: this version compiles for it and submits nothing; tfx-bert compile --env {env}")
-    code = execute(loader.load(experiment, overrides), where, cache=not no_cache, **options)
+        code = rehearse(given, where, cache=not no_cache, sample=options["sample"])
+    else:
+        code = execute(given, where, cache=not no_cache, **options)
     click.get_current_context().exit(code)
 
 
@@ -221,6 +217,29 @@ def show(run: str | None, env: str) -> None:
     from pipeline.history import show as one
 
     one(Path(environment.load(env).runs), run)
+
+
+@main.command()
+@click.argument("run", required=False)
+@click.option("--node", metavar="NODE", help="Of this node only.")
+@_environment
+def logs(run: str | None, node: str | None, env: str) -> None:
+    """Print the log of a run, here or on its cluster."""
+    from configs import environment
+    from pipeline.history import logs as lines
+
+    lines(Path(environment.load(env).runs), run, node)
+
+
+@main.command()
+@click.argument("run", required=False)
+@_environment
+def stop(run: str | None, env: str) -> None:
+    """Stop a run on a cluster."""
+    from configs import environment
+    from pipeline.cluster.submit import stop as cancel
+
+    click.echo(cancel(Path(environment.load(env).runs), run))
 
 
 @main.command()

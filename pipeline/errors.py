@@ -69,6 +69,11 @@ def test_answers(folder: Path, result: RunResult) -> list[Answer]:
     Raises:
       RunError: the run has no test split or no classifier.
     """
+    if result.remote:
+        raise RunError(
+            f"{result.name}/{result.number} ran on {result.remote.kind}, where its test split and its model are: "
+            f"{result.remote.address}; only runs of this machine can be asked about their mistakes"
+        )
     known = lineage.executions(folder.parent, result.pipeline_run) if result.pipeline_run else []
     examples, models = lineage.outputs(known, "ExampleGen", "examples"), lineage.outputs(known, "Trainer", "model")
     if not examples or not models:

@@ -1,5 +1,6 @@
-"""``tfx-bert run``: a quiet terminal around ``pipeline.runner``."""
+"""``tfx-bert run``: a quiet terminal around ``pipeline.runner``, or around ``pipeline.cluster.submit``."""
 
+import functools
 import logging
 import os
 from collections.abc import Sequence
@@ -7,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from configs.environment import Local
+from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment
 from configs.loader import near
 from models.progress import RunStarted
 from pipeline import noise, summary, view
 from pipeline.check import access
-from pipeline.result import RunError, RunResult
+from pipeline.result import RunError
 from schemas import DataError
 
 EXITS = {"done": 0, "blessed": 0, "failed": 1, "running": 1, "not_blessed": 4, "interrupted": 130}
@@ -21,7 +22,7 @@ EXITS = {"done": 0, "blessed": 0, "failed": 1, "running": 1, "not_blessed": 4, "
 
 def execute(
     experiment: Experiment,
-    environment: Local,
+    environment: Environment,
     *,
     from_nodes: Sequence[str],
     to_nodes: Sequence[str],
@@ -52,11 +53,15 @@ def execute(
         logging.getLogger("tfx_bert").addHandler(mover)
         try:
             # TensorFlow and TFX take seconds to import, and talk while they do.
-            from pipeline import runner
+            if isinstance(environment, Local):
+                from pipeline import runner
 
-            result: RunResult = runner.run(
-                experiment, environment, from_nodes=from_nodes, to_nodes=to_nodes, cache=cache, sample=sample
-            )
+                go = functools.partial(runner.run, experiment, environment)
+            else:
+                from pipeline.cluster import submit
+
+                go = functools.partial(submit.run, experiment, environment)
+            result = go(from_nodes=from_nodes, to_nodes=to_nodes, cache=cache, sample=sample)
         except BaseException as error:
             logging.getLogger("tfx_bert").exception("the run stopped")
             error.log, error.node = mover.log, screen.failed  # type: ignore[attr-defined]

@@ -1,6 +1,8 @@
-"""``tfx-bert runs`` and ``show``: what was run, and what came of it."""
+"""``tfx-bert runs``, ``show`` and ``logs``: what was run, and what came of it."""
 
 import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from configs.document import inline, read
-from pipeline import lineage, summary
+from configs.experiment import ConfigError
+from pipeline import lineage, noise, summary
 from pipeline.figures import clock, plain
 from pipeline.result import RunError, RunResult, find, runs_of
 
@@ -60,7 +63,7 @@ def runs(root: Path, experiment: str | None) -> None:
 
 
 def show(root: Path, run: str | None) -> None:
-    """Prints one run.
+    """Prints one run; one that is under way on a cluster as it stands now.
 
     Raises:
       RunError: there is no such run.
@@ -68,6 +71,8 @@ def show(root: Path, run: str | None) -> None:
     folder = find(root, run)
     result = RunResult.read(folder)
     console = Console(highlight=False, markup=False)
+    if result.remote and result.verdict == "running":
+        result = _refreshed(folder, result, console)
     head = Text.assemble(f"{result.name} #{result.number} ", (_verdict(result, root), _STYLES[result.verdict]))
     head.append(f" · {clock(result.seconds)} · {_when(result)}" + (f" · git {result.git}" if result.git else ""))
     console.print(head, soft_wrap=True)
@@ -91,7 +96,10 @@ def show(root: Path, run: str | None) -> None:
     if result.error:
         console.print(Text.assemble(("✗ ", "red"), result.error), soft_wrap=True)
     values = read(folder / RESOLVED).values if (folder / RESOLVED).is_file() else {}
-    console.print(f"lineage: {_lineage(result, known, values)}", soft_wrap=True, markup=False)
+    if result.remote:
+        console.print(f"{result.remote.kind}: {result.remote.address or 'not submitted'}", soft_wrap=True)
+    else:
+        console.print(f"lineage: {_lineage(result, known, values)}", soft_wrap=True, markup=False)
     made = [
         artifact.uri for each in known if each.node != "Resolver" for key in each.outputs.values() for artifact in key
     ]
@@ -99,6 +107,60 @@ def show(root: Path, run: str | None) -> None:
         places = " · ".join(uri.removeprefix(f"{folder.parent.absolute()}/").removeprefix("artifacts/") for uri in made)
         console.print(Text(f"artifacts in {folder.parent}/artifacts/: {places}", "dim"), soft_wrap=True)
     console.print(Text(f"log: {folder}/run.log · configuration: {folder}/{RESOLVED}", "dim"), soft_wrap=True)
+
+
+def logs(root: Path, run: str | None, node: str | None) -> None:
+    """Prints the log of a run, or of one of its nodes.
+
+    Raises:
+      RunError: there is no such run, node, or log.
+    """
+    folder = find(root, run)
+    result = RunResult.read(folder)
+    names = [each.node for each in result.nodes]
+    if node and node not in names:
+        raise RunError(f"{result.name} #{result.number} has no node {node!r}; there are {', '.join(names)}")
+    console = Console(highlight=False, markup=False)
+    for line in _remote_log(folder, result, node) if result.remote else _log(folder, node):
+        console.print(line, soft_wrap=True)
+
+
+def _log(folder: Path, node: str | None) -> Iterator[str]:
+    """The lines of ``run.log``; of one node those between its start and its end."""
+    path = folder / "run.log"
+    if not path.is_file():
+        raise RunError(f"{path} is not there; the run ended before it wrote a log, or somebody removed it")
+    begin, end = (
+        re.compile(rf" tfx_bert: {re.escape(node or '')} {word}") for word in ("started$", "(ran|cached|failed) · ")
+    )
+    inside = node is None
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in map(str.rstrip, file):
+            inside |= begin.search(line) is not None
+            if inside:
+                yield line
+            if node and end.search(line):
+                inside = False
+
+
+def _remote_log(folder: Path, result: RunResult, node: str | None) -> Iterator[str]:
+    from pipeline.cluster import submit
+
+    with noise.captured(folder / "logs.log"):
+        lines = list(submit.log(folder, result, node))
+    return iter(lines)
+
+
+def _refreshed(folder: Path, result: RunResult, console: Console) -> RunResult:
+    """As the cluster says; as it was last known where the cluster does not answer."""
+    from pipeline.cluster import submit
+
+    try:
+        with noise.captured(folder / "show.log") as terminal, Console(file=terminal).status("asking the cluster"):
+            return submit.refresh(folder, result)
+    except (ConfigError, RunError) as error:
+        console.print(Text.assemble(("! ", "yellow"), f"as last known: {error}"), soft_wrap=True)
+        return result
 
 
 def changed(before: Path, after: Path) -> list[str]:
@@ -128,7 +190,7 @@ def _when(result: RunResult) -> str:
 
 def _verdict(result: RunResult, root: Path) -> str:
     verdict = result.verdict.replace("_", " ").upper()
-    if result.verdict == "running" and not _under_way(root / result.name):
+    if result.verdict == "running" and not result.remote and not _under_way(root / result.name):
         verdict = "KILLED"  # its process could not write how it ended
     return verdict + (f" (sample {result.sample})" if result.sample else "")
 
@@ -149,10 +211,10 @@ def _nodes(result: RunResult, made_in: dict[str, str | None]) -> Text:
         if node.state == "cached":
             number = node.cached_from or made_in.get(node.node)
             parts.append(Text.assemble(f"{node.node} ", (f"cached(#{number})" if number else "cached", "dim")))
-        elif node.state == "skipped":
-            parts.append(Text.assemble(f"{node.node} ", ("skipped", "dim")))
+        elif node.state in ("skipped", "pending"):
+            parts.append(Text.assemble(f"{node.node} ", (node.state, "dim")))
         else:
-            mark = (" ✗", "red") if node.state == "failed" else ""
+            mark = {"failed": (" ✗", "red"), "running": (" …", "cyan")}.get(node.state, "")
             parts.append(Text.assemble(f"{node.node} ", (clock(node.seconds), "bold"), mark))
     return Text(" · ").join(parts)
 

@@ -125,7 +125,16 @@ def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
     if not there:
         where = near(pathlib.Path(folder)) if isinstance(environment, Local) else folder
         raise ConfigError(f"$.checkpoint: experiment {given.experiment} has pushed no model to {where}; run it first")
-    return pathlib.Path(folder) / str(there[-1])
+    if "://" not in folder:
+        return pathlib.Path(folder) / str(there[-1])
+    from components import files
+
+    # Fetched, then imported like a folder of this machine: under the digest of its content.
+    here = environment.folder(given.experiment) / "fetched" / str(there[-1])
+    shutil.rmtree(here, ignore_errors=True)
+    checkpoint = here / "assets.extra" / "checkpoint"
+    files.copy(f"{folder}/{there[-1]}/assets.extra/checkpoint", str(checkpoint))
+    return here
 
 
 def _place(root: pathlib.Path, source: pathlib.Path, names: list[str], below: pathlib.Path) -> pathlib.Path:

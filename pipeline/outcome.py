@@ -7,12 +7,11 @@ from tfx.dsl.components.common.importer import SOURCE_URI_KEY
 from tfx.orchestration.pipeline import Pipeline
 
 from components import verdict
-from components.verdict import Slice
 from components.versions import versions
 from configs.environment import Local
 from models import export, golden
 from pipeline import lineage
-from pipeline.result import Pushed
+from pipeline.result import Pushed, compared, judged
 
 
 def digests(pipeline: Pipeline) -> dict[str, str]:
@@ -40,15 +39,11 @@ def read(pipeline: Pipeline, environment: Local, run: str) -> dict[str, Any]:
     nodes = {component.id for component in pipeline.components}
     found = verdict.read(lineage.outputs(known, "Evaluator", "evaluation")[-1])
     model = lineage.outputs(known, "Trainer" if "Trainer" in nodes else "Pretrainer", "model")[-1]
-    fields = judged(found, model)
+    fields = {**judged(found), "example": golden.example(export.assets(f"{model}/Format-Serving"))}
     if "Pusher" not in nodes:
         return {**fields, "verdict": "done"}
     if found.baseline and (version := lineage.version_of(root, found.baseline)):
-        fields["baseline"] = version
-        fields["checks"] = [
-            check.model_copy(update={"name": f"change from v{version}"}) if check.name == "change" else check
-            for check in found.checks
-        ]
+        fields = compared(fields, version)
     there = versions(pushed)
     fields["serving"] = there[-1] if there else None
     for node in (each for each in known if each.node == "Pusher" and not each.cached):
@@ -57,35 +52,3 @@ def read(pipeline: Pipeline, environment: Local, run: str) -> dict[str, Any]:
                 version = int(artifact.properties["pushed_version"])
                 fields["pushed"] = Pushed(version=version, path=str(pushed / str(version)))
     return fields
-
-
-def judged(found: verdict.Verdict, model: str) -> dict[str, Any]:
-    """The fields of ``RunResult`` that the Evaluator decided.
-
-    Args:
-      found: its verdict.
-      model: URI of the Model that it judged, on this machine.
-    """
-    return {
-        "verdict": "blessed" if found.blessed else "not_blessed",
-        "metrics": found.metrics,
-        "majority": found.majority,
-        "checks": found.checks,
-        "weakest": _weakest(found),
-        "most_missed": _most_missed(found),
-        "example": golden.example(export.assets(f"{model}/Format-Serving")),
-    }
-
-
-def _weakest(found: verdict.Verdict) -> Slice | None:
-    slices = [part for part in found.slices if part.n >= verdict.SLICE_RECORDS and not part.name.startswith("label: ")]
-    if not slices:
-        return None
-    return Slice(**min(slices, key=lambda part: part.value).model_dump())
-
-
-def _most_missed(found: verdict.Verdict) -> tuple[str, str] | None:
-    """The label of lowest recall, and what was mostly answered instead."""
-    recalls = {name[len("recall[") : -1]: value for name, value in found.metrics.items() if name.startswith("recall[")}
-    missed = [label for label in sorted(recalls, key=lambda label: recalls[label]) if label in found.mistaken]
-    return (missed[0], found.mistaken[missed[0]]) if missed else None

@@ -2,11 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import pydantic
 
-from components.verdict import Check, Slice
+from components.verdict import SLICE_RECORDS, Check, Slice, Verdict
 
 FILE = "result.json"
 
@@ -25,14 +25,14 @@ class Node(_Part):
 
     Attributes:
       node: its id.
-      state: how.
+      state: how; ``pending`` and ``running`` only while a cluster is at it.
       seconds: wall time.
       summary: what it said it produced.
       cached_from: number of the run that produced it, where it was reused and that is known.
     """
 
     node: str
-    state: Literal["ran", "cached", "skipped", "failed"]
+    state: Literal["pending", "running", "ran", "cached", "skipped", "failed"]
     seconds: float = 0.0
     summary: str = ""
     cached_from: int | None = None
@@ -43,6 +43,22 @@ class Pushed(_Part):
 
     version: int
     path: str
+
+
+class Remote(_Part):
+    """A run on a cluster.
+
+    Attributes:
+      kind: of the cluster.
+      name: under which it was submitted; no other run has it.
+      id: that the cluster gave it; None while it has not answered.
+      address: where a person looks at it.
+    """
+
+    kind: Literal["kubeflow", "vertex"]
+    name: str
+    id: str | None = None
+    address: str | None = None
 
 
 class RunResult(_Part):
@@ -69,6 +85,7 @@ class RunResult(_Part):
       checkpoint: what training started from: a folder, or an experiment and its version.
       data: SHA-256 of the sources and of the checkpoint, by the node that reads them.
       pipeline_run: the id of this run in MLMD.
+      remote: where it runs, if not here.
       error: the sentence that says why it failed.
     """
 
@@ -92,6 +109,7 @@ class RunResult(_Part):
     checkpoint: str | None = None
     data: dict[str, str] = {}
     pipeline_run: str | None = None
+    remote: Remote | None = None
     error: str | None = None
 
     def write(self, folder: Path) -> None:
@@ -111,6 +129,41 @@ class RunResult(_Part):
             return cls.model_validate_json((folder / FILE).read_text("utf-8"))
         except pydantic.ValidationError as error:
             raise RunError(f"{folder / FILE} is damaged or of another version ({error.errors()[0]['msg']})") from None
+
+
+def judged(found: Verdict) -> dict[str, Any]:
+    """The fields of ``RunResult`` that an evaluation decided."""
+    return {
+        "verdict": "blessed" if found.blessed else "not_blessed",
+        "metrics": found.metrics,
+        "majority": found.majority,
+        "checks": found.checks,
+        "weakest": _weakest(found),
+        "most_missed": _most_missed(found),
+    }
+
+
+def compared(fields: dict[str, Any], version: int) -> dict[str, Any]:
+    """``fields`` of ``judged``, with the version that the candidate was compared with."""
+    checks = [
+        check.model_copy(update={"name": f"change from v{version}"}) if check.name == "change" else check
+        for check in fields["checks"]
+    ]
+    return {**fields, "baseline": version, "checks": checks}
+
+
+def _weakest(found: Verdict) -> Slice | None:
+    slices = [part for part in found.slices if part.n >= SLICE_RECORDS and not part.name.startswith("label: ")]
+    if not slices:
+        return None
+    return Slice(**min(slices, key=lambda part: part.value).model_dump())
+
+
+def _most_missed(found: Verdict) -> tuple[str, str] | None:
+    """The label of lowest recall, and what was mostly answered instead."""
+    recalls = {name[len("recall[") : -1]: value for name, value in found.metrics.items() if name.startswith("recall[")}
+    missed = [label for label in sorted(recalls, key=lambda label: recalls[label]) if label in found.mistaken]
+    return (missed[0], found.mistaken[missed[0]]) if missed else None
 
 
 def runs_of(root: Path, name: str) -> list[Path]:

@@ -56,7 +56,7 @@ def run(
       Exception: what a node raised; ``result.json`` keeps its sentence.
     """
     if sample:
-        experiment = _shortened(experiment, sample)
+        experiment = shortened(experiment, sample)
     root = environment.folder(experiment.name)
     root.mkdir(parents=True, exist_ok=True)
     with (
@@ -226,7 +226,7 @@ def _temporary(root: pathlib.Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _shortened(experiment: Experiment, sample: int) -> Experiment:
+def shortened(experiment: Experiment, sample: int) -> Experiment:
     """The experiment as a rehearsal: few steps, one epoch, under a name of its own."""
     update: dict[str, object] = {
         "name": f"{experiment.name[:56]}-sample",

@@ -16,14 +16,15 @@ def verdict(console: Console, result: RunResult, experiment: Experiment) -> None
     """Prints what came of the run, why, where it is, and what to type next."""
     console.print(_headline(result), highlight=False)
     console.print(Text(f"trained: {trained_on(experiment)}", "dim"), soft_wrap=True)
-    if result.verdict == "not_blessed" or (result.checks and not all(check.passed for check in result.checks)):
+    if not all(check.passed for check in result.checks):
         thresholds(console, result)
     elif result.metrics:
         console.print(figures_line(result), soft_wrap=True, highlight=False)
     if result.error:
         console.print(Text.assemble(("✗ ", "red"), result.error), soft_wrap=True)
     if result.pushed:
-        console.print(f"model: {near(Path(result.pushed.path))}", soft_wrap=True, highlight=False)
+        path = result.pushed.path
+        console.print(f"model: {path if '://' in path else near(Path(path))}", soft_wrap=True, highlight=False)
     if result.example:
         console.print(result.example, soft_wrap=True, highlight=False, markup=False)
     for line in _next(result, experiment):
@@ -35,15 +36,16 @@ def _headline(result: RunResult) -> Text:
     match result.verdict:
         case "blessed" if result.pushed:
             return Text.assemble(("BLESSED", "bold green"), f", pushed v{result.pushed.version} in {took}")
+        case "blessed" if result.remote:
+            return Text.assemble(("BLESSED", "bold green"), f" in {took}")
         case "blessed":
             kept = f"; v{result.serving} is this model already" if result.serving else ", not pushed"
             return Text.assemble(("BLESSED", "bold green"), f"{kept} ({took})")
         case "not_blessed":
             failed = sum(not check.passed for check in result.checks)
             kept = f"; v{result.serving} unchanged" if result.serving else ""
-            return Text.assemble(
-                ("NOT BLESSED", "bold red"), f": {failed} of {len(result.checks)} failed{kept} (exit 4)"
-            )
+            told = f": {failed} of {len(result.checks)} failed" if result.checks else ""
+            return Text.assemble(("NOT BLESSED", "bold red"), f"{told}{kept} (exit 4)")
         case "done" if result.sample:
             return Text.assemble(
                 ("DONE", "bold green"), f": {result.sample} records went through every node in {took}; nothing pushed"
@@ -107,6 +109,9 @@ def trained_on(experiment: Experiment) -> str:
 
 
 def _next(result: RunResult, experiment: Experiment) -> list[str]:
+    if result.remote:
+        missed = f"Most missed {result.most_missed[0]} became {result.most_missed[1]}  " if result.most_missed else ""
+        return [f"{missed}Next:  tfx-bert show {result.name}/{result.number} | {result.remote.address}"]
     if result.verdict == "not_blessed" and experiment.task:
         missed = (
             f"Most missed {result.most_missed[0]} became {result.most_missed[1]} → "

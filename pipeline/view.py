@@ -56,9 +56,8 @@ class View(logging.Handler):
                 self.started = event
                 self.pending = list(event.nodes)
                 self.width = max([len(name) for name in event.nodes] + [self.width])
-                cores = len(os.sched_getaffinity(0))
+                where = event.where or f"CPU {len(os.sched_getaffinity(0))} cores"
                 log = f"log {near(Path(event.folder))}/run.log"
-                where = event.where or f"CPU {cores} cores"
                 number = f" #{event.number}" if event.number else ""
                 head = Text.assemble((f"{event.name}{number}", "bold"), (f" · {where} · {log}", "dim"))
                 self.console.print(head, soft_wrap=True)
@@ -66,7 +65,7 @@ class View(logging.Handler):
                 self.running[event.node] = time.monotonic()
                 self._threads[threading.get_ident()] = event.node
             case Summary():
-                self.summaries[node] = event.text
+                self.summaries[event.node or node] = event.text
             case Notice():
                 self.console.print(Text.assemble(("! ", "yellow"), event.text))
             case NodeFinished():

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from configs.cluster import Cluster
-from configs.experiment import Experiment
+from configs.environment import Environment, Local
+from configs.experiment import ConfigError, Experiment
 from configs.loader import near
 from models.progress import Notice, RunStarted, emit
 from pipeline import figures, noise, summary, view
 from pipeline.check import access
-from pipeline.result import Pushed, RunResult
+from pipeline.result import Pushed, RunResult, judged
 
 if TYPE_CHECKING:
     from pipeline.cluster import dry_run
 
 
-def rehearse(experiment: Experiment, environment: Cluster, *, cache: bool, sample: int | None) -> int:
+def rehearse(experiment: Experiment, environment: Environment, *, cache: bool, sample: int | None) -> int:
     """Runs the experiment as the environment's cluster would, on this machine, and prints what came of it.
 
     What a run on the cluster would keep stays for the next one: what was pushed, checkpoints, imported files.
@@ -31,8 +31,13 @@ def rehearse(experiment: Experiment, environment: Cluster, *, cache: bool, sampl
       The exit code.
 
     Raises:
+      ConfigError: the environment is this machine.
       TaskError: a node failed.
     """
+    if isinstance(environment, Local):
+        raise ConfigError(
+            "--dry-run: this machine needs none; give --env kubeflow, vertex, or a file of theirs"
+        )
     access(experiment, environment)
     folder = environment.folder(experiment.name) / "dry-run"
     for name in ("logs", "pods"):
@@ -92,13 +97,14 @@ def _below(path: str, folder: Path) -> bool:
 def _fields(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster") -> dict[str, Any]:
     """What the run decided, from what its nodes wrote."""
     from components import verdict
-    from pipeline import outcome
+    from models import export, golden
 
     def place(node: str, key: str) -> str:
         return cluster.path(outputs[node].artifacts[key]["uri"])
 
     model = place("Trainer" if "Trainer" in outputs else "Pretrainer", "model")
-    fields = outcome.judged(verdict.read(place("Evaluator", "evaluation")), model)
+    example = golden.example(export.assets(f"{model}/Format-Serving"))
+    fields: dict[str, Any] = {**judged(verdict.read(place("Evaluator", "evaluation"))), "example": example}
     if "Pusher" not in outputs:
         return {**fields, "verdict": "done"}
     told = outputs["Pusher"].artifacts["pushed_model"]["metadata"]

@@ -191,3 +191,33 @@ def test_the_newest_model_answers(tmp_path):
     for missing in ("c", "a/11"):
         with pytest.raises(RunError, match=f"{missing} has no pushed model"):
             newest(tmp_path, missing)
+
+
+def test_logs_are_the_whole_file_or_the_part_of_a_node(runs):
+    (runs / "reviews" / "2" / "run.log").write_text(
+        "12:00 I tfx_bert: reviews #2 started in x\n"
+        "12:00 I tfx_bert: ExampleGen started\n"
+        "12:01 I absl: reading\n"
+        "12:02 I tfx_bert: ExampleGen ran · 2.0 s\n"
+        "12:02 I tfx_bert: Trainer started\n"
+        "12:03 I tfx_bert: epoch 1/1 · step 1/1\n"
+        "Traceback: [red]no markup[/red]\n"
+    )
+    assert len(tfx_bert("logs")) == 7
+    assert tfx_bert("logs", "reviews/2", "--node", "ExampleGen") == [
+        "12:00 I tfx_bert: ExampleGen started",
+        "12:01 I absl: reading",
+        "12:02 I tfx_bert: ExampleGen ran · 2.0 s",
+    ]
+    # A node that was killed wrote no end.
+    assert tfx_bert("logs", "--node", "Trainer")[-1] == "Traceback: [red]no markup[/red]"
+
+
+def test_logs_that_are_not_there_are_said_to_be_missing(runs):
+    for arguments, told in (
+        (["logs", "reviews/1"], "run.log is not there"),
+        (["logs", "--node", "Nobody"], "has no node 'Nobody'; there are ExampleGen, Trainer, Pusher"),
+        (["stop"], "is a run of this machine"),
+    ):
+        result = CliRunner().invoke(cli.main, arguments)
+        assert result.exit_code == 1 and told in result.output

@@ -110,3 +110,16 @@ def test_noise_goes_to_the_log(tmp_path, where, capfd):
     os.write(1, b"afterwards\n")
     assert "noise" in log.read_text()
     assert capfd.readouterr().out == "for a person\nafterwards\n"
+
+
+def test_a_run_on_a_cluster_begins_with_its_address_and_a_summary_finds_its_node():
+    lines = shown(
+        RunStarted("sentiment", 1, "runs/sentiment/1", ("Evaluator", "Pusher"), "https://kfp.example.org/#/runs/1"),
+        NodeStarted("Evaluator"),
+        NodeStarted("ServingValidator"),
+        Summary("accuracy .9", "Evaluator"),
+        NodeFinished("ServingValidator", "ran", 5),
+        NodeFinished("Evaluator", "ran", 5),
+    ).splitlines()
+    assert lines[0] == "sentiment #1 · https://kfp.example.org/#/runs/1 · log runs/sentiment/1/run.log"
+    assert lines[1:] == ["✓ ServingValidator   0:05", "✓ Evaluator      0:05  accuracy .9"]

@@ -1,0 +1,315 @@
+"""``tfx-bert run --env`` on a cluster: submits, follows, and records on this machine; what looks at such runs later."""
+
+import contextlib
+import datetime
+import itertools
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configs import environment as environments
+from configs import loader
+from configs.cluster import Cluster, Kubeflow, Vertex
+from configs.document import write
+from configs.experiment import ConfigError, Experiment
+from models import progress
+from pipeline import imports
+from pipeline.cluster.follow import Outputs, Seen, Service, Task, evaluation, follow
+from pipeline.result import Node, Remote, RunError, RunResult, compared, find, judged, runs_of
+
+if TYPE_CHECKING:  # a run is looked at without TFX
+    from pipeline.cluster.compile import Compiled
+
+# Beside experiment.resolved.yaml: whom to ask about the run. It names secrets, and holds none.
+ENVIRONMENT = "environment.resolved.yaml"
+
+
+def run(
+    experiment: Experiment,
+    environment: Cluster,
+    *,
+    from_nodes: Sequence[str] = (),
+    to_nodes: Sequence[str] = (),
+    cache: bool = True,
+    sample: int | None = None,
+) -> RunResult:
+    """Runs the experiment's pipeline on a cluster.
+
+    Args:
+      experiment: what is trained on what.
+      environment: where; with a ``schedule`` the pipeline also recurs from now on.
+      from_nodes: must be empty, because a cluster runs every node.
+      to_nodes: likewise.
+      cache: reuse unchanged nodes.
+      sample: records of each source to send through every node; pushes nothing.
+
+    Returns:
+      What it came to; also written to ``result.json``.
+
+    Raises:
+      ConfigError: the cluster does not know who asks, or the environment lacks what a submission needs.
+      RunError: it could not be submitted, or a node failed.
+      KeyboardInterrupt: nobody follows it any more; it goes on.
+    """
+    if from_nodes or to_nodes:
+        raise ConfigError("--from and --to: a cluster runs every node, and reuses what is unchanged; leave them out")
+    from pipeline.cluster import lint, staging
+    from pipeline.cluster.compile import compiled
+
+    if sample:
+        from pipeline import runner
+
+        experiment = runner.shortened(experiment, sample)
+    service = connect(environment)
+    made = compiled(experiment, environment, cache=cache, sample=sample)
+    lint.check(made, environment.kind)
+    local = environment.folder(experiment.name)
+    name = f"run-{made.name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    with explained(service):
+        service.find(name)  # whoever is refused is told so before anything is copied
+        staging.stage(made.imports, environment.home(experiment.name), local)
+    folder = _folder(environment, experiment)
+    start = imports.start(experiment, environment)
+    result = RunResult(
+        name=experiment.name,
+        number=int(folder.name),
+        verdict="running",
+        started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        nodes=[Node(node=node, state="pending") for node in made.nodes],
+        sample=sample,
+        checkpoint=start.name if start else None,
+        data=_digests(made),
+        remote=Remote(kind=environment.kind, name=name),
+    )
+    result.write(folder)
+    root = f"{environment.pipeline_root}/{experiment.name}"
+    result = _submitted(service, result, folder, made, root)
+    if environment.schedule and not sample:
+        with explained(service, f"; the run itself began: {result.remote and result.remote.address}"):
+            place = service.recur(made, root, environment.schedule)
+        progress.emit(progress.Notice(f"recurs at {environment.schedule}: {place}"))
+    return _followed(service, result, folder)
+
+
+def connect(environment: environments.Environment) -> Service:
+    """The API behind an environment.
+
+    Raises:
+      ConfigError: the environment lacks what a submission needs.
+    """
+    if isinstance(environment, Kubeflow):
+        from pipeline.cluster import kubeflow
+
+        return kubeflow.Service(environment)
+    assert isinstance(environment, Vertex)
+    from pipeline.cluster import vertex
+
+    return vertex.Service(environment)
+
+
+@contextlib.contextmanager
+def explained(service: Service, more: str = "") -> Iterator[None]:
+    """Turns the API's errors into sentences; ``more`` ends them."""
+    try:
+        yield
+    except Exception as error:
+        sentence = service.explain(error)
+        if sentence is None:
+            raise
+        raise type(sentence)(f"{sentence}{more}") from error
+
+
+def refresh(folder: Path, result: RunResult) -> RunResult:
+    """How a run on a cluster stands by now; written down.
+
+    Raises:
+      ConfigError, RunError: the cluster cannot be asked.
+    """
+    if result.remote is None or result.verdict != "running":
+        return result
+    service = connect(environments.load(str(folder / ENVIRONMENT)))
+    with explained(service):
+        run = result.remote.id or service.find(result.remote.name)
+        if run is None:
+            update: dict[str, Any] = {"verdict": "failed", "error": "it was never started: the submission was cut off"}
+        else:
+            remote = result.remote.model_copy(update={"id": run, "address": service.address(run)})
+            update = {**_came_to(service, result, service.look(run), run), "remote": remote}
+    result = result.model_copy(update=update)
+    if result.verdict != "running":  # else it is asked again next time, and stays as old as it is
+        result.write(folder)
+    return result
+
+
+def log(folder: Path, result: RunResult, node: str | None) -> Iterator[str]:
+    """The lines of a node's log on the cluster; of every node that began where none is named.
+
+    Raises:
+      ConfigError, RunError: the cluster cannot be asked, or has no such log.
+    """
+    service, run = _there(folder, result)
+    with explained(service):
+        if node:
+            yield from service.log(run, node)
+            return
+        tasks = service.look(run).tasks
+        for each in (node.node for node in result.nodes):
+            if tasks.get(each, Task()).state in ("running", "ran", "failed"):
+                yield f"==> {each} <=="
+                try:
+                    yield from service.log(run, each)
+                except RunError as error:  # of one node; others may have theirs
+                    yield str(error)
+
+
+def stop(root: Path, name: str | None) -> str:
+    """Cancels a run on a cluster.
+
+    Args:
+      root: the environment's ``runs`` folder.
+      name: as in ``pipeline.result.find``.
+
+    Returns:
+      What was done.
+
+    Raises:
+      ConfigError, RunError: there is no such run, it runs here, or the cluster refuses.
+    """
+    folder = find(root, name)
+    result = RunResult.read(folder)
+    service, run = _there(folder, result)
+    with explained(service):
+        service.stop(run)
+    return f"{result.name} #{result.number} is being stopped: {service.address(run)}"
+
+
+def _there(folder: Path, result: RunResult) -> tuple[Service, str]:
+    if result.remote is None:
+        raise RunError(f"{result.name} #{result.number} is a run of this machine; Ctrl-C where it runs stops it")
+    service = connect(environments.load(str(folder / ENVIRONMENT)))
+    with explained(service):
+        run = result.remote.id or service.find(result.remote.name)
+    if run is None:
+        raise RunError(f"{result.name} #{result.number} was never started: the submission was cut off")
+    return service, run
+
+
+def _folder(environment: Cluster, experiment: Experiment) -> Path:
+    """A new ``runs/<experiment>/<number>`` with what is to run, and where."""
+    before = [int(path.name) for path in runs_of(Path(environment.runs), experiment.name)]
+    for number in itertools.count(max(before, default=0) + 1):
+        folder = environment.folder(experiment.name) / str(number)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    loader.save_resolved(experiment, folder / "experiment.resolved.yaml")
+    (folder / ENVIRONMENT).write_text(write(environment.model_dump(mode="json", exclude_defaults=True)), "utf-8")
+    return folder
+
+
+def _digests(made: "Compiled") -> dict[str, str]:
+    """SHA-256 of each source's files, by the node that reads them."""
+    tasks: Mapping[str, Any] = made.pipeline["root"]["dag"]["tasks"]
+    return {
+        node: tasks[node]["inputs"]["parameters"]["input_digest"]["runtimeValue"]["constant"]
+        for node in made.nodes
+        if node.endswith("ExampleGen")
+    }
+
+
+def _submitted(service: Service, result: RunResult, folder: Path, made: "Compiled", root: str) -> RunResult:
+    assert result.remote is not None
+    try:
+        with explained(service):
+            run = service.submit(made, result.remote.name, root)
+    except KeyboardInterrupt:
+        again = f"tfx-bert show {result.name}/{result.number}"
+        raise KeyboardInterrupt(
+            f"interrupted while submitting; whether the run began is to be seen with {again}"
+        ) from None
+    except Exception as error:
+        # Where no answer came, it may have begun all the same: show looks for its name.
+        cause = getattr(error.__cause__, "cause", error.__cause__)  # of a RetryError: the last attempt's
+        if not (isinstance(cause, Exception) and service.transient(cause)):
+            result.model_copy(update={"verdict": "failed", "error": str(error)}).write(folder)
+        raise
+    address = service.address(run)
+    result = result.model_copy(update={"remote": result.remote.model_copy(update={"id": run, "address": address})})
+    result.write(folder)
+    progress.emit(progress.RunStarted(result.name, result.number, str(folder), made.nodes, address))
+    return result
+
+
+def _followed(service: Service, result: RunResult, folder: Path) -> RunResult:
+    assert result.remote and result.remote.id
+    run, name = result.remote.id, f"{result.name}/{result.number}"
+    goes_on = f"the run goes on: {result.remote.address}\n  stop it: tfx-bert stop {name} · look: tfx-bert show {name}"
+    try:
+        with explained(service, f"; {goes_on}"):
+            seen = follow(service, run, [node.node for node in result.nodes])
+            update = _came_to(service, result, seen, run)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"nobody follows it any more; {goes_on}") from None
+    result = result.model_copy(update=update)
+    result.write(folder)
+    if result.error and result.verdict != "interrupted":
+        raise RunError(result.error)
+    return result
+
+
+def _came_to(service: Service, result: RunResult, seen: Seen, run: str) -> dict[str, Any]:
+    """The fields of ``RunResult`` that a run decided, as far as it came."""
+    over = seen.state != "running"
+    tasks = {node.node: seen.tasks.get(node.node, Task()) for node in result.nodes}
+    fields: dict[str, Any] = {
+        "seconds": seen.seconds,
+        "nodes": [
+            Node(
+                node=node,
+                state="skipped" if over and task.state in ("pending", "running") else task.state,
+                seconds=round(task.seconds, 2),
+            )
+            for node, task in tasks.items()
+        ],
+    }
+    if seen.state == "running":
+        return {**fields, "verdict": "running"}
+    if seen.state == "stopped":
+        return {**fields, "verdict": "interrupted", "error": f"it was stopped: {service.address(run)}"}
+    if seen.state == "failed":
+        return {**fields, "verdict": "failed", "error": _failure(service, result, seen, run)}
+    if "Pusher" not in tasks:
+        return {**fields, "verdict": "done"}
+    return {**fields, **_verdict(service, service.outputs(run), run)}
+
+
+def _verdict(service: Service, outputs: Outputs, run: str) -> dict[str, Any]:
+    found = evaluation(outputs)
+    if found:
+        fields = judged(found)
+        if outputs.baseline:
+            fields = compared(fields, outputs.baseline)
+    elif outputs.blessed is None:
+        return {
+            "verdict": "done",
+            "error": "every node is done, but whether the model is blessed cannot be read from here: this machine has "
+            f"no access to {outputs.evaluation or 'pipeline_root'}, the API does not say; see {service.address(run)}",
+        }
+    else:
+        fields = {"verdict": "blessed" if outputs.blessed else "not_blessed"}
+    return {**fields, "pushed": outputs.pushed}
+
+
+def _failure(service: Service, result: RunResult, seen: Seen, run: str) -> str:
+    """Which node, what the cluster says of it, where its log is, and what to do."""
+    node = next((node.node for node in result.nodes if seen.tasks.get(node.node, Task()).state == "failed"), None)
+    again = "what is done is reused: mend it, and run the same again"
+    if node is None:
+        return f"the run failed: {seen.error or 'the cluster does not say why'}\n  {service.address(run)} · {again}"
+    task = seen.tasks[node]
+    return (
+        f"{node} failed: {task.error or seen.error or 'its log says why'}\n"
+        f"  its log: tfx-bert logs {result.name}/{result.number} --node {node} · {task.log or service.address(run)}\n"
+        f"  {again}"
+    )

@@ -1,0 +1,109 @@
+"""Following alone, over scripted answers of an API; kfp's and Google's clients are in the tests beside this one."""
+
+import pytest
+
+from models.progress import NodeFinished, NodeStarted, Notice, Summary
+from pipeline.cluster.follow import Outputs, Seen, Task, evaluation, follow, patience
+from pipeline.result import RunError
+
+from .conftest import BLESSED
+
+
+class Service:
+    """Answers a script, one entry a look; exceptions are raised."""
+
+    def __init__(self, *script, outputs=None):
+        self.script, self.what = list(script), outputs or Outputs()
+
+    def look(self, run):
+        entry = self.script.pop(0)
+        if isinstance(entry, Exception):
+            raise entry
+        return entry
+
+    def outputs(self, run):
+        if isinstance(self.what, Exception):
+            raise self.what
+        return self.what
+
+    def transient(self, error):
+        return isinstance(error, ConnectionError)
+
+    def explain(self, error):
+        return RunError(f"no answer: {error}") if isinstance(error, ConnectionError) else None
+
+
+def running(**tasks):
+    return Seen("running", 1.0, {node: Task(state, 5.0) for node, state in tasks.items()})
+
+
+def over(state="succeeded", **tasks):
+    return Seen(state, 9.0, {node: Task(how, 5.0) for node, how in tasks.items()})
+
+
+NODES = ["ExampleGen", "Trainer", "Evaluator", "Pusher"]
+
+
+def test_each_node_begins_and_ends_once_even_between_two_looks(folder, events):
+    service = Service(
+        running(),
+        running(ExampleGen="running", Trainer="pending"),
+        running(ExampleGen="ran", Trainer="running", Stranger="running"),
+        over(ExampleGen="ran", Trainer="ran", Pusher="cached"),
+    )
+    assert follow(service, "r", NODES).state == "succeeded"
+    assert events == [
+        NodeStarted("ExampleGen"),
+        NodeFinished("ExampleGen", "ran", 5.0),
+        NodeStarted("Trainer"),
+        NodeFinished("Trainer", "ran", 5.0),
+        NodeStarted("Pusher"),
+        NodeFinished("Pusher", "cached", 5.0),
+    ]
+
+
+def test_what_did_not_run_is_not_told(folder, events):
+    service = Service(over("failed", ExampleGen="failed", Trainer="skipped", Evaluator="pending"))
+    assert follow(service, "r", NODES).state == "failed"
+    assert events == [NodeStarted("ExampleGen"), NodeFinished("ExampleGen", "failed", 5.0)]
+
+
+def test_the_evaluators_line_is_about_it_whatever_runs_beside_it(folder, events):
+    BLESSED.write(str(folder))
+    service = Service(
+        running(Evaluator="running", Pusher="running"), over(Evaluator="ran"), outputs=Outputs(evaluation=str(folder))
+    )
+    follow(service, "r", NODES)
+    assert Summary("accuracy 0.900 on 10 · blessed", "Evaluator") in events
+    assert [event for event in events if isinstance(event, Summary)] == [events[2]]
+
+
+def test_an_evaluator_that_cannot_be_asked_stops_nobody(folder, events):
+    follow(Service(over(Evaluator="ran"), outputs=ConnectionError()), "r", NODES)
+    assert events == [NodeStarted("Evaluator"), NodeFinished("Evaluator", "ran", 5.0)]
+
+
+def test_an_outage_is_waited_for_and_told_once(folder, events):
+    away = [ConnectionError("reset")] * 5
+    follow(Service(*away, running(), *away, over()), "r", NODES)
+    assert events == [Notice("no answer: reset · the run goes on, asking again")] * 2
+
+
+def test_what_does_not_pass_is_raised(folder):
+    with pytest.raises(PermissionError):
+        follow(Service(running(), PermissionError("no")), "r", NODES)
+
+
+def test_patience_ends(folder):
+    def away():
+        raise ConnectionError("reset")
+
+    with pytest.raises(Exception, match=r"Timeout of .* exceeded") as error:
+        patience(Service(), 0.1)(away)()
+    assert isinstance(error.value.cause, ConnectionError)
+
+
+def test_an_evaluation_that_is_elsewhere_is_none(folder):
+    assert evaluation(Outputs()) is None
+    assert evaluation(Outputs(evaluation=str(folder / "nowhere"))) is None
+    assert evaluation(Outputs(evaluation="minio://bucket/evaluation")) is None

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from pipeline.cluster import staging
+from pipeline.result import RunError
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two files of this machine, by what comes behind the workspace's address."""
+    local = tmp_path / "runs" / "x"
+    for name, text in (("imports/1/a.csv", "text\n"), ("imports/2/schema.pbtxt", "feature {}\n")):
+        (local / name).parent.mkdir(parents=True)
+        (local / name).write_text(text)
+    return local
+
+
+def imports(files, workspace):
+    return {f"{workspace}/{path.relative_to(files)}": path for path in files.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(params=["ram", "folder"])
+def workspace(request, tmp_path):
+    if request.param == "folder":
+        (tmp_path / "volume").mkdir()
+        return str(tmp_path / "volume" / "x")
+    address = f"ram://staging/{tmp_path.name}"
+    tf.io.gfile.makedirs(address)
+    return address
+
+
+def read(address):
+    with tf.io.gfile.GFile(address) as file:
+        return file.read()
+
+
+def names(folder):
+    return sorted(name for _, _, found in tf.io.gfile.walk(folder) for name in found)
+
+
+def test_files_lie_where_the_nodes_look(files, workspace, events):
+    staging.stage(imports(files, workspace), workspace, files)
+    assert read(f"{workspace}/imports/1/a.csv") == "text\n"
+    assert names(workspace) == ["a.csv", "schema.pbtxt"]
+    (event,) = events
+    told = "" if workspace.startswith("ram://") else ", which must be the cluster's volume"
+    assert str(event) == f"copying 2 files, 16 B, to {workspace}/imports/{told}"
+
+
+def test_what_is_there_is_not_copied_again(files, workspace, events):
+    staging.stage(imports(files, workspace), workspace, files)
+    (files / "imports/1/a.csv").write_text("its name holds the digest of what is there\n")
+    staging.stage(imports(files, workspace), workspace, files)
+    assert read(f"{workspace}/imports/1/a.csv") == "text\n"
+    assert len(events) == 1
+
+
+def test_a_copy_that_was_killed_does_not_count(files, workspace, monkeypatch):
+    copy = tf.io.gfile.copy
+
+    def half(source, target, overwrite):
+        with tf.io.gfile.GFile(target, "w") as file:
+            file.write("te")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tf.io.gfile, "copy", half)
+    with pytest.raises(KeyboardInterrupt):
+        staging.stage(imports(files, workspace), workspace, files)
+    monkeypatch.setattr(tf.io.gfile, "copy", copy)
+    staging.stage(imports(files, workspace), workspace, files)
+    assert read(f"{workspace}/imports/1/a.csv") == "text\n"
+    assert names(workspace) == ["a.csv", "schema.pbtxt"]
+
+
+def test_a_bucket_gets_the_object_under_its_name_at_once(files, monkeypatch):
+    # An object of gs:// appears when its upload is done, and a rename would upload it again.
+    copied = []
+    monkeypatch.setattr(tf.io.gfile, "exists", lambda address: address.endswith("schema.pbtxt"))
+    monkeypatch.setattr(tf.io.gfile, "copy", lambda source, target, overwrite: copied.append((source, target)))
+    staging.stage(imports(files, "gs://bucket/x"), "gs://bucket/x", files)
+    assert copied == [(str(files / "imports/1/a.csv"), "gs://bucket/x/imports/1/a.csv")]
+
+
+def test_for_a_volume_of_the_cluster_it_says_what_to_copy_where(files, events):
+    staging.stage(imports(files, "/no/such/volume"), "/no/such/volume", files)
+    (event,) = events
+    assert f"copy {files}/imports/ to /no/such/volume/imports/" in str(event)
+    assert not Path("/no").exists()
+
+
+def test_a_file_system_that_refuses_is_named(files):
+    with pytest.raises(RunError, match=r"minio://bucket/imports cannot be read and written from here .*minio"):
+        staging.stage(imports(files, "minio://bucket"), "minio://bucket", files)
