@@ -1,9 +1,27 @@
 """Folders on any file system that TensorFlow knows: this machine's, ``gs://``."""
 
+import os
+import pathlib
 import posixpath
 from collections.abc import Iterator
 
 import tensorflow as tf
+
+# Where buckets are mounted: by Kubeflow's launcher, by Vertex, by gcsfuse; and a variable that says where these folders
+# are, for the dry run has them elsewhere.
+MOUNTS = {"gs://": "gcs/", "s3://": "s3/", "minio://": "minio/"}
+ROOT = "TFX_BERT_MOUNTS"
+
+
+def mounted(address: str) -> str:
+    """Where a bucket's file is on this machine; the address itself where the bucket is not mounted."""
+    root = os.environ.get(ROOT, "/")
+    for scheme, mount in MOUNTS.items():
+        if address.startswith(scheme):
+            bucket = address.removeprefix(scheme).partition("/")[0]
+            if pathlib.Path(root, mount, bucket).is_dir():
+                return f"{root}{mount}{address.removeprefix(scheme)}"
+    return address
 
 
 def below(folder: str) -> Iterator[str]:

@@ -28,34 +28,19 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
-from components import artifacts
+from components import artifacts, files
 from models import progress
 from schemas import DataError
 
-# Kubeflow's launcher (and on Vertex a file system of its own) puts buckets below these folders.
-_MOUNTS = {"gs://": "gcs/", "s3://": "s3/", "minio://": "minio/"}
-# Where these folders are; the dry run has them elsewhere.
-ROOT = "TFX_BERT_MOUNTS"
 _INJECTED = "executor-logs"
 # Kubernetes shows the end of this file as the reason why a pod failed.
 _TERMINATION = pathlib.Path("/dev/termination-log")
 
 
-def local(address: str) -> str:
-    """Where a bucket's file is in this container; the address itself where the bucket is not mounted."""
-    root = os.environ.get(ROOT, "/")
-    for scheme, mount in _MOUNTS.items():
-        if address.startswith(scheme):
-            bucket = address.removeprefix(scheme).partition("/")[0]
-            if pathlib.Path(root, mount, bucket).is_dir():
-                return f"{root}{mount}{address.removeprefix(scheme)}"
-    return address
-
-
 def remote(text: str) -> str:
     """``text`` with every mounted place as the address it stands for."""
-    root = os.environ.get(ROOT, "/")
-    for scheme, mount in _MOUNTS.items():
+    root = os.environ.get(files.ROOT, "/")
+    for scheme, mount in files.MOUNTS.items():
         text = text.replace(f'"{root}{mount}', f'"{scheme}')
     return text
 
@@ -79,8 +64,8 @@ def prepared(invocation: str, inputs_spec: str, *, mounted: bool) -> pipeline_sp
             artifact.name = artifact.name or artifact.uri
     if mounted:
         for artifact in (*_each(given.inputs.artifacts), *_each(given.outputs.artifacts)):
-            artifact.uri = local(artifact.uri)
-        given.outputs.output_file = local(given.outputs.output_file)
+            artifact.uri = files.mounted(artifact.uri)
+        given.outputs.output_file = files.mounted(given.outputs.output_file)
     return given
 
 

@@ -23,8 +23,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Literal
 
+from components import files
 from models import progress
-from pipeline.cluster import container
 from pipeline.cluster.compile import Compiled, Spec
 from pipeline.result import RunError
 from schemas import DataError
@@ -311,7 +311,7 @@ class _Run:
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(pod / "tmp"),
-            container.ROOT: f"{mounts}/",
+            files.ROOT: f"{mounts}/",
         }
         log = self.cluster.folder / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -174,9 +174,11 @@ def evaluation(outputs: Outputs) -> Verdict | None:
     """What the Evaluator came to; None where its folder cannot be read from here."""
     import tensorflow as tf
 
+    from components import files
+
     if outputs.evaluation is None:
         return None
     try:
-        return verdict.read(outputs.evaluation)
+        return verdict.read(files.mounted(outputs.evaluation))
     except (tf.errors.OpError, OSError):
         return None

@@ -18,6 +18,7 @@ import urllib3
 from google.api_core.exceptions import RetryError
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
+from components import files
 from configs.cluster import Auth, Kubeflow
 from configs.experiment import ConfigError
 from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, Task, patience
@@ -111,7 +112,7 @@ class Service:
         with contextlib.suppress(tf.errors.OpError):
             # Kubeflow 2.4 and later put a random name between.
             for pattern in (f"{folder}/evaluation/verdict.json", f"{folder}/*/evaluation/verdict.json"):
-                if found := tf.io.gfile.glob(pattern):
+                if found := tf.io.gfile.glob(files.mounted(pattern)):
                     return Outputs(evaluation=posixpath.dirname(found[-1]))
         return Outputs()
 

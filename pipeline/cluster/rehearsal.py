@@ -35,9 +35,7 @@ def rehearse(experiment: Experiment, environment: Environment, *, cache: bool, s
       TaskError: a node failed.
     """
     if isinstance(environment, Local):
-        raise ConfigError(
-            "--dry-run: this machine needs none; give --env kubeflow, vertex, or a file of theirs"
-        )
+        raise ConfigError("--dry-run: this machine needs none; give --env kubeflow, vertex, or a file of theirs")
     access(experiment, environment)
     folder = environment.folder(experiment.name) / "dry-run"
     for name in ("logs", "pods"):

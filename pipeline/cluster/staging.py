@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from components import files
 from models import progress
 from pipeline.figures import size
 from pipeline.result import RunError
@@ -32,7 +33,8 @@ def stage(imports: Mapping[str, Path], home: str, local: Path) -> None:
         )
         return
     try:
-        missing = {address: path for address, path in imports.items() if not tf.io.gfile.exists(address)}
+        places = {files.mounted(address): path for address, path in imports.items()}
+        missing = {place: path for place, path in places.items() if not tf.io.gfile.exists(place)}
         if not missing:
             return
         total = size(sum(path.stat().st_size for path in missing.values()))

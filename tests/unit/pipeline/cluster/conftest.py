@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from components import files
 from components.verdict import Check, Verdict
 from configs import environment, loader
 from pipeline import cli
@@ -44,7 +45,7 @@ NOT_BLESSED = BLESSED.model_copy(
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working folder with an experiment, and a bucket beside it; nobody waits."""
+    """A working folder with an experiment, and a bucket that is mounted; nobody waits."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
@@ -52,7 +53,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.01)))
     Path("reviews.csv").write_text("text,label\n" + "fine,good\npoor,bad\n" * 20)
     Path("x.yaml").write_text(EXPERIMENT)
-    Path("bucket").mkdir()
+    Path("gcs/bucket").mkdir(parents=True)
+    monkeypatch.setenv(files.ROOT, f"{tmp_path}/")
     return tmp_path
 
 

@@ -11,6 +11,7 @@ from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 from tfx.types import standard_artifacts
 
+from components import files
 from components.artifacts import Vocabulary
 from models import progress
 from pipeline.cluster import container
@@ -34,7 +35,7 @@ LOGS = {"artifacts": [{"uri": "gs://b/run/executor-logs", "type": {"schemaTitle"
 @pytest.fixture(autouse=True)
 def mounts(tmp_path, monkeypatch):
     """A bucket ``b`` of each kind, mounted; a model in it."""
-    monkeypatch.setenv(container.ROOT, f"{tmp_path}/")
+    monkeypatch.setenv(files.ROOT, f"{tmp_path}/")
     stock = {title: path for title, path in compiler_utils.TITLE_TO_CLASS_PATH.items() if title.startswith("tfx.")}
     monkeypatch.setattr(compiler_utils, "TITLE_TO_CLASS_PATH", stock)
     for scheme in ("gcs", "s3", "minio"):
@@ -113,14 +114,14 @@ def test_addresses_are_files_for_the_executor_and_addresses_again_for_the_platfo
 
 
 def test_a_bucket_that_is_not_mounted_keeps_its_address():
-    assert container.local("gs://elsewhere/model") == "gs://elsewhere/model"
-    assert container.local("/mnt/models/1") == "/mnt/models/1"
+    assert files.mounted("gs://elsewhere/model") == "gs://elsewhere/model"
+    assert files.mounted("/mnt/models/1") == "/mnt/models/1"
 
 
 def test_workers_elsewhere_see_addresses():
     """Dataflow's workers have no mounts: its nodes read and write the bucket itself."""
     given = json.dumps({"inputs": {"artifacts": {"model": {"artifacts": [{"uri": "gs://b/model"}]}}}})
-    for mounted, uri in ((True, container.local("gs://b/model")), (False, "gs://b/model")):
+    for mounted, uri in ((True, files.mounted("gs://b/model")), (False, "gs://b/model")):
         found = container.prepared(given, json.dumps(INPUTS), mounted=mounted)
         assert found.inputs.artifacts["model"].artifacts[0].uri == uri
 

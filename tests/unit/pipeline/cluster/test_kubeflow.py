@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components import files
 from configs import environment
 from models.progress import NodeFinished, NodeStarted, Notice, RunStarted, Summary
 from pipeline.result import RunResult
@@ -52,7 +53,7 @@ class Kubeflow(http.server.ThreadingHTTPServer):
             state = "RUNNING"
         if nodes.get("Evaluator") == "ran" and self.verdict:
             root = run["runtime_config"]["pipeline_root"]
-            folder = Path(root) / "tiny-x" / run["run_id"] / "Evaluator" / "0b0e" / "evaluation"
+            folder = Path(files.mounted(root)) / "tiny-x" / run["run_id"] / "Evaluator" / "0b0e" / "evaluation"
             folder.mkdir(parents=True, exist_ok=True)
             self.verdict.write(str(folder))
         known = {"state": state, "created_at": START, "run_details": {"task_details": details(nodes)}}
@@ -172,9 +173,8 @@ def kubeflow(folder, monkeypatch):
 
 
 def write(server, more):
-    root = Path("bucket").absolute()
     Path("k.yaml").write_text(
-        f"kind: kubeflow\nhost: {server.host}\nimage: {IMAGE}\npipeline_root: {root}\nworkspace: {root}\n{more}"
+        f"kind: kubeflow\nhost: {server.host}\nimage: {IMAGE}\npipeline_root: gs://bucket/runs\n{more}"
     )
 
 
@@ -230,12 +230,12 @@ def test_what_is_posted_is_what_was_compiled(kubeflow, tfx_bert, compiled):
             == (task["cachingOptions"]["enableCache"])
         )
     assert body["service_account"] == "runner" and body["experiment_id"] == "e1"
-    assert body["runtime_config"]["pipeline_root"] == f"{Path('bucket').absolute()}/tiny_x"
+    assert body["runtime_config"]["pipeline_root"] == "gs://bucket/runs/tiny_x"
     assert kubeflow.experiments[0]["display_name"] == "tfx-bert" and kubeflow.experiments[0]["namespace"] == "nlp"
     listed = next(asked for method, path, asked, _ in kubeflow.asked if (method, path) == ("GET", RUNS))
     assert listed["namespace"] == "nlp"
     assert {asked["authorization"] for _, _, asked, _ in kubeflow.asked} == {"Bearer secret"}
-    staged = [path.name for path in Path("bucket").rglob("imports/*/*")]
+    staged = [path.name for path in Path("gcs/bucket").rglob("imports/*/*")]
     assert sorted(staged) == ["reviews.csv", "schema.pbtxt"]
 
 
@@ -367,7 +367,7 @@ def test_a_token_that_is_refused_is_named_before_anything_is_copied(kubeflow, tf
         f"{kubeflow.host} does not know who asks (401)" in output
         and "auth.token is set in the environment (TOKEN_OF_KFP)" in output
     )
-    assert not list(Path("bucket").iterdir()) and not Path("runs/tiny_x/1").exists()
+    assert not list(Path("gcs/bucket").iterdir()) and not Path("runs/tiny_x/1").exists()
 
 
 @pytest.mark.parametrize("namespace", ["", "namespace: nlp\n"])
