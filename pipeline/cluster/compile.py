@@ -73,6 +73,7 @@ def compiled(
         default_image=environment.image, default_commands=COMMAND, use_pipeline_spec_2_1=True
     )
     spec = KubeflowV2DagRunner(config).run(made, write_out=False)["pipelineSpec"]
+    spec["defaultPipelineRoot"] = made.pipeline_info.pipeline_root  # for whoever submits the YAML by hand
     executors = spec["deploymentSpec"]["executors"]
     platform: dict[str, Spec] = {}
     for node in made.components:
