@@ -17,7 +17,7 @@ _FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0"),
 )
-_WAIT = 20.0  # seconds
+_WAIT = 60.0  # seconds
 # Key, code and text of the keys that are pressed here; the text is what the key does in a page.
 _KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "ArrowDown": (40, ""), "ArrowUp": (38, ""), " ": (32, " ")}
 CTRL, SHIFT = 2, 8
