@@ -221,6 +221,7 @@ class _Dag:
             slices=[*task.load(self.task["type"]).slices, *self.experiment.evaluate.slices],
             bless=self.bless,
             source_digest=self.digest("components.evaluator"),
+            shown=not isinstance(self.environment, Local),
         )
         self.add(evaluator, "Evaluator")
         return evaluator
@@ -236,6 +237,7 @@ class _Dag:
             bless=self.bless,
             seed=self.experiment.seed,
             source_digest=self.digest("components.pretraining_evaluator"),
+            shown=not isinstance(self.environment, Local),
         )
         self.add(evaluator, "Evaluator")
         return evaluator

@@ -72,6 +72,7 @@ def compiled(
         default_image=environment.image, default_commands=COMMAND, use_pipeline_spec_2_1=True
     )
     spec = KubeflowV2DagRunner(config).run(made, write_out=False)["pipelineSpec"]
+    _titled(spec)
     executors = spec["deploymentSpec"]["executors"]
     platform: dict[str, Spec] = {}
     for node in made.components:
@@ -95,6 +96,15 @@ def compiled(
         nodes=tuple(node.id for node in made.components),
         imports=dict(_imports(spec, experiment, environment)),
     )
+
+
+def _titled(spec: Spec) -> None:
+    """Names Kubeflow's own artifact types as Kubeflow does: its pages know ``schemaTitle``, TFX writes a schema."""
+    for component in spec["components"].values():
+        for output in component.get("outputDefinitions", {}).get("artifacts", {}).values():
+            title = yaml.safe_load(output["artifactType"]["instanceSchema"])["title"]
+            if title.startswith("system."):
+                output["artifactType"] = {"schemaTitle": title, "schemaVersion": "0.0.1"}
 
 
 def _changes(node: BaseNode) -> bool:
