@@ -1,4 +1,4 @@
-"""Artifacts of our own, and Kubeflow's that its pages show. The names carry a dot: a bare type name fails on Kubeflow."""
+"""Artifacts of our own, and of Kubeflow. The names carry a dot: a bare type name fails on Kubeflow."""
 
 from tfx.types import artifact, system_artifacts
 

@@ -251,7 +251,8 @@ class _Dag:
     def score(self, source: Unlabelled, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
         read, common = self._reading("score", source)
         records = self.add(ScoreExampleGen(read, **common), "ScoreExampleGen").outputs["examples"]
-        node = BulkInferrer(records, model, evaluator.outputs["blessing"])
+        source_digest = self.digest("components.bulk_inferrer")
+        node = BulkInferrer(records, model, evaluator.outputs["blessing"], source_digest)
         # It takes no InfraBlessing: a model that cannot be served stops the run here.
         node.add_upstream_node(validator)
         self.add(node, "BulkInferrer")
