@@ -28,7 +28,9 @@ from components.resolver import PreviousBlessedModel
 from components.serving_validator import ServingValidator
 from components.transform import Transform
 from components.versions import versions
+from components.vertex_pusher import VertexPusher
 from components.vocabulary_gen import VocabularyGen
+from configs.cluster import Vertex
 from configs.environment import Environment, Local
 from configs.experiment import Experiment, Unlabelled
 from models import task
@@ -271,6 +273,19 @@ class _Dag:
             custom_config={"versions": versions(folder)} if isinstance(self.environment, Local) else None,
         )
         self.add(pusher, "Pusher")
+        where = self.environment
+        if isinstance(where, Vertex) and where.endpoint:
+            node = VertexPusher(
+                pusher.outputs["pushed_model"],
+                where.endpoint,
+                project=where.project,
+                region=where.region,
+                encryption_key=where.encryption_key,
+                name=self.experiment.name,
+                folder=f"{where.home(self.experiment.name)}/vertex_model",
+                source_digest=self.digest("components.vertex_pusher"),
+            )
+            self.add(node, "VertexPusher")
 
     def pipeline(self, cache: bool) -> Pipeline:
         where: dict[str, Any]

@@ -24,7 +24,7 @@ from pipeline.pipeline import create_pipeline
 # What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
 COMMAND = ["python", "-m", "pipeline.cluster.container"]
 # They look at what other runs have pushed meanwhile.
-_NEVER_CACHED = ("Baseline", "Pusher")
+_NEVER_CACHED = ("Baseline", "Pusher", "VertexPusher")
 _TRAINERS = ("Pretrainer", "Trainer")
 
 Spec = dict[str, Any]

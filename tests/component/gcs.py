@@ -50,7 +50,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.connection = self.context.wrap_socket(self.connection, server_side=True)
-        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
+
+    def handle_expect_100(self) -> bool:
+        told = super().handle_expect_100()
+        self.wfile.flush()
+        return told
 
     def _body(self) -> bytes:
         if self.headers.get("transfer-encoding") != "chunked":
@@ -150,7 +155,7 @@ def served(folder: pathlib.Path) -> Iterator[tuple[Bucket, dict[str, str]]]:
     context.load_cert_chain(folder / "key.pem")
     handler = type("Handler", (_Handler,), {"bucket": Bucket(), "context": context})
     server = _Server(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     variables = {
         "HTTPS_PROXY": f"http://127.0.0.1:{server.server_port}",
         "CURL_CA_BUNDLE": str(folder / "authority.pem"),

@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 
 from components import digest, pusher
-from tests.component import gcs
 
 
 def model(folder, weight):
@@ -184,16 +183,6 @@ def test_what_a_killed_push_left_on_an_object_store_is_replaced(tmp_path):
     assert pusher.versions(serving) == []
     assert pusher.push(model(tmp_path / "a", "1"), serving) == (1, True)
     assert not tf.io.gfile.exists(f"{serving}/1/variables/rubbish")
-
-
-@pytest.fixture
-def bucket(tmp_path, monkeypatch):
-    """Google's storage, as TensorFlow's own client speaks to it."""
-    (tmp_path / "tls").mkdir()
-    with gcs.served(tmp_path / "tls") as (bucket, variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        yield bucket
 
 
 def pushed(bucket):
