@@ -45,7 +45,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def register(source: str, version: str, name: str, folder: str, image: str) -> tuple["aiplatform.Model", bool]:
-    """The registry's model of this content, and whether it was uploaded just now.
+    """The registry's model of this content in this image, and whether it was uploaded just now.
 
     Args:
       source: the pushed version.
@@ -57,9 +57,10 @@ def register(source: str, version: str, name: str, folder: str, image: str) -> t
     from google.api_core.exceptions import NotFound
     from google.cloud import aiplatform
 
-    # Numbers start over in another bucket, a digest does not.
     identity = name if name[0].isalpha() else f"m-{name}"[:63]  # the registry takes no digit in front
-    alias = f"content-{digest.of_folder(source)[:32]}"
+    # Not the number: it starts over in another bucket.
+    alias = f"content-{digest.of_text(f'{digest.of_folder(source)} {image}')}"
+    place = f"{folder}/{alias}"
     try:
         return aiplatform.Model(identity, version=alias), False
     except NotFound:
@@ -68,11 +69,11 @@ def register(source: str, version: str, name: str, folder: str, image: str) -> t
         of = {"parent_model": aiplatform.Model(identity).resource_name}
     except NotFound:
         of = {"model_id": identity}
-    files.copy(source, f"{folder}/{version}/{version}", last="saved_model.pb")
+    files.copy(source, f"{place}/{version}", last="saved_model.pb")
     model = aiplatform.Model.upload(
         **of,
         display_name=name,
-        artifact_uri=f"{folder}/{version}",
+        artifact_uri=place,
         version_aliases=[alias],
         version_description=source,
         labels={"pushed_version": version},

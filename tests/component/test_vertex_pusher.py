@@ -49,7 +49,7 @@ def push(vertex, tmp_path, caplog):
             pushed.set_string_custom_property("pushed_version", str(version))
         node = vertex_pusher.VertexPusher(
             channel_utils.as_channel([pushed]),
-            Endpoint(image=IMAGE, **settings),
+            Endpoint(**{"image": IMAGE, **settings}),
             project="my-project",
             region="europe-west4",
             encryption_key=None,
@@ -79,10 +79,13 @@ def test_a_pushed_version_is_registered_and_deployed(push, vertex, bucket):
     made, said = push("first", 1, root="gs://bucket")
     assert vertex.asked == ["UploadModel", "CreateEndpoint", "DeployModel"]
     (model,), (endpoint,) = vertex.models[MODEL], vertex.endpoints.values()
-    assert model.artifact_uri == "gs://bucket/vertex_model/1"
-    # TensorFlow Serving finds the version's number in the folder that Vertex copies.
-    assert bucket.objects["vertex_model/1/1/saved_model.pb"] == b"first"
-    assert bucket.objects["vertex_model/1/1/variables/variables.data"] == b"first"
+    # TensorFlow Serving finds the version's number in the folder that Vertex copies, and nothing else.
+    place = model.artifact_uri.removeprefix("gs://bucket/")
+    copied = {name.removeprefix(place): data for name, data in bucket.objects.items() if name.startswith(place)}
+    assert {name: data for name, data in copied.items() if data} == {
+        "/1/saved_model.pb": b"first",
+        "/1/variables/variables.data": b"first",
+    }
     spec = model.container_spec
     assert spec.image_uri == IMAGE
     assert spec.command == ["/usr/bin/tensorflow_model_server"]
@@ -135,12 +138,14 @@ def test_a_new_version_takes_the_place_of_the_one_before(push, vertex):
     assert resources.machine_spec.accelerator_count == 1
 
 
-def test_the_same_number_with_another_content_is_another_version(push, vertex):
+def test_another_content_or_image_is_another_version_whatever_its_number(push, vertex):
     """As in a bucket that was emptied."""
     push("first", 1)
     push("other", 1)
-    assert [model.version_id for model in vertex.models[MODEL]] == ["1", "2"]
-    assert traffic(vertex) == {"2": 100}
+    push("other", 1, image=f"{IMAGE}-gpu")
+    assert [model.version_id for model in vertex.models[MODEL]] == ["1", "2", "3"]
+    assert len({model.artifact_uri for model in vertex.models[MODEL]}) == 3
+    assert traffic(vertex) == {"3": 100}
 
 
 def test_a_canary_is_followed_by_another_and_then_gets_everything(push, vertex):
