@@ -1,4 +1,4 @@
-"""Artifacts of our own. The names carry a dot: a bare type name fails on Kubeflow."""
+"""Artifacts of our own, and of Kubeflow. The names carry a dot: a bare type name fails on Kubeflow."""
 
 from tfx.types import artifact, system_artifacts
 
@@ -28,7 +28,34 @@ class GateReport(artifact.Artifact):
     TYPE_ANNOTATION = system_artifacts.Metrics
 
 
+class Metrics(artifact.Artifact):
+    """Numbers that Kubeflow and Vertex show as a table: the artifact's own custom properties."""
+
+    TYPE_NAME = "system.Metrics"
+    TYPE_ANNOTATION = system_artifacts.Metrics
+
+
+class ClassificationMetrics(artifact.Artifact):
+    """A confusion matrix and a ROC curve: the custom properties ``confusionMatrix`` and ``confidenceMetrics``."""
+
+    TYPE_NAME = "system.ClassificationMetrics"
+    TYPE_ANNOTATION = system_artifacts.Metrics
+
+
+class HTML(artifact.Artifact):
+    """A page. Its URI names the file itself, not a folder."""
+
+    TYPE_NAME = "system.HTML"
+
+
 def titles() -> dict[str, str]:
     """Dotted paths of the classes above, by the title of their type in a compiled pipeline."""
-    kinds: tuple[type[artifact.Artifact], ...] = (Vocabulary, BadRecords, GateReport)
+    kinds: tuple[type[artifact.Artifact], ...] = (
+        Vocabulary,
+        BadRecords,
+        GateReport,
+        Metrics,
+        ClassificationMetrics,
+        HTML,
+    )
     return {kind.TYPE_NAME: f"{kind.__module__}.{kind.__qualname__}" for kind in kinds}

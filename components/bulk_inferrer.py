@@ -11,11 +11,11 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 from tfx import types
-from tfx.components.bulk_inferrer import component, executor
+from tfx.components.bulk_inferrer import executor
 from tfx.components.util import model_utils
-from tfx.dsl.components.base import executor_spec
+from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.proto import bulk_inferrer_pb2
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx_bsl.public.beam.run_inference import RunInference
 from tfx_bsl.public.proto import model_spec_pb2
 
@@ -87,28 +87,48 @@ class Executor(executor.Executor):
             )
 
 
-class BulkInferrer(component.BulkInferrer):
+class Spec(standard_component_specs.BulkInferrerSpec):
+    """TFX's, and the digest of the code."""
+
+    PARAMETERS = {
+        **standard_component_specs.BulkInferrerSpec.PARAMETERS,
+        "source_digest": component_spec.ExecutionParameter(type=str),
+    }
+
+
+class BulkInferrer(base_beam_component.BaseBeamComponent):
     """Answers unlabelled records: their Examples with ``label``, ``score`` and ``scores``, in the order of the labels.
 
     Args:
       examples: raw Examples, in the split ``score``.
       model: whose SavedModel answers.
       model_blessing: of that model.
+      source_digest: of the code behind this node.
     """
 
+    SPEC_CLASS = Spec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
-        self, examples: types.BaseChannel, model: types.BaseChannel, model_blessing: types.BaseChannel
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        model_blessing: types.BaseChannel,
+        source_digest: str,
     ) -> None:
         columns = [bulk_inferrer_pb2.PredictOutputCol(output_key=name, output_column=name) for name in ANSWERS]
         output = bulk_inferrer_pb2.PredictOutput(output_columns=columns)
         super().__init__(
-            examples=examples,
-            model=model,
-            model_blessing=model_blessing,
-            model_spec=bulk_inferrer_pb2.ModelSpec(model_signature_name=["serving_examples"]),
-            output_example_spec=bulk_inferrer_pb2.OutputExampleSpec(
-                output_columns_spec=[bulk_inferrer_pb2.OutputColumnsSpec(predict_output=output)]
-            ),
+            spec=Spec(
+                examples=examples,
+                model=model,
+                model_blessing=model_blessing,
+                data_spec=bulk_inferrer_pb2.DataSpec(),
+                model_spec=bulk_inferrer_pb2.ModelSpec(model_signature_name=["serving_examples"]),
+                output_example_spec=bulk_inferrer_pb2.OutputExampleSpec(
+                    output_columns_spec=[bulk_inferrer_pb2.OutputColumnsSpec(predict_output=output)]
+                ),
+                source_digest=source_digest,
+                output_examples=types.Channel(type=standard_artifacts.Examples),
+            )
         )

@@ -9,15 +9,17 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.confusion import GAIN, MAJORITY
+from components.report import Plots
 from components.verdict import ROUNDING, SLICE_RECORDS, Check, Slice, Verdict
 
 
-def eval_config(labels: list[str], slices: list[str]) -> config_pb2.EvalConfig:
+def eval_config(labels: list[str], slices: list[str], *, plots: bool = False) -> config_pb2.EvalConfig:
     """TFMA's configuration.
 
     Args:
       labels: of the task, in the order of the scores.
       slices: features and columns whose values are figures of their own; the label always is one.
+      plots: whether ``plots`` will be asked.
     """
     spec = config_pb2.ModelSpec(
         signature_name="serving_examples",
@@ -29,14 +31,14 @@ def eval_config(labels: list[str], slices: list[str]) -> config_pb2.EvalConfig:
     config = config_pb2.EvalConfig(
         model_specs=[spec, spec],
         slicing_specs=[config_pb2.SlicingSpec(feature_keys=key) for key in keys],
-        metrics_specs=_metrics(labels),
+        metrics_specs=_metrics(labels, plots),
     )
     config.model_specs[0].name = "candidate"
     config.model_specs[1].name, config.model_specs[1].is_baseline = "baseline", True
     return config
 
 
-def _metrics(labels: list[str]) -> list[config_pb2.MetricsSpec]:
+def _metrics(labels: list[str], plots: bool) -> list[config_pb2.MetricsSpec]:
     """With two labels AUC and calibration of the last one, else AUC of each against the rest, mean over the labels.
 
     No thresholds here: TFMA knows none that depends on another figure, such as the majority's share.
@@ -47,6 +49,10 @@ def _metrics(labels: list[str]) -> list[config_pb2.MetricsSpec]:
     overall = config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name="ExampleCount"), confusion])
     names = ("AUC", "Calibration") if len(labels) == 2 else ("AUC",)
     of_scores = config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name=name) for name in names])
+    if plots:
+        overall.metrics.add(class_name="MultiClassConfusionMatrixPlot")
+    if plots and len(labels) == 2:
+        of_scores.metrics.add(class_name="ConfusionMatrixPlot")
     if len(labels) == 2:
         of_scores.binarize.class_ids.values.append(1)
     else:
@@ -150,3 +156,27 @@ def _figures(folder: str, model: str) -> dict[Any, dict[str, float]]:
         }
         flat[tuple((column, str(value)) for column, value in key)] = {"accuracy": values["accuracy"], **values}
     return flat
+
+
+def plots(folder: str, *, labels: list[str], baseline: str | None) -> Plots:
+    """What was asked for with ``eval_config(plots=True)``, over the whole test split.
+
+    Args:
+      folder: of an ``Evaluator``'s evaluation.
+      labels: of the task, in the order of the scores.
+      baseline: URI of the model that the candidate was compared with.
+    """
+    result = tfma.load_eval_result(folder, model_name="candidate" if baseline else "")
+    groups = next(iter(dict(result.plots)[()].values()))
+    (matrix,) = groups[""]["multiClassConfusionMatrixAtThresholds"]["matrices"]
+    confusion = [[0] * len(labels) for _ in labels]
+    for cell in matrix["entries"]:  # protobuf's JSON leaves zeros out
+        confusion[cell.get("actualClassId", 0)][cell.get("predictedClassId", 0)] = int(cell["numWeightedExamples"])
+    steps = groups.get("classId:1", {}).get("confusionMatrixAtThresholds", {}).get("matrices", [])
+    points = dict[tuple[float, float], float]()  # a thousand thresholds, few of which differ
+    for step in steps:
+        rate, recall, threshold = (float(step.get(name, 0)) for name in ("falsePositiveRate", "recall", "threshold"))
+        points.setdefault((rate, recall), threshold)
+    if any(math.isnan(value) for point in points for value in point):  # of a label that no record has
+        points.clear()
+    return Plots(confusion, [(*point, threshold) for point, threshold in points.items()])

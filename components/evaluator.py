@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, standard_artifacts, standard_component_spe
 from tfx.types.component_spec import ExecutionParameter
 from tfx.utils import json_utils, path_utils
 
-from components import evaluation, verdict
+from components import evaluation, report, verdict
 from models import export, golden, progress
 
 
@@ -24,6 +24,7 @@ class Spec(standard_component_specs.EvaluatorSpec):
         "bless": ExecutionParameter(type=str),
         "source_digest": ExecutionParameter(type=str),
     }
+    OUTPUTS = {**standard_component_specs.EvaluatorSpec.OUTPUTS, **report.OUTPUTS}
 
 
 class Executor(executor.Executor):
@@ -39,13 +40,12 @@ class Executor(executor.Executor):
             progress.emit(progress.Notice("the latest blessed model has other labels or texts: no comparison with it"))
         super().Do(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
-        found = evaluation.verdict(
-            folder,
-            labels=json.loads(exec_properties["labels"]),
-            bless=json.loads(exec_properties["bless"]),
-            baseline=verdict.uri_of(input_dict, key),
-        )
+        labels, baseline = json.loads(exec_properties["labels"]), verdict.uri_of(input_dict, key)
+        bounds = json.loads(exec_properties["bless"])
+        found = evaluation.verdict(folder, labels=labels, bless=bounds, baseline=baseline)
         found.write(folder)
+        if "report" in output_dict:
+            report.write(output_dict, found, labels, evaluation.plots(folder, labels=labels, baseline=baseline))
         model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
         verdict.bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
         progress.emit(progress.Summary(str(found)))
@@ -70,6 +70,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
       slices: features and columns whose values are figures of their own.
       bless: ``configs.experiment.Bless`` as a dict.
       source_digest: of the code behind this node.
+      shown: whether there are pages of Kubeflow or Vertex, which show what ``components.report`` puts out.
     """
 
     SPEC_CLASS = Spec
@@ -85,8 +86,9 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         slices: list[str],
         bless: dict[str, Any],
         source_digest: str,
+        shown: bool = False,
     ) -> None:
-        config: tfma.EvalConfig = evaluation.eval_config(labels, slices)
+        config: tfma.EvalConfig = evaluation.eval_config(labels, slices, plots=shown)
         super().__init__(
             spec=Spec(
                 examples=examples,
@@ -101,5 +103,6 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                 source_digest=source_digest,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+                **(report.channels("metrics", "classification", "report") if shown else {}),
             )
         )

@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components import training
+from components import report, training
 from components.verdict import ROUNDING, Check, Verdict, bless, compared, uri_of
 from models import checkpoint, pretraining, pretraining_data, progress
 from models.encoder import BertEncoder
@@ -37,6 +37,8 @@ class Executor(base_executor.BaseExecutor):
         before = self._figures(input_dict, settings, exec_properties["seed"], "baseline_model") if baseline else None
         found = verdict(figures, before, bounds, baseline)
         found.write(artifact_utils.get_single_uri(output_dict["evaluation"]))
+        if "report" in output_dict:
+            report.write(output_dict, found)
         model = artifact_utils.get_single_instance(input_dict["model"])
         bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
         progress.emit(progress.Summary(str(figures)))
@@ -111,6 +113,7 @@ class Spec(ComponentSpec):
     OUTPUTS = {
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        **report.OUTPUTS,
     }
 
 
@@ -126,6 +129,7 @@ class PretrainingEvaluator(base_component.BaseComponent):
       bless: ``configs.experiment.Bless`` as a dict.
       seed: of the masks.
       source_digest: of the code behind this node.
+      shown: whether there are pages of Kubeflow or Vertex, which show what ``components.report`` puts out.
     """
 
     SPEC_CLASS = Spec
@@ -141,6 +145,7 @@ class PretrainingEvaluator(base_component.BaseComponent):
         bless: dict[str, Any],
         seed: int,
         source_digest: str,
+        shown: bool = False,
     ) -> None:
         super().__init__(
             spec=Spec(
@@ -154,5 +159,6 @@ class PretrainingEvaluator(base_component.BaseComponent):
                 source_digest=source_digest,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+                **(report.channels("metrics", "report") if shown else {}),
             )
         )

@@ -3,7 +3,13 @@
 The stock Pusher copies in place, under the Unix second, so a server may load half a model.
 """
 
+import contextlib
+import errno
 import json
+import pathlib
+import shutil
+import time
+import uuid
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +20,10 @@ from tfx.types import artifact_utils, standard_component_specs
 from components import digest, files
 from components.versions import versions
 from models import progress
+
+_STAGED = ".staged-"  # a copy that is not renamed yet
+_ABANDONED = 86_400  # seconds after which such a copy is of a push that was killed
+_CLAIMS = ".claims"  # files VERSION-DIGEST; no number: no server loads it
 
 
 class Executor(executor.Executor):
@@ -48,23 +58,66 @@ class Pusher(component.Pusher):
 def push(model: str, folder: str) -> tuple[int, bool]:
     """Puts ``model`` under ``folder`` as its next version, unless the newest version is the same model.
 
-    An object store has no rename. There the file that makes a folder a SavedModel comes last: a server that looks too
-    early finds no model, and looks again.
+    Others may push at the same time: another model gets another version, the same model the same one.
 
     Returns:
       The version, and whether it is new.
     """
-    there = versions(folder)
-    if there and digest.of_folder(f"{folder}/{there[-1]}") == digest.of_folder(model):
+    content, there = digest.of_folder(model), versions(folder)
+    if there and digest.of_folder(f"{folder}/{there[-1]}") == content:
         return there[-1], False
-    version = there[-1] + 1 if there else 1
-    remote = "://" in folder
-    staged = f"{folder}/{version if remote else f'.staged-{version}'}"  # no number: no server loads it
-    if tf.io.gfile.exists(staged):  # of a run that was killed
-        tf.io.gfile.rmtree(staged)
-    files.copy(model, staged, last="saved_model.pb")
-    if not remote:
-        tf.io.gfile.rename(staged, f"{folder}/{version}")
+    return (_to_object_store if "://" in folder else _to_disk)(model, folder, content, there)
+
+
+def _to_disk(model: str, folder: str, content: str, there: list[int]) -> tuple[int, bool]:
+    """Copies, then renames. A version that is there refuses to be replaced: it was pushed meanwhile."""
+    for left in pathlib.Path(folder).glob(f"{_STAGED}*"):
+        with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
+    staged = pathlib.Path(folder, f"{_STAGED}{uuid.uuid4().hex}")  # no number: no server loads it
+    known = set(there)
+    try:
+        files.copy(model, str(staged))
+        while True:
+            for version in set(versions(folder)) - known:
+                if digest.of_folder(f"{folder}/{version}") == content:
+                    return version, False
+                known.add(version)
+            version = max(known, default=0) + 1
+            try:
+                staged.rename(f"{folder}/{version}")
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+            else:
+                return version, True
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _to_object_store(model: str, folder: str, content: str, there: list[int]) -> tuple[int, bool]:
+    """Copies in place: an object store has no rename and no lock.
+
+    The file that makes a folder a SavedModel comes last: a server that looks too early finds no model, and looks again.
+    A version is written only under a claim that nobody disputes. Claims are never removed, and an object is listed as
+    soon as it is written; so of two that claim one version at least one sees the other, and goes on to a later one. Who
+    pushes the same model makes the same claim, and writes the same bytes.
+    """
+    version = max(there, default=0) + 1
+    tf.io.gfile.makedirs(f"{folder}/{_CLAIMS}")
+    while True:
+        with tf.io.gfile.GFile(f"{folder}/{_CLAIMS}/{version}-{content}", "w") as file:
+            file.write(content)
+        claims = [name.partition("-") for name in tf.io.gfile.listdir(f"{folder}/{_CLAIMS}")]
+        contents = sorted(claimed for number, _, claimed in claims if number == str(version))
+        if contents == [content]:
+            break
+        version += 1 + contents.index(content)
+    target = f"{folder}/{version}"
+    for name in set(files.below(target)) - set(files.below(model)):  # of something older, with no claim
+        tf.io.gfile.remove(f"{target}/{name}")
+    files.copy(model, target, last="saved_model.pb")
     return version, True
 
 
@@ -102,6 +155,7 @@ def configure(folder: str) -> None:
     parent, _, model = folder.rpartition("/")
     for name, text in _CONFIGS.items():
         if not tf.io.gfile.exists(f"{parent}/{name}"):
-            with tf.io.gfile.GFile(f"{parent}/.{name}", "w") as file:
+            part = f"{parent}/.{name}-{uuid.uuid4().hex}"
+            with tf.io.gfile.GFile(part, "w") as file:
                 file.write(text.format(name=model, mounted=_MOUNTED))
-            tf.io.gfile.rename(f"{parent}/.{name}", f"{parent}/{name}")
+            tf.io.gfile.rename(part, f"{parent}/{name}", overwrite=True)

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from configs.document import Key
-from configs.experiment import Section
-from configs.pools import Labels, Machine, Pool
+from configs.experiment import Name, Section
+from configs.pools import Gpu, Labels, Machine, Pool
 from configs.validate import nearest, one_of
 
 # Every node that a pipeline of ours may have; tests hold it against pipeline.create_pipeline.
@@ -36,6 +36,7 @@ NODES = (
     "ScoreExampleGen",
     "BulkInferrer",
     "Pusher",
+    "VertexPusher",
 )
 # The driver of Kubeflow's importers and the kubelet have no node of ours to run on; a pool for them means nothing.
 _NO_CONTAINER = ("Checkpoint",)
@@ -322,6 +323,44 @@ class Kubeflow(Cluster):
             )
 
 
+def _registry(value: str) -> str:
+    if not re.match(r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io)/", value):
+        raise ValueError(
+            "takes an image in Artifact Registry, the only place that Vertex serves from, such as "
+            f"europe-west4-docker.pkg.dev/my-project/nlp/tensorflow-serving:2.20.0; received {value!r}"
+        )
+    return value
+
+
+class Endpoint(Section):
+    """Where Vertex serves what was pushed, in a stock TensorFlow Serving container.
+
+    Attributes:
+      name: of the endpoint and of the model in the registry, made where there is none; the experiment's where left out.
+      image: TensorFlow Serving, copied to Artifact Registry; with a ``gpu`` one of its GPU images.
+      machine_type: of Compute Engine.
+      gpu: none where left out.
+      min_replicas, max_replicas: machines.
+      traffic: percent for the new version. The one before it gets the rest, and is undeployed where that is nothing.
+      service_account: that the container runs as.
+    """
+
+    name: Name | None = None
+    image: Annotated[Image, AfterValidator(_registry)]
+    machine_type: str = "n1-standard-4"
+    gpu: Gpu | None = None
+    min_replicas: Annotated[int, Field(ge=1)] = 1
+    max_replicas: Annotated[int, Field(ge=1)] = 1
+    traffic: Annotated[int, Field(ge=1, le=100)] = 100
+    service_account: str | None = None
+
+    @model_validator(mode="after")
+    def _replicas(self) -> Self:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas is {self.max_replicas}, less than min_replicas, {self.min_replicas}")
+        return self
+
+
 class Vertex(Cluster):
     """Vertex AI Pipelines.
 
@@ -330,6 +369,7 @@ class Vertex(Cluster):
       project, region: of Google Cloud.
       network: a VPC to peer with.
       encryption_key: a KMS key for everything that is written.
+      endpoint: where what was pushed is served; nowhere where left out.
     """
 
     kind: Literal["vertex"]
@@ -338,6 +378,7 @@ class Vertex(Cluster):
     network: str | None = None
     encryption_key: str | None = None
     labels: CloudLabels = {}
+    endpoint: Endpoint | None = None
 
     @property
     def beam_options(self) -> dict[str, str | int | float | bool]:

@@ -28,7 +28,9 @@ from components.resolver import PreviousBlessedModel
 from components.serving_validator import ServingValidator
 from components.transform import Transform
 from components.versions import versions
+from components.vertex_pusher import VertexPusher
 from components.vocabulary_gen import VocabularyGen
+from configs.cluster import Vertex
 from configs.environment import Environment, Local
 from configs.experiment import Experiment, Unlabelled
 from models import task
@@ -221,6 +223,7 @@ class _Dag:
             slices=[*task.load(self.task["type"]).slices, *self.experiment.evaluate.slices],
             bless=self.bless,
             source_digest=self.digest("components.evaluator"),
+            shown=not isinstance(self.environment, Local),
         )
         self.add(evaluator, "Evaluator")
         return evaluator
@@ -236,6 +239,7 @@ class _Dag:
             bless=self.bless,
             seed=self.experiment.seed,
             source_digest=self.digest("components.pretraining_evaluator"),
+            shown=not isinstance(self.environment, Local),
         )
         self.add(evaluator, "Evaluator")
         return evaluator
@@ -249,7 +253,8 @@ class _Dag:
     def score(self, source: Unlabelled, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
         read, common = self._reading("score", source)
         records = self.add(ScoreExampleGen(read, **common), "ScoreExampleGen").outputs["examples"]
-        node = BulkInferrer(records, model, evaluator.outputs["blessing"])
+        source_digest = self.digest("components.bulk_inferrer")
+        node = BulkInferrer(records, model, evaluator.outputs["blessing"], source_digest)
         # It takes no InfraBlessing: a model that cannot be served stops the run here.
         node.add_upstream_node(validator)
         self.add(node, "BulkInferrer")
@@ -268,6 +273,19 @@ class _Dag:
             custom_config={"versions": versions(folder)} if isinstance(self.environment, Local) else None,
         )
         self.add(pusher, "Pusher")
+        where = self.environment
+        if isinstance(where, Vertex) and where.endpoint:
+            node = VertexPusher(
+                pusher.outputs["pushed_model"],
+                where.endpoint,
+                project=where.project,
+                region=where.region,
+                encryption_key=where.encryption_key,
+                name=self.experiment.name,
+                folder=f"{where.home(self.experiment.name)}/vertex_model",
+                source_digest=self.digest("components.vertex_pusher"),
+            )
+            self.add(node, "VertexPusher")
 
     def pipeline(self, cache: bool) -> Pipeline:
         where: dict[str, Any]

@@ -25,7 +25,7 @@ from pipeline.pipeline import create_pipeline
 # What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
 COMMAND = ["python", "-m", "pipeline.cluster.container"]
 # They look at what other runs have pushed meanwhile.
-_NEVER_CACHED = ("Baseline", "Pusher")
+_NEVER_CACHED = ("Baseline", "Pusher", "VertexPusher")
 _TRAINERS = ("Pretrainer", "Trainer")
 
 Spec = dict[str, Any]
@@ -74,6 +74,7 @@ def compiled(
     )
     spec = KubeflowV2DagRunner(config).run(made, write_out=False)["pipelineSpec"]
     spec["defaultPipelineRoot"] = made.pipeline_info.pipeline_root  # for whoever submits the YAML by hand
+    _titled(spec)
     executors = spec["deploymentSpec"]["executors"]
     platform: dict[str, Spec] = {}
     for node in made.components:
@@ -97,6 +98,15 @@ def compiled(
         nodes=tuple(node.id for node in made.components),
         imports=dict(_imports(spec, experiment, environment)),
     )
+
+
+def _titled(spec: Spec) -> None:
+    """Names Kubeflow's own artifact types as Kubeflow does: its pages know ``schemaTitle``, TFX writes a schema."""
+    for component in spec["components"].values():
+        for output in component.get("outputDefinitions", {}).get("artifacts", {}).values():
+            title = yaml.safe_load(output["artifactType"]["instanceSchema"])["title"]
+            if title.startswith("system."):
+                output["artifactType"] = {"schemaTitle": title, "schemaVersion": "0.0.1"}
 
 
 def _changes(node: BaseNode) -> bool:

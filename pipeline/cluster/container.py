@@ -17,9 +17,10 @@ import argparse
 import logging
 import os
 import pathlib
+import posixpath
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -98,7 +99,7 @@ def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
     mounted = not any("Dataflow" in flag for flag in beam if flag.startswith("--runner"))
     inputs_spec = arguments.json_serialized_inputs_spec_args or "{}"
     given = prepared(arguments.json_serialized_invocation_args, inputs_spec, mounted=mounted)
-    _clear([artifact.uri for artifact in _each(given.outputs.artifacts)], given.outputs.output_file)
+    _clear([*_each(given.outputs.artifacts)], given.outputs.output_file)
     arguments.json_serialized_invocation_args = json_format.MessageToJson(given)
     checkpoints = _Checkpoints()
     progress.logger.addHandler(checkpoints)
@@ -112,14 +113,16 @@ def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
         tf.io.gfile.rmtree(checkpoints.folder)
 
 
-def _clear(folders: Iterable[str], file: str) -> None:
+def _clear(outputs: Sequence[Any], file: str) -> None:
     """Removes what an attempt before this one left: executors expect their outputs to be new."""
-    for folder in folders:
-        if tf.io.gfile.exists(folder):
-            tf.io.gfile.rmtree(folder)
-        tf.io.gfile.makedirs(folder)
-    if tf.io.gfile.exists(file):
-        tf.io.gfile.remove(file)
+    for place in (*(artifact.uri for artifact in outputs), file):
+        if tf.io.gfile.isdir(place):
+            tf.io.gfile.rmtree(place)
+        elif tf.io.gfile.exists(place):
+            tf.io.gfile.remove(place)
+    for artifact in outputs:
+        is_file = artifact.type.schema_title == artifacts.HTML.TYPE_NAME
+        tf.io.gfile.makedirs(posixpath.dirname(artifact.uri) if is_file else artifact.uri)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -284,8 +284,8 @@ class _Run:
             for artifact in found["artifacts"]:
                 source, target = Path(self.cluster.path(artifact["uri"])), self._pod_path(artifact["uri"], pod)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if source.is_dir() and not target.exists():
-                    shutil.copytree(source, target, copy_function=os.link)
+                if source.exists() and not target.exists():
+                    _copy(source, target)
         for found in told["outputs"]["artifacts"].values():
             for artifact in found["artifacts"]:
                 self._pod_path(artifact["uri"], pod).parent.mkdir(parents=True, exist_ok=True)
@@ -296,9 +296,9 @@ class _Run:
             if not _ADDRESS.match(artifact["uri"]):
                 raise TaskError(f"output {key} has the address {artifact['uri']}, which is no bucket's")
             written, target = self._pod_path(artifact["uri"], pod), Path(self.cluster.path(artifact["uri"]))
-            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             if written.exists():
-                shutil.copytree(written, target)
+                _copy(written, target)
 
     def _process(self, name: str, spec: Spec, told: Spec, pod: Path) -> tuple[int, str]:
         """The exit code, and what the container said last."""
@@ -361,6 +361,14 @@ class _Run:
                 artifact["metadata"] = {**artifact.get("metadata", {}), **told_of.get("metadata", {})}
             outputs.artifacts[key] = artifact
         return outputs
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A folder, or the file that an artifact is."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
 
 
 def _upstream(task: Spec) -> set[str]:

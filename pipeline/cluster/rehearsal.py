@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from configs.cluster import Vertex
 from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment
 from configs.loader import near
@@ -36,6 +37,8 @@ def rehearse(experiment: Experiment, environment: Environment, *, cache: bool, s
     """
     if isinstance(environment, Local):
         raise ConfigError("--dry-run: this machine needs none; give --env kubeflow, vertex, or a file of theirs")
+    if isinstance(environment, Vertex) and environment.endpoint:
+        environment = environment.model_copy(update={"endpoint": None})  # nothing here can serve for Google
     access(experiment, environment)
     folder = environment.folder(experiment.name) / "dry-run"
     for name in ("logs", "pods"):

@@ -13,6 +13,7 @@ from tfx.types import channel_utils, standard_artifacts
 from components import transform
 from components.artifacts import Vocabulary
 from models.text import SPECIAL, TextRules
+from tests.component import gcs
 
 PIECES = [*SPECIAL, "a", "gorgeous", "film", "dull", "un", "##able", "!", "[URL]"]
 
@@ -74,3 +75,13 @@ def run(
 def transforming():
     """``pieces`` of the vocabulary; ``example(**columns)``, serialized; ``run(folder, rows, schema, …)``."""
     return SimpleNamespace(pieces=PIECES, example=example, run=run)
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """Google's storage, as TensorFlow's own client speaks to it."""
+    (tmp_path / "tls").mkdir()
+    with gcs.served(tmp_path / "tls") as (bucket, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield bucket

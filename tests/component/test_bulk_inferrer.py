@@ -74,7 +74,8 @@ def score(model, examples, blessed):
         "model_blessing": [blessing],
     }
     outputs = {"output_examples": [artifact(standard_artifacts.Examples, "out")]}
-    node = bulk_inferrer.BulkInferrer(**{name: channel_utils.as_channel(found) for name, found in inputs.items()})
+    channels = {name: channel_utils.as_channel(found) for name, found in inputs.items()}
+    node = bulk_inferrer.BulkInferrer(**channels, source_digest="s")
     properties = {name: value for name, value in node.spec.exec_properties.items() if value is not None}
     bulk_inferrer.Executor(bulk_inferrer.Executor.Context(**BEAM)).Do(inputs, outputs, properties)
 

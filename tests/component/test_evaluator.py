@@ -2,6 +2,7 @@
 
 import functools
 import json
+import pathlib
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 import schemas
-from components import evaluation, evaluator, verdict
+from components import artifacts, evaluation, evaluator, verdict
 from components.evaluator import Evaluator, Executor
 from models import export, golden
 from models.encoder import BertEncoder
@@ -96,6 +97,8 @@ def judged(request, tmp_path_factory):
         "model": [artifact(standard_artifacts.Model, candidate)],
     }
 
+    shown = {}
+
     @functools.cache
     def evaluated(with_baseline):
         """The folder of one evaluation; thresholds are judged on its figures afterwards."""
@@ -103,6 +106,9 @@ def judged(request, tmp_path_factory):
         outputs = {
             "evaluation": [artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")],
             "blessing": [artifact(standard_artifacts.ModelBlessing, folder / "blessing")],
+            "metrics": [artifact(artifacts.Metrics, folder / "metrics")],
+            "classification": [artifact(artifacts.ClassificationMetrics, folder / "classification")],
+            "report": [artifact(artifacts.HTML, folder / "report")],
         }
         (folder / "blessing").mkdir(parents=True)
         context = Executor.Context(
@@ -112,7 +118,9 @@ def judged(request, tmp_path_factory):
             inputs | ({"baseline_model": [artifact(standard_artifacts.Model, baseline)]} if with_baseline else {}),
             outputs,
             {
-                "eval_config": proto_utils.proto_to_json(evaluation.eval_config(labels, ["length_bucket", "genre"])),
+                "eval_config": proto_utils.proto_to_json(
+                    evaluation.eval_config(labels, ["length_bucket", "genre"], plots=True)
+                ),
                 "example_splits": '["test"]',
                 "fairness_indicator_thresholds": "null",
                 "labels": json.dumps(labels),
@@ -123,6 +131,7 @@ def judged(request, tmp_path_factory):
         assert found == judge(BLESS, with_baseline, str(folder / "evaluation"))
         assert found.blessed == bool(blessing.get_int_custom_property("blessed"))
         assert (folder / "blessing" / ("BLESSED" if found.blessed else "NOT_BLESSED")).exists()
+        shown[with_baseline] = outputs
         return str(folder / "evaluation")
 
     def judge(bless, with_baseline=False, folder=None):
@@ -133,6 +142,7 @@ def judged(request, tmp_path_factory):
         serve = tf.saved_model.load(str(folder / "Format-Serving")).signatures["serving_default"]
         return serve(text=tf.constant([row["text"] for row in rows]))
 
+    judge.shown = shown
     return judge, labels, rows, answers(candidate), answers(baseline)
 
 
@@ -163,6 +173,30 @@ def test_figures_are_scikit_learns(judged):
         assert found.metrics["calibration"] == pytest.approx(
             answers["scores"].numpy()[:, 1].sum() / truth.count(labels[1]), rel=1e-5
         )
+
+
+@pytest.mark.parametrize("with_baseline", [False, True], ids=["alone", "with a baseline"])
+def test_what_kubeflow_shows_is_scikit_learns_too(judged, with_baseline):
+    judge, labels, rows, answers, _ = judged
+    found = judge(BLESS, with_baseline)
+    outputs = {name: made for name, (made,) in judge.shown[with_baseline].items()}
+    truth, guess = [row["label"] for row in rows], [label.decode() for label in answers["label"].numpy()]
+    matrix = outputs["classification"].get_json_value_custom_property("confusionMatrix")
+    assert [row["row"] for row in matrix["rows"]] == metrics.confusion_matrix(truth, guess, labels=labels).tolist()
+    assert [each["displayName"] for each in matrix["annotationSpecs"]] == labels
+    assert outputs["metrics"].get_float_custom_property("accuracy") == found.metrics["accuracy"]
+    assert outputs["metrics"].get_float_custom_property("blessed") == found.blessed
+    page = pathlib.Path(outputs["report"].uri).read_text("utf-8")
+    assert ("Not blessed" in page) == (not found.blessed)
+    if len(labels) == 2:
+        points = outputs["classification"].get_json_value_custom_property("confidenceMetrics")
+        positive, scores = np.array(truth) == labels[1], answers["scores"].numpy()[:, 1]
+        for point in points:  # TFMA counts scores in buckets
+            most, least = (scores > point["confidenceThreshold"] + slack for slack in (-1e-4, 1e-4))
+            for name, part in (("recall", positive), ("falsePositiveRate", ~positive)):
+                assert least[part].mean() <= point[name] <= most[part].mean()
+        area = metrics.auc([p["falsePositiveRate"] for p in points], [p["recall"] for p in points])
+        assert area == pytest.approx(found.metrics["auc"], abs=0.02)  # 1,000 thresholds, not 10,000
 
 
 def test_slices_are_by_length_label_and_named_column(judged):
@@ -262,10 +296,12 @@ def test_no_regression_against_the_baseline(judged):
     assert lenient.blessed
 
 
-def test_the_component_judges_the_test_split():
+@pytest.mark.parametrize("shown", [False, True])
+def test_the_component_judges_the_test_split(shown):
     from tfx.types import Channel
 
     node = Evaluator(
+        shown=shown,
         examples=Channel(type=standard_artifacts.Examples),
         schema=Channel(type=standard_artifacts.Schema),
         model=Channel(type=standard_artifacts.Model),
@@ -277,3 +313,8 @@ def test_the_component_judges_the_test_split():
     )
     assert node.exec_properties["example_splits"] == '["test"]'
     assert '"max_regression": 0.01' in node.exec_properties["bless"]
+    # Locally nobody would look at them: no outputs, and nothing computed for them.
+    assert {"metrics", "classification", "report"} & node.outputs.keys() == (
+        {"metrics", "classification", "report"} if shown else set()
+    )
+    assert ("ConfusionMatrixPlot" in node.exec_properties["eval_config"]) == shown

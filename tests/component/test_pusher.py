@@ -1,13 +1,17 @@
 """The Pusher: whole versions under rising numbers."""
 
+import concurrent.futures
+import errno
+import os
 import pathlib
 import threading
+import time
 import uuid
 
 import pytest
 import tensorflow as tf
 
-from components import pusher
+from components import digest, pusher
 
 
 def model(folder, weight):
@@ -39,13 +43,15 @@ def test_ten_is_newer_than_nine(tmp_path):
     assert pusher.push(model(tmp_path / "a", "1"), str(tmp_path / "serving")) == (11, True)
 
 
-def test_what_a_killed_push_left_is_replaced(tmp_path):
-    half = tmp_path / "serving" / ".staged-1" / "variables"
-    half.mkdir(parents=True)
-    (half / "rubbish").write_text("half")
+def test_what_a_killed_push_left_goes_after_a_day(tmp_path):
+    for name, age in (("old", 90_000), ("new", 0)):  # the new one may be of a push that runs
+        half = tmp_path / f"serving/.staged-{name}/variables"
+        half.mkdir(parents=True)
+        (half / "rubbish").write_text("half")
+        os.utime(half.parent, (time.time() - age,) * 2)
     pusher.push(model(tmp_path / "a", "1"), str(tmp_path / "serving"))
+    assert {path.name for path in (tmp_path / "serving").iterdir()} == {"1", ".staged-new"}
     assert not (tmp_path / "serving/1/variables/rubbish").exists()
-    assert not (tmp_path / "serving/.staged-1").exists()
 
 
 def test_a_full_disk_leaves_no_version(tmp_path, monkeypatch):
@@ -56,7 +62,57 @@ def test_a_full_disk_leaves_no_version(tmp_path, monkeypatch):
     monkeypatch.setattr(pusher.files, "copy", full)
     with pytest.raises(OSError, match="No space left"):
         pusher.push(model(tmp_path / "a", "1"), str(tmp_path / "serving"))
-    assert pusher.versions(tmp_path / "serving") == []
+    assert list((tmp_path / "serving").iterdir()) == []
+
+
+def at_once(pushes):
+    """What ``push`` returned to as many threads as there are pushes, all of which start together."""
+    start = threading.Barrier(len(pushes))
+
+    def push(given):
+        start.wait()
+        return pusher.push(*given)
+
+    with concurrent.futures.ThreadPoolExecutor(len(pushes)) as pool:
+        return list(pool.map(push, pushes))
+
+
+def test_the_same_model_pushed_at_once_is_one_version(tmp_path):
+    given, serving = model(tmp_path / "a", "1"), str(tmp_path / "serving")
+    told = at_once([(given, serving)] * 8)
+    assert sorted(told) == [*[(1, False)] * 7, (1, True)]
+    assert [path.name for path in (tmp_path / "serving").iterdir()] == ["1"]
+
+
+def test_models_pushed_at_once_get_versions_of_their_own(tmp_path):
+    serving = tmp_path / "serving"
+    told = at_once([(model(tmp_path / name, name), str(serving)) for name in "abcdefgh"])
+    assert sorted(told) == [(version, True) for version in range(1, 9)]
+    for (version, _), name in zip(told, "abcdefgh", strict=True):
+        assert (serving / f"{version}/variables/variables.data").read_text() == name
+        assert (serving / f"{version}/saved_model.pb").exists()
+
+
+@pytest.mark.parametrize(("other", "told"), [("2", (2, True)), ("1", (1, False))], ids=["another", "the same"])
+def test_a_version_that_appears_before_the_rename_is_not_replaced(tmp_path, monkeypatch, other, told):
+    serving = tmp_path / "serving"
+    model(serving / "1", other)
+    known = iter([[], []])  # what was there before the copy, and after it
+    real = pusher.versions
+    monkeypatch.setattr(pusher, "versions", lambda folder: next(known, real(folder)))
+    assert pusher.push(model(tmp_path / "a", "1"), str(serving)) == told
+    assert (serving / "1/variables/variables.data").read_text() == other
+    assert pusher.versions(serving) == list(range(1, told[0] + 1))
+
+
+def test_a_rename_that_fails_for_another_reason_is_told(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(pathlib.Path, "rename", refused)
+    with pytest.raises(OSError, match="Read-only"):
+        pusher.push(model(tmp_path / "a", "1"), str(tmp_path / "serving"))
+    assert list((tmp_path / "serving").iterdir()) == []
 
 
 def test_a_reader_never_sees_half_a_version(tmp_path):
@@ -111,6 +167,7 @@ def test_on_an_object_store_the_graph_comes_last(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tf.io.gfile, "copy", noted)
     monkeypatch.setattr(tf.io.gfile, "rename", None)
+    monkeypatch.setattr(pathlib.Path, "rename", None)
     assert pusher.push(model(tmp_path / "a", "1"), serving) == (1, True)
     assert written == ["1/variables/variables.data", "1/saved_model.pb"]
     assert pusher.push(model(tmp_path / "b", "2"), serving) == (2, True)
@@ -126,3 +183,46 @@ def test_what_a_killed_push_left_on_an_object_store_is_replaced(tmp_path):
     assert pusher.versions(serving) == []
     assert pusher.push(model(tmp_path / "a", "1"), serving) == (1, True)
     assert not tf.io.gfile.exists(f"{serving}/1/variables/rubbish")
+
+
+def pushed(bucket):
+    """The objects of every version, by version."""
+    found = {}
+    for name, content in bucket.objects.items():
+        version, _, path = name.removeprefix("reviews/").partition("/")
+        if version.isdigit() and content:  # a folder is an object without content
+            found.setdefault(int(version), {})[path] = content.decode()
+    return found
+
+
+def test_a_bucket_gets_whole_versions(bucket, tmp_path):
+    a, b = model(tmp_path / "a", "1"), model(tmp_path / "b", "2")
+    assert [pusher.push(each, "gs://bucket/reviews") for each in (a, b, b)] == [(1, True), (2, True), (2, False)]
+    assert pushed(bucket) == {
+        version: {"saved_model.pb": "graph", "variables/variables.data": str(version)} for version in (1, 2)
+    }
+
+
+def test_the_same_model_pushed_at_once_to_a_bucket_is_one_version(bucket, tmp_path):
+    told = at_once([(model(tmp_path / "a", "1"), "gs://bucket/reviews")] * 4)
+    assert {version for version, _ in told} == {1}
+    assert pushed(bucket) == {1: {"saved_model.pb": "graph", "variables/variables.data": "1"}}
+
+
+def test_models_pushed_at_once_to_a_bucket_get_versions_of_their_own(bucket, tmp_path):
+    told = at_once([(model(tmp_path / name, name), "gs://bucket/reviews") for name in "abcd"])
+    assert all(is_new for _, is_new in told)
+    assert pushed(bucket) == {
+        version: {"saved_model.pb": "graph", "variables/variables.data": name}
+        for (version, _), name in zip(told, "abcd", strict=True)
+    }
+
+
+def test_a_version_that_two_claim_is_nobodys(tmp_path):
+    serving, given = f"ram://{uuid.uuid4()}/reviews", model(tmp_path / "a", "1")
+    tf.io.gfile.makedirs(f"{serving}/.claims")
+    mine = digest.of_folder(given)
+    for claim in (f"1-{'0' * 64}", f"2-{mine}", f"2-{'f' * 64}"):
+        with tf.io.gfile.GFile(f"{serving}/.claims/{claim}", "w") as file:
+            file.write("x")
+    assert pusher.push(given, serving) == (3, True)  # 1: the second of two, so 1 + 1 + 1

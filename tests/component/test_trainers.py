@@ -13,7 +13,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.types import standard_artifacts
 
 import schemas
-from components import pretrainer, pretraining_evaluator, pusher, trainer, training, verdict
+from components import artifacts, pretrainer, pretraining_evaluator, pusher, trainer, training, verdict
 from configs.experiment import Pretrain, Train
 from models import progress
 
@@ -102,6 +102,8 @@ def test_its_gate_judges_the_test_split_against_the_bound_and_the_baseline(corpu
     outputs = {
         "evaluation": [artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")],
         "blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")],
+        "metrics": [artifact(artifacts.Metrics, tmp_path / "metrics")],
+        "report": [artifact(artifacts.HTML, tmp_path / "report")],
     }
     for folder in ("evaluation", "blessing"):
         (tmp_path / folder).mkdir()
@@ -120,6 +122,9 @@ def test_its_gate_judges_the_test_split_against_the_bound_and_the_baseline(corpu
     assert [(check.name, check.passed) for check in found.checks] == [("mlm_loss", blessed), ("change", True)]
     assert found.checks[1].value == 0.0  # the same model on the same masks
     assert outputs["blessing"][0].get_int_custom_property("blessed") == blessed
+    assert outputs["metrics"][0].get_float_custom_property("blessed") == blessed
+    assert outputs["metrics"][0].get_float_custom_property("mlm_loss") == found.metrics["mlm_loss"]
+    assert ("Not blessed" in (tmp_path / "report").read_text("utf-8")) == (not blessed)
 
 
 def test_fine_tuning_starts_from_it_and_answers_text(base, tmp_path, transforming):
