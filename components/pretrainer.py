@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
 
 from components import training
-from models import card, checkpoint, export, pretraining, pretraining_data, progress, text
+from models import card, checkpoint, export, pretraining, pretraining_data, progress, replicas, text
 from models.heads import PretrainingModel, pretraining_loss
 from models.masking import Ids
 from models.text import Tokenizer
@@ -33,8 +33,9 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     transformed = tft.TFTransformOutput(fn_args.transform_output)
     tokenizer = training.tokenizer(fn_args.transform_output)
     folder = training.base_checkpoint(fn_args.base_model)
-    encoder = training.encoder(folder, config["encoder"], tokenizer.size)
-    model = PretrainingModel(encoder, "nsp" in config["pretrain"]["objectives"])
+    with replicas.strategy().scope():
+        encoder = training.encoder(folder, config["encoder"], tokenizer.size)
+        model = PretrainingModel(encoder, "nsp" in config["pretrain"]["objectives"])
     if folder:
         checkpoint.load(folder, encoder, model.masked_language, model.next_sentence)
     spec = transformed.transformed_feature_spec()

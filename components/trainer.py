@@ -11,7 +11,7 @@ import yaml
 from tfx.components.trainer import fn_args_utils
 
 from components import training
-from models import card, checkpoint, export, progress, task
+from models import card, checkpoint, export, progress, replicas, task
 from models.training import rows
 
 
@@ -27,8 +27,9 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     the_task = task.load(config["task"]["type"])(config["task"]["config"])
     folder = training.base_checkpoint(fn_args.base_model)
     tokenizer = training.tokenizer(fn_args.transform_output)
-    encoder = training.encoder(folder, config["encoder"], tokenizer.size)
-    model = the_task.build(encoder)
+    with replicas.strategy().scope():
+        encoder = training.encoder(folder, config["encoder"], tokenizer.size)
+        model = the_task.build(encoder)
     if folder:
         checkpoint.load(folder, encoder)
     best = _train(fn_args, config, the_task, model, transformed.transformed_feature_spec())

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from components import digest
-from models import checkpoint, export, progress
+from models import checkpoint, export, progress, replicas
 from models.encoder import BertEncoder
 from models.optimizer import AdamW, LinearSchedule
 from models.resume import TrainingState
@@ -105,8 +105,9 @@ def loop(
       logs: folder of the TensorBoard events.
     """
     schedule = LinearSchedule(settings["learning_rate"], round(settings["warmup"] * steps), steps)
-    optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"])
-    optimizer.build(model.trainable_variables)
+    with replicas.strategy().scope():
+        optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"])
+        optimizer.build(model.trainable_variables)
     if missing := [name for name in (_ROOT, _SECONDS, _RESUME) if name not in os.environ]:
         raise ValueError(f"{missing[0]} is not set: run trainers inside components.training.checkpointing(...)")
     folder = f"{os.environ[_ROOT]}/{key[:32]}"

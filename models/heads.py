@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from models import replicas
 from models.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
 
 Batch = Mapping[str, Any]
@@ -78,7 +79,7 @@ def pretraining_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
     """Mean MLM loss over the masked tokens plus mean NSP loss over the rows: float32 scalar, nats."""
     loss = mlm_loss(outputs, batch)
     if "nsp_logits" in outputs:
-        loss += tf.reduce_mean(
+        loss += replicas.mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(batch["next_sentence_label"], outputs["nsp_logits"])
         )
     return loss
@@ -87,4 +88,4 @@ def pretraining_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
 def mlm_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
     """Mean over the masked tokens: float32 scalar, nats; 0 where nothing is masked."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["masked_ids"], outputs["mlm_logits"])
-    return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32))
+    return replicas.mean(losses)

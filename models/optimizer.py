@@ -104,12 +104,14 @@ class AdamW(tf.Module):
         rate = tf.cast(self.learning_rate(self.iterations), tf.float64)
         for variable, mean, square, gradient in zip(variables, self.means, self.squares, summed, strict=True):
             self._update(_tensorflow_variable(variable), mean, square, _scaled(gradient, scale), rate)
-        self.iterations.assign_add(1)
+        # By its handle, as everything here: in a replica that is its own copy, and assign() would ask the others.
+        tf.raw_ops.AssignAddVariableOp(resource=self.iterations.handle, value=tf.constant(1, tf.int64))
         return norm
 
     def _update(self, variable: Any, mean: tf.Variable, square: tf.Variable, gradient: Tensor, rate: Tensor) -> None:
         if self.weight_decay and variable.shape.rank > 1:
-            variable.assign(variable * tf.cast(1 - rate * self.weight_decay, variable.dtype))
+            kept = variable * tf.cast(1 - rate * self.weight_decay, variable.dtype)
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=kept)
         step = tf.cast(self.iterations + 1, tf.float64)
         # The kernel divides by sqrt(square) + epsilon and has both corrections in its rate, so torch's epsilon,
         # which is added to the corrected root, shrinks too. Powers of 0: in float32 1 - beta_2^step would lose digits.

@@ -83,7 +83,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, outputs: Tensors, batch: Tensors) -> Any:
-        """Mean loss of a batch: float32 scalar, nats."""
+        """Mean loss of a batch: float32 scalar, nats. By ``replicas.mean``: a batch may be shared among GPUs."""
 
     @abc.abstractmethod
     def answer(self, outputs: Tensors, features: Tensors, record: Tensors) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models import progress
+from models import progress, replicas
 from models.optimizer import AdamW
 from models.resume import TrainingState
 
@@ -25,11 +25,11 @@ class NotFinite(ValueError):
 
 
 class Loop:
-    """Runs optimizer steps.
+    """Runs optimizer steps, on all GPUs of the machine.
 
     Args:
       model: a built Keras layer: ``model(batch, training=True)`` gives named outputs.
-      loss: ``loss(outputs, batch)``, a float32 scalar in nats.
+      loss: ``loss(outputs, batch)``, a float32 scalar in nats, of ``replicas.mean``.
       optimizer: applied to the model's trainable variables.
       state: restored by the caller, saved here every ``checkpoint_seconds``.
       steps: of the whole training.
@@ -57,12 +57,18 @@ class Loop:
 
     def _compile(self, batch_spec: Any) -> Any:
         """One optimizer step as a graph, traced once: the batch's shapes stay open."""
+        strategy = replicas.strategy()
+
+        def replica(batch: Batch) -> tf.Tensor:
+            share = replicas.share(batch)
+            with tf.GradientTape() as tape:
+                loss = self.loss(self.model(share, training=True), share)
+            self.optimizer.apply(replicas.total(tape.gradient(loss, self._variables)), self._variables)
+            return loss
 
         @tf.function(input_signature=[batch_spec], autograph=False)
         def step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-            with tf.GradientTape() as tape:
-                loss = self.loss(self.model(batch, training=True), batch)
-            self.optimizer.apply(tape.gradient(loss, self._variables), self._variables)
+            loss = strategy.reduce("SUM", strategy.run(replica, [batch]), axis=None)
             return loss, tf.reduce_sum(tf.cast(batch["padding_mask"], tf.int32))
 
         return step
@@ -79,6 +85,7 @@ class Loop:
         """
         if self._step_function is None:
             self._step_function = self._compile(batches.element_spec)
+        replicas.diverge(self.model)
         done = int(self.state.step)
         since, first, losses, tokens = time.monotonic(), done, [], 0
         start, began, began_at = done, since, done

@@ -98,7 +98,9 @@ class Task(task.Task):
         """Cross-entropy, mean over the batch."""
         import tensorflow as tf
 
-        return tf.reduce_mean(
+        from models import replicas
+
+        return replicas.mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels=batch["label_id"], logits=outputs["logits"])
         )
 

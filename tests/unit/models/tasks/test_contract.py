@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import schemas
-from models import task
+from models import replicas, task
 from models.encoder import BertEncoder
 from models.optimizer import AdamW, LinearSchedule
 from models.text import SPECIAL, TextRules, Tokenizer
@@ -129,6 +129,17 @@ def test_one_batch_can_be_learned_by_heart(example):
     right, count = the_task.score(model(batch), batch)
     assert loss < 0.01
     assert right == count == record["text"].shape[0]
+
+
+def test_the_losses_of_shares_add_up_to_that_of_the_batch(example, monkeypatch):
+    the_task, record = example
+    (batch,) = the_task.batches(rows_of(the_task, record), batch_size=8, seed=0, epoch=0)
+    model, count = model_of(the_task), record["text"].shape[0]
+    whole = float(the_task.loss(model(batch), batch))
+    # As among replicas: each divides its sum by the rows of all.
+    monkeypatch.setattr(replicas, "mean", lambda losses: tf.reduce_sum(losses) / count)
+    shares = [{name: value[rows] for name, value in batch.items()} for rows in (slice(1), slice(1, None))]
+    assert sum(float(the_task.loss(model(share), share)) for share in shares) == pytest.approx(whole, rel=1e-5)
 
 
 def test_labels_drawn_at_random_are_learned_by_heart_and_held_out_ones_are_not():
