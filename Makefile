@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 EXPERIMENT ?= sentiment
 
-.PHONY: help run serve soak test conformance compile-kubeflow compile-vertex check lint types format setup data lock clean
+.PHONY: help run serve soak test conformance compile-kubeflow compile-vertex image image-test check lint types format setup data lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ compile-kubeflow: setup data ## build/EXPERIMENT-kubeflow.yaml, for Kubeflow Pip
 
 compile-vertex: setup data ## build/EXPERIMENT-vertex.yaml, for Vertex AI Pipelines
 	@tfx-bert compile $(EXPERIMENT) --env vertex
+
+image: ## pipeline-cpu and -gpu, with docker, podman or buildah (IMAGE=registry.example.org/tfx-bert names them)
+	@scripts/image
+
+image-test: setup data ## as root: builds pipeline-cpu with buildah and debootstrap, and runs a pipeline in it
+	@scripts/image-test
 
 soak: setup ## ten minutes of full load on the embedded server, a new version every 5 seconds
 	@python -m benchmarks.soak
