@@ -8,11 +8,13 @@ import platform
 import resource
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -52,11 +54,13 @@ class Finished:
       code: its exit code.
       cost: of it and of the children it waited for.
       peak: the largest resident memory of any one of these processes, bytes.
+      together: the most that all of them held at once, bytes; what they share counts once.
     """
 
     code: int
     cost: Cost
     peak: int
+    together: int
 
 
 def execute(command: Sequence[str], log: Path, allowed: Sequence[int] = (0,)) -> Finished:
@@ -69,12 +73,34 @@ def execute(command: Sequence[str], log: Path, allowed: Sequence[int] = (0,)) ->
     began = time.perf_counter()
     with log.open("ab") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
-        _, status, usage = os.wait4(process.pid, 0)
+        with _sampled(process.pid) as seen:
+            _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)  # reaped here, so that Popen does not wait for it
     if process.returncode not in allowed:
         raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}: see {log}")
     cost = Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime)
-    return Finished(process.returncode, cost, usage.ru_maxrss * 1024)
+    return Finished(process.returncode, cost, usage.ru_maxrss * 1024, max(seen, default=0))
+
+
+@contextlib.contextmanager
+def _sampled(pid: int) -> Iterator[list[int]]:
+    """Bytes that a process and its children hold, every second of the block."""
+    seen: list[int] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(1.0):
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                seen.append(sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True))))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
