@@ -76,8 +76,8 @@ def report(experiment: str, rounds: list[tuple[Run, Run]], helps: list[Finished]
     reported = {node.node: node.seconds for node in cold[-1].result.nodes}
     notes = [
         f"nodes but the trainers: {spread([each.others for each in cold])} CPU s (target: at most 60, and the import)",
-        f"peak memory: {spread([each.whole.together / 1e9 for each in cold], 2)} GB, all processes together; the largest "
-        f"{spread([each.whole.peak / 1e9 for each in cold], 2)} (target: at most 4)",
+        f"peak memory: {spread([each.whole.together / 1e9 for each in cold], 2)} GB, all processes together; "
+        f"the largest {spread([each.whole.peak / 1e9 for each in cold], 2)} (target: at most 4)",
         f"whole: {spread([each.whole.cost.wall / 60 for each in cold])} min (target: at most 8); "
         f"repeated: {spread([each.whole.cost.wall for each in warm])} s (target: at most 20; nodes: {sorted(reused)})",
         f"slowest nodes by result.json of the last round: {_slowest(reported)}",
