@@ -55,6 +55,19 @@ def test_another_python(setup):
     )
 
 
+def test_no_compiler(setup, tmp_path):
+    """Every program but the compilers."""
+    for folder in reversed(os.environ["PATH"].split(":")):
+        for program in Path(folder).glob("*") if Path(folder).is_dir() else ():
+            place = tmp_path / "bin" / program.name
+            if not program.name.endswith(("g++", "clang++", "c++")):
+                place.unlink(missing_ok=True)
+                place.symlink_to(program)
+    assert setup(PATH=str(tmp_path / "bin"), CXX="g++ -pthread").startswith(
+        "✗ a C++ compiler, or Python's headers, are missing, and pyfarmhash"
+    )
+
+
 def test_a_full_disk(setup):
     sentence = setup({"df": "echo Avail; echo 2097152"})
     assert "✗ set-up needs 6 GB of disk in " in sentence
