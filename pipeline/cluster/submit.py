@@ -63,7 +63,8 @@ def run(
         experiment = runner.shortened(experiment, sample)
     service = connect(environment)
     made = compiled(experiment, environment, cache=cache, sample=sample)
-    lint.check(made, environment.kind)
+    for notice in lint.check(made, environment.kind):
+        progress.emit(progress.Notice(notice))
     local = environment.folder(experiment.name)
     name = f"run-{made.name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with explained(service):
