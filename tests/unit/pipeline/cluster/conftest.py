@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components import files
 from components.verdict import Check, Verdict
 from configs import environment, loader
 from pipeline import cli
@@ -54,7 +53,7 @@ def folder(tmp_path, monkeypatch):
     Path("reviews.csv").write_text("text,label\n" + "fine,good\npoor,bad\n" * 20)
     Path("x.yaml").write_text(EXPERIMENT)
     Path("gcs/bucket").mkdir(parents=True)
-    monkeypatch.setenv(files.ROOT, f"{tmp_path}/")
+    monkeypatch.setenv("TFX_BERT_MOUNTS", f"{tmp_path}/")
     return tmp_path
 
 
