@@ -222,7 +222,7 @@ def test_the_node_stands_behind_pusher_where_an_endpoint_is_wanted(experiment):
         ("endpoint: {image: 'tensorflow/serving:2.20.0'}", r"endpoint\.image.*Artifact Registry"),
         (f"endpoint: {{image: {IMAGE}, min_replicas: 2}}", "max_replicas is 1, less than min_replicas, 2"),
         (f"endpoint: {{image: {IMAGE}, traffic: 0}}", r"endpoint\.traffic"),
-        (f"endpoint: {{image: {IMAGE}}}\nworkspace: /mnt/disk", "workspace: an endpoint serves from a gs:// address"),
+        (f"endpoint: {{image: {IMAGE}}}\nworkspace: /mnt/disk", r"\$\.workspace: Vertex takes a gs:// address"),
     ],
 )
 def test_what_vertex_would_refuse_is_refused_before(experiment, more, why):
