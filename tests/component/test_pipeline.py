@@ -4,11 +4,14 @@ import logging
 import pathlib
 import shutil
 import threading
+import uuid
 
 import pytest
+import tensorflow as tf
 
-from components import digest
+from components import digest, files
 from configs import loader
+from configs.cluster import Kubeflow
 from configs.environment import Local
 from configs.experiment import ConfigError
 from models import progress
@@ -156,6 +159,21 @@ def test_a_folder_without_a_model_is_named(folder):
     (folder / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"\$\.checkpoint: empty is no Hugging Face BERT folder"):
         imports.checkpoint(experiment(TASK.format(start="checkpoint: empty", more="")), Local())
+
+
+def test_a_model_that_lies_in_a_bucket_is_fetched_and_comes_in_under_its_content(folder):
+    """``ram://`` stands for gs://, which needs a key; a cluster's own check would refuse it."""
+    cluster = Kubeflow.model_construct(kind="kubeflow", image="i", pipeline_root=f"ram://{uuid.uuid4()}/runs")
+    made = experiment(TASK.format(start="checkpoint: {experiment: base}", more=""))
+    with pytest.raises(ConfigError, match=r"experiment base has pushed no model to ram://.*/base; run it first"):
+        imports.checkpoint(made, cluster)
+    pushed = cluster.pushed("base")
+    files.copy(str(TINY), f"{pushed}/1/assets.extra/checkpoint")
+    with tf.io.gfile.GFile(f"{pushed}/1/saved_model.pb", "w") as file:
+        file.write("graph")
+    assert imports.start(made, cluster).name == "base v1"
+    local = experiment(TASK.format(start=f"checkpoint: {TINY}", more=""))
+    assert imports.checkpoint(made, cluster).name == imports.checkpoint(local, Local()).name
 
 
 def test_an_experiment_that_pushed_nothing_is_named():
