@@ -121,7 +121,7 @@ def deploy(model: "aiplatform.Model", version: str, name: str, wanted: Endpoint)
             machine_type=wanted.machine_type,
             min_replica_count=wanted.min_replicas,
             max_replica_count=wanted.max_replicas,
-            accelerator_type=wanted.gpu.type.upper().replace("-", "_") if wanted.gpu else None,
+            accelerator_type=wanted.gpu.accelerator if wanted.gpu else None,
             accelerator_count=wanted.gpu.count if wanted.gpu else None,
             service_account=wanted.service_account,
         )

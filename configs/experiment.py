@@ -443,3 +443,14 @@ class Experiment(Section):
     def dump(self) -> dict[str, Any]:
         """The resolved experiment, ready for YAML or JSON."""
         return self.model_dump(mode="json", exclude_none=True)
+
+    def shortened(self, sample: int) -> Self:
+        """The experiment as a rehearsal over ``sample`` records: few steps, one epoch, under a name of its own."""
+        update: dict[str, object] = {
+            "name": f"{self.name[:56]}-sample",
+            "train": self.train.model_copy(update={"epochs": 1}),
+        }
+        if self.pretrain:
+            steps = max(1, min(self.pretrain.steps or 20, 20, sample // self.pretrain.batch_size))
+            update["pretrain"] = self.pretrain.model_copy(update={"steps": steps, "tokens": None})
+        return self.model_copy(update=update)

@@ -78,6 +78,11 @@ class Gpu(Section):
     count: Annotated[int, Field(ge=1, le=16)] = 1
     resource: str = "nvidia.com/gpu"
 
+    @property
+    def accelerator(self) -> str:
+        """Vertex' word for the type: ``NVIDIA_L4``."""
+        return self.type.upper().replace("-", "_")
+
 
 class Toleration(Section):
     """A Kubernetes toleration."""

@@ -1,16 +1,17 @@
 """``tfx-bert check``: what a run would stumble over, found in seconds and without importing TFX."""
 
+import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from components import records
-from configs.environment import Environment
+from components import readers, records
+from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment, Source, Task
 from models import checkpoint as checkpoints
 from models import task as tasks
@@ -46,6 +47,9 @@ def check(experiment: Experiment, environment: Environment) -> None:
         console.print(Text.assemble(("✓ ", "green"), told), soft_wrap=True)
     if faults:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
+    if len(amounts) < len(sources):
+        console.print(Text("estimate: none, because not all records can be counted here", "dim"))
+        return
     start = imports.start(experiment, environment)
     console.print(Text(estimate.text(experiment, amounts, start.folder if start else None), "dim"), soft_wrap=True)
 
@@ -57,10 +61,21 @@ def access(experiment: Experiment, environment: Environment) -> None:
       ConfigError, DataError, RunError: the first fault.
     """
     for source, columns in _sources(experiment):
-        heads.readable(source, columns)
+        if not _elsewhere(source, environment):
+            heads.readable(source, columns)
     if experiment.checkpoint:
         _start(experiment, environment)
     _output(environment)
+
+
+def every_node(from_nodes: Sequence[str], to_nodes: Sequence[str]) -> None:
+    """Refuses to run a part of the DAG on a cluster.
+
+    Raises:
+      ConfigError: a part is asked for.
+    """
+    if from_nodes or to_nodes:
+        raise ConfigError("--from and --to: a cluster runs every node, and reuses what is unchanged; leave them out")
 
 
 def checkpoint(folder: Path) -> tuple[checkpoints.Checkpoint, str]:
@@ -109,7 +124,11 @@ def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[s
     """Name and body of each thing to look at."""
     task, vocabulary, start = experiment.task, experiment.vocabulary, experiment.checkpoint
     for source, columns in _sources(experiment):
-        yield source.section, partial(heads.look, source, columns, task)
+        if place := _elsewhere(source, environment):
+            told = f"$.{source.section}: {place} is on a volume of the cluster and is not looked at"
+            yield source.section, partial(str, told)
+        else:
+            yield source.section, partial(heads.look, source, columns, task)
     if task and task.schema_:
         yield "schema", partial(_schema, experiment, task)
     if vocabulary and vocabulary.path:
@@ -126,6 +145,14 @@ def _sources(experiment: Experiment) -> Iterator[tuple[Source, list[str]]]:
         yield experiment.task.data, records.columns(experiment.task.data, experiment.evaluate.slices)
     if experiment.scored:
         yield experiment.scored, records.columns(experiment.scored)
+
+
+def _elsewhere(source: Source, environment: Environment) -> str | None:
+    """The first pattern that only the nodes of a cluster can read."""
+    if isinstance(environment, Local):
+        return None
+    given = itertools.chain.from_iterable(readers.patterns(source).values())
+    return next((pattern for pattern in given if pattern.startswith(environment.mounted)), None)
 
 
 def _file(key: str, path: str) -> str:

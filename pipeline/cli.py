@@ -174,7 +174,7 @@ def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, d
     if dry_run:
         from pipeline.cluster.rehearsal import rehearse
 
-        code = rehearse(given, where, cache=not no_cache, sample=options["sample"])
+        code = rehearse(given, where, cache=not no_cache, **options)
     else:
         code = execute(given, where, cache=not no_cache, **options)
     click.get_current_context().exit(code)

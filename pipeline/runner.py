@@ -56,11 +56,11 @@ def run(
       Exception: what a node raised; ``result.json`` keeps its sentence.
     """
     if sample:
-        experiment = shortened(experiment, sample)
+        experiment = experiment.shortened(sample)
     root = environment.folder(experiment.name)
     root.mkdir(parents=True, exist_ok=True)
     with (
-        _alone(root, experiment.name),
+        alone(root, experiment.name),
         _temporary(root),
         training.checkpointing(environment.checkpoints(experiment.name), environment.checkpoint_seconds, resume=cache),
         launcher.interruptible() as interrupted,
@@ -187,7 +187,7 @@ class _Notes(logging.Handler):
 
 
 @contextlib.contextmanager
-def _alone(root: pathlib.Path, name: str) -> Iterator[None]:
+def alone(root: pathlib.Path, name: str) -> Iterator[None]:
     """One run of an experiment at a time: they share MLMD, the checkpoints and the next version's number."""
     lock = filelock.FileLock(root / ".lock", timeout=0)
     holder = root / ".running"
@@ -224,18 +224,6 @@ def _temporary(root: pathlib.Path) -> Iterator[None]:
         else:
             os.environ["TMPDIR"] = before[1]
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def shortened(experiment: Experiment, sample: int) -> Experiment:
-    """The experiment as a rehearsal: few steps, one epoch, under a name of its own."""
-    update: dict[str, object] = {
-        "name": f"{experiment.name[:56]}-sample",
-        "train": experiment.train.model_copy(update={"epochs": 1}),
-    }
-    if experiment.pretrain:
-        steps = max(1, min(experiment.pretrain.steps or 20, 20, sample // experiment.pretrain.batch_size))
-        update["pretrain"] = experiment.pretrain.model_copy(update={"steps": steps, "tokens": None})
-    return experiment.model_copy(update=update)
 
 
 def _known(nodes: list[str], given: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRu
 from components import files, training
 from configs.cluster import Cluster, Kubeflow
 from configs.experiment import Experiment
-from configs.pools import Gpu, Pool, Requirement, quantity
+from configs.pools import Pool, Requirement, quantity
 from pipeline.pipeline import create_pipeline
 
 # What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
@@ -139,16 +139,11 @@ def _resources(container: Spec, node: str, environment: Cluster) -> None:
         gigabytes = quantity(machine.memory) / 1e9
         resources |= {"memoryLimit": gigabytes, "resourceMemoryLimit": machine.memory}
     if machine.gpu:
-        kind = machine.gpu.resource if isinstance(environment, Kubeflow) else _vertex_type(machine.gpu)
+        kind = machine.gpu.resource if isinstance(environment, Kubeflow) else machine.gpu.accelerator
         count = str(machine.gpu.count)
         resources["accelerator"] = {"type": kind, "count": count, "resourceType": kind, "resourceCount": count}
     if resources:
         container["resources"] = resources
-
-
-def _vertex_type(gpu: Gpu) -> str:
-    """``nvidia-l4`` → ``NVIDIA_L4``."""
-    return gpu.type.upper().replace("-", "_")
 
 
 def _pod(node: str, environment: Kubeflow) -> Spec:

@@ -33,10 +33,9 @@ Platform = Literal["kubeflow", "vertex"]
 State = Literal["ran", "cached", "skipped", "failed"]
 # What the image has as its working directory: the folder with our packages.
 _IMAGE = Path(__file__).parents[2]
-_ADDRESS = re.compile(r"\b(gs|s3|minio)://")
+_ADDRESS = re.compile(rf"\b({'|'.join(files.MOUNTS)})")
 _DONE = ("ran", "cached")
 _DATA = 3  # the exit code of a container whose data is at fault
-_MOUNTS = {"gs": "gcs", "s3": "s3", "minio": "minio"}
 
 
 class TaskError(RunError):
@@ -62,7 +61,7 @@ class Cluster:
 
     def path(self, text: str) -> str:
         """``text`` with every bucket's address as its folder."""
-        return _ADDRESS.sub(lambda found: f"{self.folder}/bucket/{_MOUNTS[found[1]]}/", text)
+        return _ADDRESS.sub(lambda found: f"{self.folder}/bucket/{files.MOUNTS[found[1]]}", text)
 
     def put(self, imports: Mapping[str, Path]) -> None:
         """Files of this machine, where the nodes look for them."""
@@ -234,7 +233,7 @@ class _Run:
             if attempt + 1 < attempts:
                 progress.emit(progress.Notice(f"{name}: {sentence} Attempt {attempt + 2} of {attempts}"))
         log = self.cluster.folder / "logs" / f"{name}.log"
-        raise TaskError(f"{name} failed in {attempts} attempts: {sentence} Its log: {log}")
+        raise TaskError(f"{name} failed in {attempts} attempt{'s' * (attempts > 1)}: {sentence} Its log: {log}")
 
     def _executor_input(self, name: str, component: Spec, inputs: Outputs, pod: Path) -> Spec:
         """As the platform's driver builds it."""
@@ -275,8 +274,7 @@ class _Run:
         return {**artifact, "name": f"projects/0/locations/here/metadataStores/default/artifacts/{number}"}
 
     def _pod_path(self, address: str, pod: Path) -> Path:
-        scheme, _, rest = address.partition("://")
-        return pod / _MOUNTS[scheme] / rest
+        return pod / _ADDRESS.sub(lambda found: files.MOUNTS[found[1]], address)
 
     def _download(self, told: Spec, pod: Path) -> None:
         """Kubeflow's launcher copies the inputs into the container, and makes place for the outputs."""

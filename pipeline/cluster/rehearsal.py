@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,33 +16,53 @@ from configs.experiment import ConfigError, Experiment
 from configs.loader import near
 from models.progress import Notice, RunStarted, emit
 from pipeline import figures, noise, summary, view
-from pipeline.check import access
+from pipeline.check import access, every_node
 from pipeline.result import Pushed, RunResult, judged
 
 if TYPE_CHECKING:
     from pipeline.cluster import dry_run
 
 
-def rehearse(experiment: Experiment, environment: Environment, *, cache: bool, sample: int | None) -> int:
+def rehearse(
+    experiment: Experiment,
+    environment: Environment,
+    *,
+    from_nodes: Sequence[str],
+    to_nodes: Sequence[str],
+    cache: bool,
+    sample: int | None,
+) -> int:
     """Runs the experiment as the environment's cluster would, on this machine, and prints what came of it.
 
     What a run on the cluster would keep stays for the next one: what was pushed, checkpoints, imported files.
+
+    Args:
+      experiment: what is trained on what.
+      environment: of the cluster.
+      from_nodes: must be empty, because a cluster runs every node.
+      to_nodes: likewise.
+      cache: reuse unchanged nodes.
+      sample: records of each source to send through every node; pushes nothing.
 
     Returns:
       The exit code.
 
     Raises:
-      ConfigError: the environment is this machine.
-      TaskError: a node failed.
+      ConfigError: the environment is this machine, or not every node is to run.
+      RunError: another run of the experiment is under way, or a node failed.
+      DataError: a node found the data at fault.
     """
     if isinstance(environment, Local):
         raise ConfigError("--dry-run: this machine needs none; give --env kubeflow, vertex, or a file of theirs")
+    every_node(from_nodes, to_nodes)
+    left_out = []
     if isinstance(environment, Vertex) and environment.endpoint:
-        environment = environment.model_copy(update={"endpoint": None})  # nothing here can serve for Google
+        environment = environment.model_copy(update={"endpoint": None})
+        left_out.append("endpoint is left out: nothing on this machine can stand for Vertex's registry")
     access(experiment, environment)
+    if sample:
+        experiment = experiment.shortened(sample)
     folder = environment.folder(experiment.name) / "dry-run"
-    for name in ("logs", "pods"):
-        shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     noise.hush()
     began = time.monotonic()
@@ -50,21 +70,25 @@ def rehearse(experiment: Experiment, environment: Environment, *, cache: bool, s
         console = Console(file=terminal, highlight=False, markup=False, soft_wrap=True)
         screen = view.attach(console)
         try:
+            from pipeline import runner
             from pipeline.cluster import dry_run, lint
             from pipeline.cluster.compile import compiled
 
-            made = compiled(experiment, environment, cache=cache, sample=sample)
-            notices = lint.check(made, environment.kind)
-            (folder / "pipeline.yaml").write_text(made.text, "utf-8")
-            root = f"{environment.pipeline_root}/{made.name}/dry-run/{time.time_ns()}"
-            cluster = dry_run.Cluster(folder, environment.kind, root)
-            where = f"dry run for {environment.kind}, nothing is submitted"
-            emit(RunStarted(experiment.name, 0, str(folder), made.nodes, where))
-            for notice in notices:
-                emit(Notice(notice))
-            outputs = dry_run.execute(made, cluster)
-            _forget(outputs, cluster)
-            fields = _fields(outputs, cluster)
+            with runner.alone(environment.folder(experiment.name), experiment.name):
+                for name in ("logs", "pods"):
+                    shutil.rmtree(folder / name, ignore_errors=True)
+                made = compiled(experiment, environment, cache=cache, sample=sample)
+                notices = lint.check(made, environment.kind)
+                (folder / "pipeline.yaml").write_text(made.text, "utf-8")
+                root = f"{environment.pipeline_root}/{made.name}/dry-run/{time.time_ns()}"
+                cluster = dry_run.Cluster(folder, environment.kind, root)
+                where = f"dry run for {environment.kind}, nothing is submitted"
+                emit(RunStarted(experiment.name, 0, str(folder), made.nodes, where))
+                for notice in (*left_out, *notices):
+                    emit(Notice(notice))
+                outputs = dry_run.execute(made, cluster)
+                _forget(outputs, cluster)
+                fields = _fields(outputs, cluster)
         except BaseException as error:
             logging.getLogger("tfx_bert").exception("the dry run stopped")
             error.log, error.node = folder / "run.log", screen.failed  # type: ignore[attr-defined]
@@ -78,10 +102,8 @@ def rehearse(experiment: Experiment, environment: Environment, *, cache: bool, s
 def _forget(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster") -> None:
     """Drops artifacts of earlier runs that this one did not reuse, and what the cache knew of them."""
     runs = Path(cluster.path(cluster.root)).parent
-    used = {artifact["uri"] for each in outputs.values() for artifact in each.artifacts.values()}
-    kept = {
-        runs / Path(cluster.path(uri)).relative_to(runs).parts[0] for uri in used if _below(cluster.path(uri), runs)
-    }
+    used = [Path(cluster.path(artifact["uri"])) for each in outputs.values() for artifact in each.artifacts.values()]
+    kept = {runs / path.relative_to(runs).parts[0] for path in used if path.is_relative_to(runs)}
     for folder in runs.iterdir():
         if folder not in kept:
             shutil.rmtree(folder)
@@ -89,10 +111,6 @@ def _forget(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster"
         uris = [each["uri"] for each in json.loads(entry.read_text("utf-8"))["artifacts"].values()]
         if not all(Path(cluster.path(uri)).exists() for uri in uris):
             entry.unlink()
-
-
-def _below(path: str, folder: Path) -> bool:
-    return Path(path).is_relative_to(folder)
 
 
 def _fields(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster") -> dict[str, Any]:

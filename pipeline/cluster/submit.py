@@ -12,9 +12,10 @@ from configs import environment as environments
 from configs import loader
 from configs.cluster import Cluster, Kubeflow, Vertex
 from configs.document import write
-from configs.experiment import ConfigError, Experiment
+from configs.experiment import Experiment
 from models import progress
 from pipeline import imports
+from pipeline.check import every_node
 from pipeline.cluster.follow import Outputs, Seen, Service, Task, evaluation, follow
 from pipeline.result import Node, Remote, RunError, RunResult, compared, find, judged, runs_of
 
@@ -52,15 +53,12 @@ def run(
       RunError: it could not be submitted, or a node failed.
       KeyboardInterrupt: nobody follows it any more; it goes on.
     """
-    if from_nodes or to_nodes:
-        raise ConfigError("--from and --to: a cluster runs every node, and reuses what is unchanged; leave them out")
+    every_node(from_nodes, to_nodes)
     from pipeline.cluster import lint, staging
     from pipeline.cluster.compile import compiled
 
     if sample:
-        from pipeline import runner
-
-        experiment = runner.shortened(experiment, sample)
+        experiment = experiment.shortened(sample)
     service = connect(environment)
     made = compiled(experiment, environment, cache=cache, sample=sample)
     for notice in lint.check(made, environment.kind):

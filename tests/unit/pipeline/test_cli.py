@@ -112,6 +112,21 @@ def test_a_cluster_is_checked_too(folder):
     assert "60 records" in tfx_bert("check", write_yaml(folder / "x.yaml"), "--env", GOLDEN / "cluster.yaml")
 
 
+def test_what_lies_on_a_volume_of_the_cluster_is_not_looked_for_here(folder):
+    cluster = (GOLDEN / "cluster.yaml").read_text() + "volumes: [{claim: corpora, mount: /mnt/corpora}]\n"
+    (folder / "k.yaml").write_text(cluster.replace("…", "0" * 64))
+    write_yaml(folder / "x.yaml")
+    given = (folder / "x.yaml").read_text()
+    (folder / "x.yaml").write_text(given.replace("path: r.csv", "path: /mnt/corpora/r.csv"))
+    told = tfx_bert("check", "x.yaml", "--env", "k.yaml")
+    assert "✓ $.task.data: /mnt/corpora/r.csv is on a volume of the cluster and is not looked at" in told
+    assert "estimate: none" in told
+    assert "no file matches '/mnt/corpora/r.csv'" in tfx_bert("check", "x.yaml", code=3)
+    assert "12 nodes for kubeflow" in tfx_bert("compile", "x.yaml", "--env", "k.yaml")
+    compiled = (folder / "build/x-kubeflow.yaml").read_text()
+    assert "/mnt/corpora/r.csv" in compiled
+
+
 def test_check_does_not_import_tensorflow(folder):
     write_csv(folder / "r.csv")
     write_yaml(folder / "x.yaml")
