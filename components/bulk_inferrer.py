@@ -22,8 +22,6 @@ from tfx_bsl.public.proto import model_spec_pb2
 from components.records import SCORE
 from models import progress
 
-# What the signature gives, under the same names beside the features of the record.
-ANSWERS = ("label", "score", "scores")
 # Records a batch. Beam would go to thousands, whose attention alone takes gigabytes; 32 keep the cores busy.
 _BATCH = 32
 
@@ -58,11 +56,13 @@ class Executor(executor.Executor):
             progress.emit(progress.Summary("nothing scored: the model is not blessed"))
             return
         folder = artifact_utils.get_split_uri(output_dict[standard_component_specs.OUTPUT_EXAMPLES_KEY], SCORE)
-        told = Counter[str]()
+        told = Counter[bytes]()
+        count = 0
         for record in tf.data.TFRecordDataset(tf.io.gfile.glob(f"{folder}/*"), "GZIP").as_numpy_iterator():
-            told[tf.train.Example.FromString(record).features.feature["label"].bytes_list.value[0].decode()] += 1
-        labels = [f"{count:,} {label}" for label, count in told.most_common()]
-        progress.emit(progress.Summary(" · ".join([f"{told.total():,} scored", *labels])))
+            count += 1
+            told.update(tf.train.Example.FromString(record).features.feature["label"].bytes_list.value)
+        labels = [f"{number:,} {label.decode()}" for label, number in told.most_common()]
+        progress.emit(progress.Summary(" · ".join([f"{count:,} scored", *labels])))
 
     def _run_model_inference(
         self,
@@ -97,12 +97,13 @@ class Spec(standard_component_specs.BulkInferrerSpec):
 
 
 class BulkInferrer(base_beam_component.BaseBeamComponent):
-    """Answers unlabelled records: their Examples with ``label``, ``score`` and ``scores``, in the order of the labels.
+    """Answers unlabelled records: their Examples, and beside their features what the model answers.
 
     Args:
       examples: raw Examples, in the split ``score``.
       model: whose SavedModel answers.
       model_blessing: of that model.
+      answers: outputs of the signature that are kept, under their names.
       source_digest: of the code behind this node.
     """
 
@@ -114,9 +115,10 @@ class BulkInferrer(base_beam_component.BaseBeamComponent):
         examples: types.BaseChannel,
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
+        answers: Sequence[str],
         source_digest: str,
     ) -> None:
-        columns = [bulk_inferrer_pb2.PredictOutputCol(output_key=name, output_column=name) for name in ANSWERS]
+        columns = [bulk_inferrer_pb2.PredictOutputCol(output_key=name, output_column=name) for name in answers]
         output = bulk_inferrer_pb2.PredictOutput(output_columns=columns)
         super().__init__(
             spec=Spec(

@@ -12,7 +12,7 @@ from tfx.types.component_spec import ExecutionParameter
 from tfx.utils import json_utils, path_utils
 
 from components import evaluation, report, verdict
-from models import export, golden, progress
+from models import export, golden, progress, task
 
 
 class Spec(standard_component_specs.EvaluatorSpec):
@@ -20,7 +20,7 @@ class Spec(standard_component_specs.EvaluatorSpec):
 
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
-        "labels": ExecutionParameter(type=str),
+        "task": ExecutionParameter(type=str),
         "bless": ExecutionParameter(type=str),
         "source_digest": ExecutionParameter(type=str),
     }
@@ -40,22 +40,24 @@ class Executor(executor.Executor):
             progress.emit(progress.Notice("the latest blessed model has other labels or texts: no comparison with it"))
         super().Do(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
-        labels, baseline = json.loads(exec_properties["labels"]), verdict.uri_of(input_dict, key)
-        bounds = json.loads(exec_properties["bless"])
-        found = evaluation.verdict(folder, labels=labels, bless=bounds, baseline=baseline)
+        given, baseline = json.loads(exec_properties["task"]), verdict.uri_of(input_dict, key)
+        the_task, bounds = task.load(given["type"])(given["config"]), json.loads(exec_properties["bless"])
+        found = evaluation.verdict(folder, the_task=the_task, bless=bounds, baseline=baseline)
         found.write(folder)
         if "report" in output_dict:
-            report.write(output_dict, found, labels, evaluation.plots(folder, labels=labels, baseline=baseline))
+            labels = given["config"]["labels"] if the_task.plots else []
+            plots = evaluation.plots(folder, labels=labels, baseline=baseline) if the_task.plots else None
+            report.write(output_dict, found, labels, plots)
         model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
         verdict.bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
         progress.emit(progress.Summary(str(found)))
 
 
-def _answers(inputs: dict[str, list[Any]], name: str) -> tuple[Any, Any]:
+def _answers(inputs: dict[str, list[Any]], name: str) -> tuple[Any, ...]:
     """What a model takes and what it can answer, by its golden texts."""
     folder = export.assets(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs[name])))
     kept = golden.read(folder)
-    return sorted(kept["inputs"]), kept["outputs"].get("labels", [None])[0]  # a base model answers no labels
+    return sorted(kept["inputs"]), sorted(kept["outputs"]), kept["outputs"].get("labels", [None])[0]
 
 
 class Evaluator(base_beam_component.BaseBeamComponent):
@@ -66,7 +68,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
       schema: theirs.
       model: the candidate.
       baseline_model: the latest blessed model, or an empty channel.
-      labels: of the task, in the order of the scores.
+      the_task: its ``type`` and its ``config``.
       slices: features and columns whose values are figures of their own.
       bless: ``configs.experiment.Bless`` as a dict.
       source_digest: of the code behind this node.
@@ -82,13 +84,13 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         schema: types.BaseChannel,
         model: types.BaseChannel,
         baseline_model: types.BaseChannel,
-        labels: list[str],
+        the_task: dict[str, Any],
         slices: list[str],
         bless: dict[str, Any],
         source_digest: str,
         shown: bool = False,
     ) -> None:
-        config: tfma.EvalConfig = evaluation.eval_config(labels, slices, plots=shown)
+        config: tfma.EvalConfig = evaluation.eval_config(the_task["type"], the_task["config"], slices, plots=shown)
         super().__init__(
             spec=Spec(
                 examples=examples,
@@ -98,7 +100,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                 eval_config=config,
                 example_splits=json_utils.dumps(["test"]),
                 fairness_indicator_thresholds="null",
-                labels=json.dumps(labels),
+                task=json.dumps(the_task),
                 bless=json.dumps(bless),
                 source_digest=source_digest,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),

@@ -25,7 +25,7 @@ from tfx.types import artifact_utils, channel_utils, component_spec, standard_ar
 from components import bad_records, readers, records
 from components.artifacts import BadRecords
 from components.records import SPLITS
-from configs.experiment import Corpus, Source, TaskData, Unlabelled
+from configs.experiment import DATA, Corpus, Source, TaskData, TextData, Unlabelled
 from models import progress
 from schemas import DataError
 
@@ -36,7 +36,7 @@ Element = tuple[str, bytes, str, int, str, bytes]
 class _Read(beam.DoFn):
     """(given, path) → elements; parts of documents on ``parts``; notes on ``notes``."""
 
-    def __init__(self, source: TaskData | Corpus | Unlabelled, labels: Sequence[str], slices: Sequence[str]) -> None:
+    def __init__(self, source: TextData | Corpus | Unlabelled, labels: Sequence[str], slices: Sequence[str]) -> None:
         self.source, self.labels, self.slices = source, labels, slices
 
     def process(self, element: tuple[str, str]) -> Iterator[Any]:
@@ -121,12 +121,19 @@ class _Route(beam.DoFn):
 
 
 def _element(record: records.Record, source: Source, given: str) -> Element:
-    feature = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=values)) for name, values in record.features.items()
-    }
+    feature = {name: _feature(values) for name, values in record.features.items()}
     example = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
-    label = record.features.get("label", [b""])[0].decode()
-    return records.split_of(record.key, source, given), record.key, record.file, record.line, label, example
+    label = record.features["label"][0] if isinstance(source, TaskData) else b""
+    assert isinstance(label, bytes)
+    return records.split_of(record.key, source, given), record.key, record.file, record.line, label.decode(), example
+
+
+def _feature(values: Sequence[Any]) -> tf.train.Feature:
+    if values and isinstance(values[0], float):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    if values and isinstance(values[0], int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values)) if values else tf.train.Feature()
 
 
 def _note(*values: str | int) -> beam.pvalue.TaggedOutput:
@@ -190,13 +197,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if report.bad:
             fileio.makedirs(kept.rpartition("/")[0] or ".")
             fileio.copy(f"{folder}/{bad_records.FILE}", kept, overwrite=True)
-        bad_records.judge(report, source, labels, kept)
+        bad_records.judge(report, source, labels if isinstance(source, TaskData) else (), kept)
         progress.emit(progress.Summary(str(report)))
 
     def _split(
         self,
         pipeline: beam.Pipeline,
-        source: TaskData | Corpus | Unlabelled,
+        source: TextData | Corpus | Unlabelled,
         labels: Sequence[str],
         slices: Sequence[str],
         sample: int,
@@ -216,10 +223,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         return {"notes": (notes, routed.notes) | "Notes" >> beam.Flatten(), **{name: routed[name] for name in splits}}
 
 
-_KINDS: dict[str, type[TaskData | Corpus | Unlabelled]] = {"corpus": Corpus, "task": TaskData, "score": Unlabelled}
+_KINDS: dict[str, type[TextData | Corpus | Unlabelled]] = {"corpus": Corpus, "score": Unlabelled, **DATA}
 
 
-def _source(exec_properties: Mapping[str, Any]) -> TaskData | Corpus | Unlabelled:
+def _source(exec_properties: Mapping[str, Any]) -> TextData | Corpus | Unlabelled:
     return _KINDS[exec_properties["kind"]].model_validate_json(exec_properties["source"])
 
 
@@ -290,11 +297,12 @@ class CorpusExampleGen(_ExampleGen):
 
 
 class TaskExampleGen(_ExampleGen):
-    """Labelled records: ``text``, ``text_pair`` (pairs), ``label``, a feature a slice column, and ``origin``.
+    """Labelled records: ``text``, ``text_pair`` (pairs), the right answer, a feature a slice column, and ``origin``.
 
     Args:
       source: the experiment's ``task.data``.
-      labels: every label there is.
+      kind: of the records.
+      labels: every label there is; none where there are no labels, or any is taken.
       slices: columns of ``evaluate.slices``.
       input_digest: of the source's files; TFX's cache does not see a file that was edited.
       source_digest: of the code behind this node.
@@ -304,9 +312,10 @@ class TaskExampleGen(_ExampleGen):
 
     def __init__(
         self,
-        source: TaskData,
+        source: TextData,
         *,
-        labels: Sequence[str],
+        kind: str = "classification",
+        labels: Sequence[str] = (),
         slices: Sequence[str] = (),
         input_digest: str,
         source_digest: str,
@@ -314,7 +323,7 @@ class TaskExampleGen(_ExampleGen):
         sample: int = 0,
     ) -> None:
         self._specify(
-            "task",
+            kind,
             source,
             labels=json.dumps(list(labels)),
             slices=json.dumps(list(slices)),

@@ -51,7 +51,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         fn_args.serving_model_dir,
         model=model,
         encoder=encoder,
-        answer=None,
+        the_task=None,
         featurize=featurize,
         columns=["text"],
         raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},

@@ -21,7 +21,7 @@ from pathlib import PurePath
 from typing import Any, cast
 
 from components.encodings import codec_of, decodes_as, is_utf8, open_bytes, undecodable
-from configs.experiment import ConfigError, Corpus, Source
+from configs.experiment import AnswerData, ConfigError, Corpus, Source, SpanData
 from schemas import DataError
 
 # BERT reads 512 tokens. A text past this many characters is a file that lost its line ends or its quotes.
@@ -139,11 +139,15 @@ def format_of(path: str, source: Source) -> str:
       ConfigError: neither says it.
     """
     suffix = PurePath(path.lower().removesuffix(".gz")).suffix
-    if found := source.format or FORMATS.get(suffix):
+    endings, formats = FORMATS, "csv, tsv, jsonl, parquet or text"
+    if isinstance(source, SpanData):
+        endings, formats = {".jsonl": "jsonl", ".parquet": "parquet", ".conll": "conll"}, "conll, jsonl or parquet"
+    elif isinstance(source, AnswerData):
+        endings = {".json": "squad", ".jsonl": "jsonl", ".parquet": "parquet"}
+        formats = "squad, jsonl or parquet"
+    if found := source.format or endings.get(suffix):
         return found
-    raise ConfigError(
-        f"{place(source, 'format')}: the ending of {path} does not tell it; give csv, tsv, jsonl, parquet or text."
-    )
+    raise ConfigError(f"{place(source, 'format')}: the ending of {path} does not tell it; give {formats}.")
 
 
 def check(source: Source, columns: Sequence[str]) -> None:
@@ -318,7 +322,7 @@ def require(path: str, source: Source, columns: Iterable[str], header: Sequence[
 
 
 def _asked_by(source: Source, name: str) -> str:
-    keys = ("text", "text_pair", "label", "label_column", "document", "order")
+    keys = ("text", "text_pair", "label", "label_column", "answers", "document", "order")
     found = next((key for key in keys if name == (value := getattr(source, key, None)) or name in _listed(value)), None)
     return place(source, found.removesuffix("_column")) if found else "$.evaluate.slices"
 
@@ -409,4 +413,71 @@ def _text(path: str, source: Source, _columns: Sequence[str] | None) -> Iterator
         yield Row(start, {"sentences": sentences})
 
 
-_READERS = {"csv": _csv, "tsv": _tsv, "jsonl": _jsonl, "parquet": _parquet, "text": _text}
+def _conll(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+    """A word (or a character) and its tag a line, a blank line after each sentence: lists of both, a row a sentence.
+
+    Lines that begin with ``-DOCSTART-`` (CoNLL 2003), or with ``#`` before the first word (KLUE, UD), are none.
+    """
+    del columns
+    assert isinstance(source, SpanData)
+    by_tab = source.unit == "character"
+    start, words, tags, fault = 1, list[str](), list[str](), ""
+    for number, line in enumerate(itertools.chain(_lines(path, source), [""]), start=1):
+        line = line.rstrip("\r\n")
+        cells = line.split("\t") if by_tab else line.split()
+        comment = line.startswith("#") and not words and (len(cells[0]) > 1 if by_tab else len(cells) != 2)
+        if comment or line.startswith("-DOCSTART-"):
+            continue
+        if line.strip() or (by_tab and "\t" in line):
+            start = number if not words and not fault else start
+            if len(cells) < 2:
+                fault = fault or f"{len(cells)} column, a word and its tag are expected"
+            words.append(cells[0])
+            tags.append(cells[-1])
+            continue
+        if fault:
+            yield Bad(path, start, fault)
+        elif words:
+            yield Row(start, {source.text: words, source.label: tags})
+        words, tags, fault = [], [], ""
+
+
+def _squad(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+    """A row a question, its ``line`` the number of the question in the file, from 1. Takes the file into memory."""
+    del columns
+    assert isinstance(source, AnswerData)
+    try:
+        document = json.loads("".join(_lines(path, source)))
+        paragraphs = [paragraph for article in document["data"] for paragraph in article["paragraphs"]]
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno} is not JSON ({error.msg}); a SQuAD file is one JSON object.") from None
+    except (KeyError, TypeError):
+        raise DataError(f"{path} is not laid out as SQuAD: data[].paragraphs[] is expected.") from None
+    number = 0
+    for paragraph in paragraphs:
+        for question in paragraph.get("qas", []):
+            number += 1
+            answers = [] if question.get("is_impossible") else question.get("answers", [])
+            given = {
+                "text": [each.get("text") for each in answers],
+                "answer_start": [each.get("answer_start") for each in answers],
+            }
+            yield Row(
+                number,
+                {
+                    source.text: question.get("question"),
+                    source.text_pair: paragraph.get("context"),
+                    source.answers: given,
+                },
+            )
+
+
+_READERS = {
+    "csv": _csv,
+    "tsv": _tsv,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "text": _text,
+    "conll": _conll,
+    "squad": _squad,
+}

@@ -1,6 +1,8 @@
 """Rows to records: what is a text, which label it has, and which split it belongs to."""
 
+import functools
 import hashlib
+import itertools
 import json
 import math
 import operator
@@ -12,7 +14,20 @@ from decimal import Decimal
 from typing import Any
 
 from components.readers import MAX_TEXT, Bad, format_of, json_type, rows
-from configs.experiment import RANGE, Corpus, LabelRanges, Source, SplitSource, TaskData, Unlabelled
+from configs.experiment import (
+    RANGE,
+    AnswerData,
+    Corpus,
+    LabelRanges,
+    LabelsData,
+    NumberData,
+    Source,
+    SpanData,
+    SplitSource,
+    TaskData,
+    TextData,
+    Unlabelled,
+)
 
 SPLITS = ("train", "eval", "test")
 # The one split of records without labels.
@@ -25,13 +40,13 @@ class Record:
     """A record, ready to be an Example.
 
     Attributes:
-      features: by name, UTF-8.
+      features: by name: UTF-8, whole numbers or fractions.
       key: 16 bytes of SHA-256 over the normalised text: equal texts, equal keys.
       file: of its first row.
       line: of its first row, from 1.
     """
 
-    features: dict[str, list[bytes]]
+    features: Mapping[str, Sequence[bytes] | Sequence[int] | Sequence[float]]
     key: bytes
     file: str
     line: int
@@ -98,43 +113,43 @@ def columns(source: Source, slices: Sequence[str] = ()) -> list[str]:
     """The columns that records of ``source`` are made of."""
     if isinstance(source, Corpus):
         wanted = [*source.text, source.document, source.order]
-    elif isinstance(source, TaskData):
-        wanted = [source.text, source.text_pair, source.label_column, *slices]
+    elif isinstance(source, TextData):
+        wanted = [*source.columns, *slices]
     elif isinstance(source, Unlabelled):
         wanted = [source.text, source.text_pair]
     else:
-        raise TypeError(f"a source is a Corpus, TaskData or Unlabelled. Received: {type(source).__name__}")
+        raise TypeError(f"a source is a Corpus, TextData or Unlabelled. Received: {type(source).__name__}")
     return [name for name in wanted if name is not None]
 
 
 def task_records(
-    path: str, source: TaskData | Unlabelled, labels: Sequence[str] = (), slices: Sequence[str] = ()
+    path: str, source: TextData | Unlabelled, labels: Sequence[str] = (), slices: Sequence[str] = ()
 ) -> Iterator[Record | Bad | LeftOut]:
-    """The records of one file, with their labels where the source has such.
+    """The records of one file, with what they are judged by where the source has such.
 
     Args:
       path: the file.
       source: its columns.
-      labels: every label there is.
+      labels: every label there is; none where any is taken.
       slices: columns to keep under their own names.
 
     Raises:
       DataError: a fault of the file as a whole.
     """
-    allowed = frozenset(labels)
     for row in rows(path, source, columns(source, slices)):
         if isinstance(row, Bad):
             yield row
             continue
         try:
-            texts = texts_of(row.values, source)
-            features = dict(zip(("text", "text_pair"), ([text.encode()] for text in texts), strict=False))
-            if isinstance(source, TaskData):
-                label = _label(row.values, source, labels, allowed)
-                if label is None:
-                    yield LeftOut()
-                    continue
-                features["label"] = [label.encode()]
+            values, gold = (row.values, {}) if isinstance(source, Unlabelled) else _judged(source, row.values, labels)
+            if gold is None:
+                yield LeftOut()
+                continue
+            texts = texts_of(values, source)
+            features: dict[str, Any] = dict(
+                zip(("text", "text_pair"), ([text.encode()] for text in texts), strict=False)
+            )
+            features |= gold
             for name in slices:
                 features.setdefault(name, [_plain(row.values, name).encode()])
             features["origin"] = [f"{path}:{row.line}".encode()]
@@ -143,13 +158,18 @@ def task_records(
             yield Bad(path, row.line, str(fault))
 
 
-def texts_of(values: Mapping[str, Any], source: TaskData | Unlabelled) -> list[str]:
+def texts_of(values: Mapping[str, Any], source: TextData | Unlabelled) -> list[str]:
     """The text of a row, or the two of a pair.
 
     Raises:
       ValueError: why the row has none; reads well after ``12 ×``.
     """
-    return [_text(values, name) for name in (source.text, source.text_pair) if name is not None]
+    names = [name for name in (source.text, source.text_pair) if name is not None]
+    if isinstance(source, (SpanData, AnswerData)):  # answers count characters: what surrounds the text stays
+        for name in names:
+            _text(values, name)
+        return [values[name] for name in names]
+    return [_text(values, name) for name in names]
 
 
 def corpus_records(path: str, source: Corpus) -> Iterator[Record | Part | Bad]:
@@ -241,17 +261,138 @@ def written(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value).strip()
 
 
-def _label(values: Mapping[str, Any], source: TaskData, labels: Sequence[str], allowed: frozenset[str]) -> str | None:
-    """The label; ``None``: the record is left out."""
+# --- what a record is judged by ------------------------------------------------------------------------------------
+
+
+@functools.singledispatch
+def _judged(source: Source, values: Mapping[str, Any], labels: Sequence[str]) -> tuple[Mapping[str, Any], Any]:
+    """The values, with the text as one string, and the features that hold the right answer; None: it is left out."""
+    del values, labels
+    raise TypeError(f"records of {type(source).__name__} are judged by nothing")
+
+
+@_judged.register
+def _(source: TaskData, values: Mapping[str, Any], labels: Sequence[str]) -> tuple[Mapping[str, Any], Any]:
     if isinstance(source.label, LabelRanges):
-        return _cut(values, source.label)
-    label = _plain(values, source.label)
-    if not label:
-        raise _RowError(f"column {source.label!r} is empty")
-    if label not in allowed:
+        label = _cut(values, source.label)
+    else:
+        label = _plain(values, source.label)
+        if not label:
+            raise _RowError(f"column {source.label!r} is empty")
+        _known(label, labels)
+    return values, {"label": [label.encode()]} if label is not None else None
+
+
+@_judged.register
+def _(source: LabelsData, values: Mapping[str, Any], labels: Sequence[str]) -> tuple[Mapping[str, Any], Any]:
+    given = values[source.label]
+    if isinstance(given, list):
+        found = [written(each) for each in given]
+    else:
+        found = [part for each in _plain(values, source.label).split(source.separator) if (part := each.strip())]
+    for label in found:
+        _known(label, labels)
+    if len(set(found)) < len(found):
+        raise _RowError(f"column {source.label!r} has a label twice")
+    return values, {"labels": [label.encode() for label in found]}
+
+
+@_judged.register
+def _(source: NumberData, values: Mapping[str, Any], labels: Sequence[str]) -> tuple[Mapping[str, Any], Any]:
+    del labels
+    number = _number(values[source.label])
+    if number is None:
+        raise _RowError(f"column {source.label!r} is not a number")
+    for bound, beyond in ((source.min, operator.lt), (source.max, operator.gt)):
+        if bound is not None and beyond(number, bound):
+            raise _RowError(f"column {source.label!r} is {'less' if beyond is operator.lt else 'more'} than {bound:g}")
+    return values, {"label": [float(number)]}
+
+
+@_judged.register
+def _(source: SpanData, values: Mapping[str, Any], labels: Sequence[str]) -> tuple[Mapping[str, Any], Any]:
+    given, text = values[source.label], values[source.text]
+    if not isinstance(given, list):
+        raise _RowError(f"column {source.label!r} is {json_type(given)}, a list is expected")
+    if isinstance(text, list):
+        text, spans = _tagged(text, given, "" if source.unit == "character" else " ")
+    else:
+        spans = [_span(each, text) for each in given]
+    for *_, label in spans:
+        _known(label, labels)
+    spans.sort()
+    for (_, end, _), (start, _, _) in itertools.pairwise(spans):
+        if start < end:
+            raise _RowError(f"column {source.label!r} has spans that overlap")
+    gold = {
+        "span_start": [start for start, _, _ in spans],
+        "span_end": [end for _, end, _ in spans],
+        "span_label": [label.encode() for _, _, label in spans],
+    }
+    return {**values, source.text: text}, gold
+
+
+def _tagged(words: Sequence[Any], tags: Sequence[Any], between: str) -> tuple[str, list[tuple[int, int, str]]]:
+    """Words and their tags as a text and spans (start, end, label).
+
+    IOB1, IOB2 and BIOES are read alike, as seqeval does: a label goes on under I, E and L (and M), where it is the
+    same; a tag without such a prefix makes its word a span of its own.
+    """
+    if len(words) != len(tags):
+        raise _RowError(f"{len(words)} words and {len(tags)} tags")
+    spans, at, goes_on = list[tuple[int, int, str]](), 0, ""
+    for word, tag in zip(words, tags, strict=True):
+        if not isinstance(word, str) or not isinstance(tag, str) or not word or not tag:
+            raise _RowError("a word or a tag that is no text, or empty")
+        end = at + len(word)
+        prefix, dash, label = tag.partition("-")
+        if tag == "O":
+            goes_on = ""
+        elif dash and label and prefix in tuple("BIESLUM"):
+            if prefix in "IELM" and goes_on == label:
+                spans[-1] = (spans[-1][0], end, label)
+            else:
+                spans.append((at, end, label))
+            goes_on = label if prefix in "BIM" else ""
+        else:
+            spans.append((at, end, tag))
+            goes_on = ""
+        at = end + len(between)
+    return between.join(words), spans
+
+
+def _span(given: Any, text: Any) -> tuple[int, int, str]:
+    if not isinstance(given, dict) or not {"start", "end", "label"} <= given.keys():
+        raise _RowError("a span is no object with start, end and label")
+    start, end, label = given["start"], given["end"], given["label"]
+    if not (type(start) is type(end) is int and isinstance(label, str) and isinstance(text, str)):
+        raise _RowError("a span's start and end are whole numbers, its label is text")
+    if not 0 <= start < end <= len(text):
+        raise _RowError("a span that lies outside of its text")
+    return start, end, label
+
+
+@_judged.register
+def _(source: AnswerData, values: Mapping[str, Any], labels: Sequence[str]) -> tuple[Mapping[str, Any], Any]:
+    del labels
+    given, context = values[source.answers], values[source.text_pair]
+    if not isinstance(given, dict) or not all(isinstance(given.get(key), list) for key in ("text", "answer_start")):
+        raise _RowError(f"column {source.answers!r} is no object with the lists text and answer_start")
+    texts, starts = given["text"], given["answer_start"]
+    if len(texts) != len(starts):
+        raise _RowError(f"{len(texts)} answers and {len(starts)} places of them")
+    for text, start in zip(texts, starts, strict=True):
+        if not isinstance(text, str) or type(start) is not int or not text or not isinstance(context, str):
+            raise _RowError("an answer that is no text, or that has no place")
+        if context[start : start + len(text)] != text:
+            raise _RowError("an answer that does not stand at its place in the context")
+    return values, {"answers": [text.encode() for text in texts], "answer_start": starts}
+
+
+def _known(label: str, labels: Sequence[str]) -> None:
+    if labels and label not in labels:
         shown = label if len(label) <= 30 else f"{label[:30]}…"
         raise _RowError(f"label {shown!r}, allowed {'|'.join(labels[:10])}{'|…' if len(labels) > 10 else ''}")
-    return label
 
 
 def _cut(values: Mapping[str, Any], label: LabelRanges) -> str | None:

@@ -101,7 +101,7 @@ def page(found: Verdict, labels: Sequence[str] = (), confusion: list[list[int]] 
     parts.append(_table("Figures", ["figure", "value"], ([_text(each), _figure(n)] for each, n in _figures(found))))
     if found.slices:
         rows = ([_text(part.name), _figure(part.value), f"{part.n:,}"] for part in found.slices)
-        parts.append(_table("Slices", ["slice", "accuracy", "records"], rows))
+        parts.append(_table("Slices", ["slice", name, "records"], rows))
     if confusion:
         head = ["label ╲ answer", *map(_text, labels)]
         parts.append(_table("Confusion", head, _confusion(labels, confusion)))
@@ -128,8 +128,8 @@ def _checks(found: Verdict) -> Iterator[list[str]]:
 
 def _figures(found: Verdict) -> Iterator[tuple[str, float]]:
     yield from found.metrics.items()
-    if found.majority is not None:
-        yield "share of the most frequent label", found.majority
+    if found.trivial is not None:
+        yield f"{next(iter(found.metrics), '')} of the best answer that does not look at the text", found.trivial
 
 
 def _confusion(labels: Sequence[str], confusion: list[list[int]]) -> Iterator[list[str]]:

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 import yaml
@@ -48,7 +49,7 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task
     steps, logs = epoch_steps * settings["epochs"], fn_args.model_run_dir
     loop = training.loop(model, the_task.loss, settings, steps=steps, key=key, logs=logs)
     state = loop.state
-    evaluate = _scorer(the_task, model, task.pad(held_out, settings["batch_size"]))
+    evaluate = _scorer(the_task, model, the_task.examine(held_out, settings["batch_size"]))
     metric = the_task.metrics[0]
     for epoch in range(int(state.epoch), settings["epochs"]):
         start = int(state.step) - epoch * epoch_steps
@@ -70,12 +71,12 @@ def _scorer(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Any:
     """The headline figure over one pass of ``batches``."""
 
     @tf.function(input_signature=[batches.element_spec], autograph=False)
-    def score(batch: task.Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+    def score(batch: task.Tensors) -> tf.Tensor:
         return the_task.score(model(batch, training=False), batch)
 
     def evaluate() -> float:
-        parts = [score(batch) for batch in batches]
-        return float(sum(part[0] for part in parts) / sum(part[1] for part in parts))
+        rows = np.concatenate([score(batch).numpy().astype(float) for batch in batches])
+        return the_task.figures(rows)[the_task.metrics[0].name]
 
     return evaluate
 
@@ -94,7 +95,7 @@ def _export(
         fn_args.serving_model_dir,
         model=model,
         encoder=encoder,
-        answer=the_task.answer,
+        the_task=the_task,
         featurize=transformed.transform_features_layer(),
         columns=columns,
         raw_spec={name: raw[name] for name in columns},
@@ -111,15 +112,16 @@ def _card(folder: pathlib.Path, fn_args: fn_args_utils.FnArgs, config: dict[str,
     tokenizer = training.tokenizer(fn_args.transform_output)
     card.write(
         folder,
-        f"{config['task']['type'].capitalize()}: {', '.join(own['labels'])}",
+        config["task"]["type"].replace("_", " ").capitalize()
+        + (f": {', '.join(own['labels'])}" if "labels" in own else ""),
         {
             "Encoder": card.encoder(encoder, tokenizer.rules.mode),
             "Training": card.training(config["train"], config["seed"], fn_args.base_model),
             "Result": f"{best}; the figures of the test split: tfx-bert show",
         },
         [
-            f"Texts are cut after {own['max_length']} tokens.",
-            "Every text gets one of the labels, also one that is unlike all it was trained on.",
+            *([f"Texts are cut after {own['max_length']} tokens."] if "stride" not in own else []),
+            "Every text gets an answer, also one that is unlike all it was trained on.",
             "It was judged on texts like those that it was trained on; nothing is said about others.",
         ],
     )

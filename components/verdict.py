@@ -51,7 +51,7 @@ class Verdict(pydantic.BaseModel):
       checks: every threshold.
       metrics: over the whole test split, the headline figure first.
       n: records of the test split.
-      majority: accuracy of always answering the most frequent label.
+      trivial: what the headline figure would be of the best answer that does not look at the text.
       slices: every part that was judged.
       mistaken: by label, the answer that its records mostly got instead.
       baseline: URI of the latest blessed model other than the candidate.
@@ -61,7 +61,7 @@ class Verdict(pydantic.BaseModel):
     checks: list[Check]
     metrics: dict[str, float]
     n: int
-    majority: float | None = None
+    trivial: float | None = None
     slices: list[Slice] = []
     mistaken: dict[str, str] = {}
     baseline: str | None = None

@@ -42,7 +42,10 @@ class Section(pydantic.BaseModel):
 # --- records -------------------------------------------------------------------------------------------------------
 
 # What a labelled record holds under names of its own, whatever its columns are called.
-RECORD_FEATURES = ("text", "text_pair", "label", "origin")
+RECORD_FEATURES = (
+    *("text", "text_pair", "label", "labels", "span_start", "span_end", "span_label", "answers", "answer_start"),
+    "origin",
+)
 
 RANGE = re.compile(r"^(<=|<|>=|>)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)$")
 
@@ -132,19 +135,115 @@ class SplitSource(Source):
         return self
 
 
-class TaskData(SplitSource):
-    """Labelled records: one text, or two, and a label."""
+class TextData(SplitSource):
+    """Records of one text, or two, and of what they are judged by."""
 
     section = "task.data"
 
     text: str = "text"
     text_pair: str | None = None
-    label: str | LabelRanges = "label"
 
     @property
-    def label_column(self) -> str:
-        """The column that the label is read from."""
-        return self.label if isinstance(self.label, str) else self.label.column
+    def label_column(self) -> str | None:
+        """The column that holds the right answer."""
+        found = getattr(self, "label", None)
+        return found.column if isinstance(found, LabelRanges) else found
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that is read."""
+        return [name for name in (self.text, self.text_pair, self.label_column) if name is not None]
+
+
+class TaskData(TextData):
+    """A label each."""
+
+    label: str | LabelRanges = "label"
+
+
+class LabelsData(TextData):
+    """Any number of labels each, none included.
+
+    Attributes:
+      label: a column of JSON lists, or of text with ``separator`` between the labels.
+      separator: of labels in one cell.
+    """
+
+    label: str = "labels"
+    separator: Annotated[str, Field(min_length=1)] = ","
+
+
+class NumberData(TextData):
+    """A number each.
+
+    Attributes:
+      label: its column.
+      min, max: a record with a number beyond is bad.
+    """
+
+    label: str = "label"
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise ValueError(f"min must be less than max. Received: min={self.min:g}, max={self.max:g}")
+        return self
+
+
+class PairNumberData(NumberData):
+    """Two texts and a number each: how alike they are."""
+
+    text_pair: str = "text_pair"
+
+
+class SpanData(TextData):
+    """Labels on parts of a text.
+
+    CoNLL files: a word a line, its columns separated by white space (with ``unit: character`` by a tab), a blank line
+    after each sentence; first column the word, last one the tag. Other formats hold a JSON list in the column
+    ``label``: of ``{"start": 0, "end": 4, "label": "ORG"}``, in characters; or of tags, where ``text`` lists the words.
+
+    Attributes:
+      label: the column of tags or spans. Unused for CoNLL.
+      unit: what a line of a CoNLL file holds; words are joined by spaces, characters by nothing.
+    """
+
+    format: Literal["conll", "jsonl", "parquet"] | None = None  # type: ignore[assignment]
+    label: str = "entities"
+    unit: Literal["word", "character"] = "word"
+
+
+class AnswerData(TextData):
+    """Questions with their context and answers: SQuAD 1.1 or 2.0 JSON, as is, or a question a line of JSON Lines.
+
+    Attributes:
+      text: the question.
+      text_pair: the context.
+      answers: of JSON Lines: ``{"text": [...], "answer_start": [...]}``, in characters; empty lists: no answer.
+    """
+
+    format: Literal["squad", "jsonl", "parquet"] | None = None  # type: ignore[assignment]
+    text: str = "question"
+    text_pair: str = "context"
+    answers: str = "answers"
+
+    @property
+    def label_column(self) -> str | None:
+        """See ``TextData``."""
+        return self.answers
+
+
+# By record kind.
+DATA: dict[str, type[TextData]] = {
+    "classification": TaskData,
+    "multi_label": LabelsData,
+    "regression": NumberData,
+    "similarity": PairNumberData,
+    "token_classification": SpanData,
+    "question_answering": AnswerData,
+}
 
 
 class Corpus(SplitSource):
@@ -340,19 +439,16 @@ class Bless(Section):
     Nothing given: better than always answering the majority class, and no regression.
 
     Attributes:
-      accuracy, f1, auc: lower bounds. With two labels f1 and auc take the last one as positive, else they are means
-        over the labels, each against the rest.
+      …: a bound for each figure of the task, ``metrics`` of ``models/tasks/<type>.py``: ``accuracy``, ``f1``, ``auc``,
+        ``mcc``; ``pearson``, ``mse`` …
       precision, recall: lower bounds for single labels.
-      slices: lower bounds of accuracy on parts of the test split, by ``length_bucket`` or a column of
+      slices: bounds of the headline figure on parts of the test split, by ``length_bucket`` or a column of
         ``evaluate.slices``: ``{category: 0.8}`` on every value with at least 30 records, ``{category: {book: 0.8}}``
         on the named ones.
       mlm_loss: upper bound in nats, for experiments that pretrain alone. Nothing given: below the unigram entropy.
       max_regression: how far the headline figure may fall below the latest blessed model's.
     """
 
-    accuracy: Share | None = None
-    f1: Share | None = None
-    auc: Share | None = None
     precision: dict[str, Share] = {}
     recall: dict[str, Share] = {}
     slices: dict[str, Share | Annotated[dict[str, Share], Field(min_length=1)]] = {}
@@ -384,7 +480,7 @@ class Task(Section):
     """
 
     type: str
-    data: TaskData
+    data: TextData
     schema_: str | None = Field(default=None, alias="schema")
 
     model_config = pydantic.ConfigDict(

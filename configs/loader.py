@@ -13,7 +13,21 @@ import pydantic
 
 import models.tasks
 from configs.document import Document, Key, read, write
-from configs.experiment import RECORD_FEATURES, Bless, ConfigError, Experiment, LabelRanges, Task, Train
+from configs.experiment import (
+    DATA,
+    RECORD_FEATURES,
+    AnswerData,
+    Bless,
+    ConfigError,
+    Evaluate,
+    Experiment,
+    LabelRanges,
+    Share,
+    Task,
+    TaskData,
+    Threshold,
+    Train,
+)
 from configs.validate import nearest, one_of, raise_all, shown, validate
 from models.task import load as load_task
 
@@ -60,7 +74,7 @@ def save_resolved(experiment: Experiment, path: Path) -> None:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of an experiment's YAML, for editors: every task in ``models/tasks/``, every encoder's name."""
     task: Any = functools.reduce(operator.or_, [_task_model(name) for name in task_types()])
-    whole = pydantic.create_model("Experiment", __base__=Experiment, task=(task | None, None))
+    whole = _experiment_model((task | None, None), task_types())
     schema = whole.model_json_schema(by_alias=True)
     schema["properties"]["encoder"]["anyOf"].insert(0, {"enum": encoder_names(), "type": "string"})
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
@@ -111,32 +125,45 @@ def _expand_encoder(document: Document) -> list[str]:
 def _composed(document: Document) -> tuple[type[Experiment], list[str]]:
     """``Experiment`` with the section of this task's type, and what is wrong with that type."""
     section = document.values.get("task")
-    if not isinstance(section, dict):
-        return Experiment, []
     known = task_types()
+    if not isinstance(section, dict):
+        return _experiment_model((Task | None, None), known), []
     name = section.get("type")
     if name in known:
-        return pydantic.create_model("Experiment", __base__=Experiment, task=(_task_model(name), ...)), []
+        return _experiment_model((_task_model(name), ...), [name]), []
     where: tuple[Key, ...] = ("task", "type") if "type" in section else ("task",)
     received = f"there is no task {shown(name)}" if "type" in section else "type is missing"
     close = nearest(name, known) if isinstance(name, str) else None
     hint = f", did you mean {close}?" if close else ""
     sentence = f"{received}; models/tasks/ has {', '.join(known)}{hint}"
-    return pydantic.create_model("Experiment", __base__=Experiment, task=(Any, ...)), [
-        document.complain(where, sentence)
-    ]
+    return _experiment_model((Any, ...), known), [document.complain(where, sentence)]
 
 
 def _task_model(name: str) -> type[Task]:
     """The keys that every task has, and those of ``models/tasks/<name>.py``."""
     config = importlib.import_module(f"models.tasks.{name}").Config
     only: Any = Literal[name]
-    return pydantic.create_model(f"{name}_task", __base__=(config, Task), type=(only, ...))
+    data: Any = DATA[load_task(name).schema]
+    return pydantic.create_model(f"{name}_task", __base__=(config, Task), type=(only, ...), data=(data, ...))
+
+
+def _experiment_model(task: Any, names: Sequence[str]) -> type[Experiment]:
+    """``Experiment`` with this field ``task``, and a bound in ``evaluate.bless`` for each figure of these tasks."""
+    metrics = {metric.name: metric for name in names for metric in load_task(name).metrics}
+    bounds: Any = {
+        name: (Share | None if metric.better == "higher" else Threshold | None, None)
+        for name, metric in metrics.items()
+    }
+    bless: Any = pydantic.create_model("Bless", __base__=Bless, __doc__=Bless.__doc__, **bounds)
+    evaluate: Any = pydantic.create_model(
+        "Evaluate", __base__=Evaluate, __doc__=Evaluate.__doc__, bless=(bless, bless())
+    )
+    return pydantic.create_model("Experiment", __base__=Experiment, task=task, evaluate=(evaluate, evaluate()))
 
 
 def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
     """Sections that are right by themselves and do not go together: path and sentence."""
-    bless = {key for key, value in experiment.evaluate.bless if value != getattr(Bless(), key)}
+    bless = experiment.evaluate.bless.model_dump(exclude_defaults=True).keys()
     if experiment.task is None:
         if experiment.train != Train():
             yield ("train",), "there is no task to train; pretraining reads $.pretrain"
@@ -179,7 +206,10 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
     if data.format == "text":
         yield ("task", "data", "format"), "plain text has no labels; use csv, tsv, jsonl or parquet"
     if data.label_column in (data.text, data.text_pair):
-        yield ("task", "data", "label"), f"column {shown(data.label_column)} is the text already"
+        yield (
+            ("task", "data", "answers" if isinstance(data, AnswerData) else "label"),
+            f"column {shown(data.label_column)} is the text already",
+        )
     if data.text_pair == data.text:
         yield ("task", "data", "text_pair"), f"column {shown(data.text)} is the text already"
     for index, column in enumerate(experiment.evaluate.slices):
@@ -210,7 +240,7 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
         elif column in added and isinstance(bounds, dict):
             for value in sorted(bounds.keys() - set(added[column])):
                 yield (*where, value), one_of(value, list(added[column]))
-    if isinstance(data.label, LabelRanges):
+    if isinstance(data, TaskData) and isinstance(data.label, LabelRanges):
         for label in sorted(data.label.ranges.keys() ^ set(labels)):
             known = label in labels
             sentence = f"{label} has no range" if known else one_of(label, labels)

@@ -13,7 +13,7 @@ and BulkInferrer use.
 """
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -21,9 +21,7 @@ import tensorflow as tf
 
 from models import golden, warmup
 from models.encoder import BertEncoder
-from models.task import Tensors, dense
-
-Answer = Callable[[Tensors, Tensors, Tensors], dict[str, Any]]
+from models.task import Task, Tensors, dense
 
 
 def write(
@@ -31,7 +29,7 @@ def write(
     *,
     model: Any,
     encoder: BertEncoder,
-    answer: Answer | None,
+    the_task: Task | None,
     featurize: Any,
     columns: list[str],
     raw_spec: Mapping[str, Any],
@@ -42,29 +40,24 @@ def write(
       folder: does not exist yet.
       model: a built Keras layer: batch to outputs; holds ``encoder``.
       encoder: gives ``embed``.
-      answer: the task's; without one (a base model) ``serving_default`` is ``embed``.
+      the_task: gives the answers; without one (a base model) ``serving_default`` is ``embed``.
       featurize: raw columns to features: ``TFTransformOutput.transform_features_layer()``, or a function.
       columns: of text, in order: the arguments of ``serving_default``.
-      raw_spec: how a serialized raw record is parsed, label left out.
+      raw_spec: how a serialized raw record is parsed, without what it is judged by.
     """
 
     def features_of(record: Tensors) -> dict[str, Any]:
         features = featurize(dict(record))
-        return {name: value for name, value in features.items() if name != "label_id"}
-
-    def numeric(features: Tensors) -> dict[str, Any]:
-        batch = dense(features)
-        return {name: batch[name] for name in ("token_ids", "segment_ids", "padding_mask")}
+        return {name: value for name, value in features.items() if not the_task or name not in the_task.targets}
 
     def answered(record: Tensors) -> dict[str, Any]:
-        if answer is None:
+        if the_task is None:
             return embedded(record)
         features = features_of(record)
-        outputs: dict[str, Any] = answer(model(numeric(features), training=False), features, record)
-        return outputs
+        return the_task.answer(model(the_task.inputs(features), training=False), features, record)
 
     def embedded(record: Tensors) -> dict[str, Any]:
-        return embed(encoder, numeric(features_of(record)))
+        return embed(encoder, dense(features_of(record)))
 
     def parsed(examples: tf.Tensor) -> Tensors:
         record: Tensors = tf.io.parse_example(examples, dict(raw_spec))
@@ -98,12 +91,12 @@ def write(
     for name, function, signature in (
         ("serving_default", serve, texts),
         ("serving_examples", serve_examples, examples),
-        ("embed", serve_embedding, texts),
+        ("embed", serve_embedding, texts[:1] if the_task and the_task.apart else texts),
         ("transform_features", transform_features, examples),
     ):
         archive.add_endpoint(name, function, signature)
     archive.write_out(folder, verbose=False)
-    golden.write(assets(folder), columns, tf.function(serve))
+    golden.write(assets(folder), columns, tf.function(serve), the_task)
     warmup.write(assets(folder), columns)
 
 

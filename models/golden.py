@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from models import task
+
 FILE = "golden.json"  # inside assets.extra
 
 TEXTS = (
@@ -32,13 +34,16 @@ def arguments(columns: list[str]) -> dict[str, list[str]]:
     return {column: list(TEXTS if index == 0 else TEXTS[::-1]) for index, column in enumerate(columns)}
 
 
-def write(folder: pathlib.Path, columns: list[str], answer: Callable[..., Mapping[str, Any]]) -> None:
+def write(
+    folder: pathlib.Path, columns: list[str], answer: Callable[..., Mapping[str, Any]], the_task: task.Task | None
+) -> None:
     """Keeps what the trained model itself answers, beside the export.
 
     Args:
       folder: the export's ``assets.extra``.
       columns: the arguments of ``serving_default``.
       answer: the Python function behind ``serving_default``, on the weights in memory.
+      the_task: that answers; None for a base model.
     """
     import tensorflow as tf
 
@@ -51,19 +56,35 @@ def write(folder: pathlib.Path, columns: list[str], answer: Callable[..., Mappin
         for name, value in outputs.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / FILE).write_text(json.dumps({"inputs": texts, "outputs": values}, ensure_ascii=False), "utf-8")
+    kept = {"inputs": texts, "outputs": values, "task": the_task and the_task.dump()}
+    (folder / FILE).write_text(json.dumps(kept, ensure_ascii=False), "utf-8")
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
-    """``inputs`` by column and ``outputs`` by name, as ``write`` kept them."""
+    """``inputs`` by column, ``outputs`` by name and the ``task``, as ``write`` kept them."""
     kept: dict[str, Any] = json.loads((folder / FILE).read_text("utf-8"))
     return kept
 
 
+def answers(folder: pathlib.Path) -> task.Task | None:
+    """The task that the model in ``folder`` was trained on; None for a base model, which answers nothing."""
+    given = read(folder)["task"]
+    return task.load(given["type"])(given["config"]) if given else None
+
+
 def example(folder: pathlib.Path) -> str | None:
-    """``"A gorgeous, …" → positive .98``: the first text and its answer; None where the answer is no label."""
-    kept = read(folder)
-    if "label" not in kept["outputs"]:
+    """``"A gorgeous, …" → positive .98``: the first text and its answer; None for a base model."""
+    the_task = answers(folder)
+    if the_task is None:
         return None
-    label, score = kept["outputs"]["label"][0], kept["outputs"]["score"][0]
-    return f'"{TEXTS[0]}" → {label} {score:.2f}'.replace(" 0.", " .")
+    return f'"{TEXTS[0]}" → {the_task.told(first(read(folder)))}'
+
+
+def first(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to the first text, as a graph gives it: an array an output.
+
+    Args:
+      kept: what ``read`` gave.
+    """
+    values = {name: np.asarray(rows[0]) for name, rows in kept["outputs"].items()}
+    return {name: np.char.encode(x, "utf-8").astype(object) if x.dtype.kind == "U" else x for name, x in values.items()}

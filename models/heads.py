@@ -43,6 +43,60 @@ class Classifier(keras.layers.Layer):
         return {"logits": self.logits(self.dropout(pooled, training=training))}
 
 
+class TokenClassifier(keras.layers.Layer):
+    """Dropout and one linear layer over every token (Devlin et al. 2019, sections 4.2 and 5.3).
+
+    Args:
+      encoder: gives ``sequence``.
+      num_classes: C.
+      dropout: share of the vectors set to 0 in training.
+    """
+
+    def __init__(self, encoder: BertEncoder, num_classes: int, dropout: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.dropout = keras.layers.Dropout(dropout)
+        self.logits = keras.layers.Dense(
+            num_classes, kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02), name="logits"
+        )
+        self.logits.build((None, encoder.hidden_dim))
+        self.built = True
+
+    def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
+        """``logits`` float32 (B, S, C), 0 on padding, from ``token_ids``, ``segment_ids``, ``padding_mask`` (B, S)."""
+        inputs = (batch["token_ids"], batch["segment_ids"], batch["padding_mask"])
+        hidden = self.encoder.padding_free(*inputs, training=training)["sequence"]
+        logits = self.logits(self.dropout(hidden, training=training))
+        cells = tf.where(batch["padding_mask"])
+        shape = tf.concat([tf.shape(batch["padding_mask"], tf.int64), [logits.shape[-1]]], 0)
+        return {"logits": tf.scatter_nd(cells, logits, shape)}
+
+
+class PairEncoder(keras.layers.Layer):
+    """The mean vectors of two texts, each encoded by itself (Reimers & Gurevych 2019, section 3).
+
+    Args:
+      encoder: gives ``sequence``.
+    """
+
+    def __init__(self, encoder: BertEncoder, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.built = True
+
+    def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
+        """``vector``, ``pair_vector`` float32 (B, D) of length 1, from ``token_ids`` and ``pair_token_ids`` (B, S)."""
+        return {
+            "vector": self._mean(batch["token_ids"], batch["padding_mask"], training),
+            "pair_vector": self._mean(batch["pair_token_ids"], batch["pair_padding_mask"], training),
+        }
+
+    def _mean(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, training: bool) -> tf.Tensor:
+        out = self.encoder.padding_free(token_ids, tf.zeros_like(token_ids), padding_mask, training=training)
+        row = tf.cast(tf.where(padding_mask)[:, 0], tf.int32)
+        return tf.math.l2_normalize(tf.math.segment_mean(out["sequence"], row), axis=-1)
+
+
 class PretrainingModel(keras.layers.Layer):
     """Masked language model, and next-sentence prediction where asked (Devlin et al. 2019, section 3.1).
 

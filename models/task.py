@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
     from models.encoder import BertEncoder
@@ -39,24 +40,41 @@ class Task(abc.ABC):
 
     Attributes:
       schema: the name of the record kind in ``schemas/``.
-      metrics: the figures; the first one is the headline: it chooses the epoch and guards against regression.
+      gold: what a record is judged by: features of the raw record that are absent when it is served.
+      targets: what ``featurize`` makes of ``gold``: features that only training and ``score`` read.
+      metrics: what ``evaluate.bless`` can bound; the first one is the headline: it chooses the epoch and guards against
+        regression.
+      answers: the outputs of ``answer`` that are kept with records that are scored.
+      apart: whether the two texts of a pair go through the encoder one by one.
+      plots: whether an answer is ``scores`` of labels of which one is right, ``label``: there is a confusion matrix.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
     """
 
     schema: ClassVar[str]
+    gold: ClassVar[tuple[str, ...]] = ("label",)
+    targets: ClassVar[tuple[str, ...]] = ("label_id",)
     metrics: ClassVar[tuple[Metric, ...]]
+    answers: ClassVar[tuple[str, ...]]
+    apart: ClassVar[bool] = False
+    plots: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    config: Any
 
     @abc.abstractmethod
     def __init__(self, config: Mapping[str, Any]) -> None:
-        """Takes the task's own keys of the YAML."""
+        """Takes the task's own keys of the YAML, and keeps them as ``config``."""
+
+    def dump(self) -> dict[str, Any]:
+        """``type`` and ``config``: what ``load(type)(config)`` is made of again."""
+        return {"type": type(self).__module__.rpartition(".")[2], "config": self.config.model_dump(mode="json")}
 
     @abc.abstractmethod
     def featurize(self, record: Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
         """Raw record to model inputs, in graph mode; runs in Transform and inside every serving signature.
 
         Args:
-          record: string tensors (B,), by column. The label is absent when served.
+          record: tensors (B,), by feature; ragged where a record has several values. ``gold`` is absent when served.
           tokenizer: WordPiece in the graph.
 
         Returns:
@@ -77,6 +95,20 @@ class Task(abc.ABC):
           start_step: batches of this epoch that were trained on already.
         """
 
+    def inputs(self, features: Tensors) -> dict[str, Any]:
+        """What ``build``'s layer takes, of what ``featurize`` gave: here ``dense``, less strings and ``targets``.
+
+        In the graph of every serving signature. A task may cut a record into several rows.
+        """
+        import tensorflow as tf
+
+        kept = {name: value for name, value in features.items() if name not in self.targets}
+        return dense({name: value for name, value in kept.items() if value.dtype != tf.string})
+
+    def examine(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
+        """Batches of the eval split, in its order: what ``build``'s layer and ``score`` take."""
+        return pad(rows, batch_size)
+
     @abc.abstractmethod
     def build(self, encoder: "BertEncoder") -> Any:
         """A ``keras.layers.Layer`` that maps a batch (``batches``) and ``training`` to named outputs."""
@@ -89,9 +121,66 @@ class Task(abc.ABC):
     def answer(self, outputs: Tensors, features: Tensors, record: Tensors) -> dict[str, Any]:
         """What a person reads: named tensors, in the graph. Runs in every serving signature and in the Evaluator."""
 
+    @property
     @abc.abstractmethod
-    def score(self, outputs: Tensors, batch: Tensors) -> tuple[Any, Any]:
-        """The headline figure over one batch of the eval split, as (sum, count): float32 scalars."""
+    def judged(self) -> tuple[str, ...]:
+        """What is noted of every record to judge a model by: the names of K numbers."""
+
+    @abc.abstractmethod
+    def score(self, outputs: Tensors, batch: Tensors) -> Any:
+        """``judged`` of a batch of the eval split: float32 (B, K), in the graph."""
+
+    @abc.abstractmethod
+    def rate(self, answer: Mapping[str, "np.ndarray"], record: Mapping[str, "np.ndarray"]) -> list[float]:
+        """``judged`` of one record of the test split: K numbers.
+
+        Args:
+          answer: its row of what ``answer`` gives.
+          record: its ``gold``, an array of values each.
+        """
+
+    @abc.abstractmethod
+    def figures(self, rows: "np.ndarray") -> dict[str, float]:
+        """The figures of a split or a slice, the headline first; NaN where there is none.
+
+        ``trivial``, if among them, is what the headline would be of the best answer that does not look at the text.
+
+        Args:
+          rows: ``judged`` of every record, float64 (N, K); N may be 0.
+        """
+
+    @abc.abstractmethod
+    def wrong(self, row: "np.ndarray") -> float:
+        """How wrong an answer is, by its ``judged``, float64 (K,): 0 is right, more is worse."""
+
+    @abc.abstractmethod
+    def expected(self, record: Mapping[str, "np.ndarray"]) -> str:
+        """The right answer in one line, from ``gold``."""
+
+    @abc.abstractmethod
+    def told(self, answer: Mapping[str, "np.ndarray"]) -> str:
+        """A record's answer in one line."""
+
+    @abc.abstractmethod
+    def cells(self, answer: Mapping[str, "np.ndarray"]) -> dict[str, str | int | float]:
+        """A record's answer as columns of a table, always the same ones."""
+
+
+def brief(value: float) -> str:
+    """``.98``, ``3.20``."""
+    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+
+
+def strings(values: "np.ndarray") -> list[str]:
+    """Text that came out of a graph; without the padding behind it."""
+    return [value.decode() for value in values.ravel() if value]
+
+
+def nth(values: Mapping[str, Any], index: int) -> dict[str, "np.ndarray"]:
+    """One record of a signature's outputs, tensors (B, …) or arrays."""
+    import numpy as np
+
+    return {name: np.asarray(value[index]) for name, value in values.items()}
 
 
 def load(name: str) -> type[Task]:

@@ -28,6 +28,8 @@ PLAIN = r"[\t\n\r -~]*"
 CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\p{Cf}\x{FFFD}\x{F0000}-\x{FFFFD}\x{100000}-\x{10FFFD}"
 # Unicode's White_Space beyond ASCII, without U+0085, which counts as a control character.
 SPACE = "[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+# A letter with what belongs to it: combining marks, and the vowels and finals of decomposed Hangul.
+_LETTER = r"(?s)(.[\p{M}\x{1160}-\x{11FF}]*)"
 # The private-use area stands for reserved pieces inside the graph: one character, hence one word and one piece.
 PLACEHOLDER = 0xE000
 MAX_RESERVED = 0xF8FF - PLACEHOLDER
@@ -146,11 +148,48 @@ class Tokenizer:
 
     def pieces(self, text: Any) -> Any:
         """``tokenize`` for text that is normalised already."""
+        return self._wordpiece().tokenize(text)
+
+    def tokenize_with_offsets(self, text: Any) -> tuple[Any, Any, Any]:
+        """Pieces, and where they stand in ``text`` as it was given.
+
+        Each letter is normalised with the marks that follow it, and by itself: so ``replace``, and reserved pieces of
+        several letters, find nothing here.
+
+        Args:
+          text: string (N,).
+
+        Returns:
+          ``tokenize``'s ids, and of each piece the first character and the one behind its last, counted in Unicode
+          characters of ``text``: three RaggedTensors int64 (N, None) of the same rows.
+        """
+        # NUL is a control character, which no piece holds: it can stand between the letters.
+        marked = tf.strings.regex_replace(tf.strings.regex_replace(text, r"\x00", " "), _LETTER, r"\1" + "\0")
+        letters = tf.strings.split(marked, "\0")
+        letters = tf.ragged.boolean_mask(letters, tf.strings.length(letters) > 0)
+        normal = letters.with_values(self.normalize(letters.values))
+        ids, first_byte, end_byte = self._wordpiece().tokenize_with_offsets(tf.strings.reduce_join(normal, axis=1))
+        # Over all rows: the letter of every byte of the normalised text, and the characters before every letter.
+        letter_bytes = tf.strings.length(normal).values
+        letter_of = tf.repeat(tf.range(tf.size(letter_bytes)), letter_bytes)
+        bytes_before = tf.cumsum(tf.concat([[0], letter_bytes], 0))
+        before = tf.cumsum(tf.concat([[0], tf.strings.length(letters, unit="UTF8_CHAR").values], 0))
+        start_of_row = tf.gather(letters.row_starts(), ids.value_rowids())
+        row_bytes = tf.cast(tf.gather(bytes_before, start_of_row), tf.int64)
+
+        def character(letter: Any) -> Any:
+            return ids.with_values(tf.cast(tf.gather(before, letter) - tf.gather(before, start_of_row), tf.int64))
+
+        first = tf.gather(letter_of, first_byte.values + row_bytes)
+        last = tf.gather(letter_of, end_byte.values - 1 + row_bytes)
+        return ids, character(first), character(last + 1)
+
+    def _wordpiece(self) -> Any:
         import tensorflow_text
 
         # A constant of the graph that is being traced: exports hold the vocabulary and need no file.
         model = tf.constant(_model(self.vocabulary, self.rules.reserve))
-        return tensorflow_text.FastWordpieceTokenizer(token_out_type=tf.int64, model_buffer=model).tokenize(text)
+        return tensorflow_text.FastWordpieceTokenizer(token_out_type=tf.int64, model_buffer=model)
 
 
 def read_vocabulary(path: str | Path) -> list[str]:

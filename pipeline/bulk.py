@@ -27,6 +27,7 @@ from components.readers import Bad, Row
 from configs.document import read as read_yaml
 from configs.experiment import ConfigError, Encoding, Unlabelled
 from models import golden
+from models.task import Task, nth
 from pipeline import noise, partial, predict
 from pipeline.figures import clock
 from pipeline.history import RESOLVED
@@ -44,21 +45,19 @@ class Given(Unlabelled):
 
 @dataclass(frozen=True)
 class _Answers:
-    """The columns that the model adds."""
+    """The columns that the model adds, with their types."""
 
-    labels: tuple[str, ...]
+    kinds: Mapping[str, type]
     prefix: str
 
     def columns(self) -> list[str]:
-        scores = [f"{self.prefix}score[{label}]" for label in self.labels]
-        return [f"{self.prefix}label", f"{self.prefix}score", *scores]
-
-    def values(self, label: str, scores: list[float]) -> dict[str, Any]:
-        return dict(zip(self.columns(), [label, max(scores), *scores], strict=True))
+        return [f"{self.prefix}{name}" for name in self.kinds]
 
     def schema(self) -> list[pyarrow.Field]:
-        kinds = [pyarrow.string()] + [pyarrow.float32()] * (1 + len(self.labels))
-        return [pyarrow.field(*pair) for pair in zip(self.columns(), kinds, strict=True)]
+        types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float32()}
+        return [
+            pyarrow.field(name, types[kind]) for name, kind in zip(self.columns(), self.kinds.values(), strict=True)
+        ]
 
 
 @dataclass
@@ -164,8 +163,7 @@ def bulk(
       DataError: a fault of the input.
     """
     folder = predict.newest(root, model)
-    predict.refuse_base(folder)
-    kept = golden.read(folder / "assets.extra")
+    the_task, kept = predict.task_of(folder), golden.read(folder / "assets.extra")
     kind = _endings(given, output)
     options = {"encoding": encoding, "on_bad_record": on_bad_record, "max_bad_share": max_bad_share}
     source = Given(path=[str(given)], **options)
@@ -174,7 +172,8 @@ def bulk(
     if columns:  # else every record is bad, and the first pass says why
         named = _named({"text": text, "text_pair": text_pair}, list(kept["inputs"]), folder, source, columns)
         source = source.model_copy(update=named)
-    job = _Job(source, output, kind, columns, _Answers(tuple(kept["outputs"]["labels"][0]), prefix))
+    kinds = {name: type(value) for name, value in the_task.cells(golden.first(kept)).items()}
+    job = _Job(source, output, kind, columns, _Answers(kinds, prefix))
     _header(job)
     noise.hush()
     with (
@@ -188,7 +187,7 @@ def bulk(
             made_from = _made_from(job, folder)
             done = partial.resumed(file, job.beside("partial"), made_from, batch=_BATCH, total=job.usable)
         with _told(console, job, done) as advance:
-            _answer(job, folder, file, done, advance)
+            _answer(job, folder, the_task, file, done, advance)
         with console.status(f"writing {output}"):
             told = _write(job, file) if _state(given) == before else None
         if told is None or _state(given) != before:
@@ -196,7 +195,7 @@ def bulk(
         job.beside("whole").replace(output)
         job.beside("partial").unlink(missing_ok=True)
         bad = f"{job.report.bad:,} bad" + f": {job.beside(bad_records.FILE)}" * bool(job.report.bad)
-        parts = [f"{told.total():,} rows", *(f"{count:,} {label}" for label, count in told.most_common()), bad]
+        parts = [f"{job.usable:,} rows", *(f"{count:,} {label}" for label, count in told.most_common()), bad]
         console.print(f"{output}: {' · '.join(parts)} · {clock(time.monotonic() - began)}", soft_wrap=True)
 
 
@@ -325,19 +324,18 @@ def _told(console: Console, job: _Job, done: int) -> Iterator[Callable[[int], No
             ) from None
 
 
-def _answer(job: _Job, folder: Path, file: IO[bytes], done: int, advance: Callable[[int], None]) -> None:
-    """Appends ``[label, [score, …]]`` for each record that has none yet; a batch is one write."""
+def _answer(
+    job: _Job, folder: Path, the_task: Task, file: IO[bytes], done: int, advance: Callable[[int], None]
+) -> None:
+    """Appends a list of the cells for each record that has none yet; a batch is one write."""
     if done == job.usable:
         return
     answer, _ = predict.load(folder)
     for batch in predict.batches(itertools.islice(job.good(), done, None), _BATCH):
         texts = zip(*(texts for _, texts in batch), strict=True)
         outputs = answer(dict(zip(("text", "text_pair"), map(list, texts), strict=False)))
-        labels, scores = outputs["label"].numpy(), outputs["scores"].numpy()
-        # The shortest decimals that are these float32.
-        found = [
-            [label.decode(), [float(str(score)) for score in row]] for label, row in zip(labels, scores, strict=True)
-        ]
+        arrays = {name: value.numpy() for name, value in outputs.items()}
+        found = [list(the_task.cells(nth(arrays, index)).values()) for index in range(len(batch))]
         file.write("".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in found).encode())
         file.flush()
         advance(len(batch))
@@ -352,10 +350,11 @@ def _write(job: _Job, file: IO[bytes]) -> Counter[str]:
     file.readline()
     told = Counter[str]()
     with _writer(job) as write:
-        for (row, _), line in zip(job.good(), file, strict=True):
-            label, scores = json.loads(line)
-            write({**job.given(row.values), **job.answers.values(label, scores)})
-            told[label] += 1
+        for (given, _), line in zip(job.good(), file, strict=True):
+            cells = dict(zip(job.answers.kinds, json.loads(line), strict=True))
+            write({**job.given(given.values), **dict(zip(job.answers.columns(), cells.values(), strict=True))})
+            if "label" in cells:
+                told[cells["label"]] += 1
     return told
 
 

@@ -45,9 +45,9 @@ def flips(before: list[Answer], after: list[Answer]) -> str:
     # By text, not by line: a row inserted above moves every line below it.
     then = {answer.text: answer for answer in before}
     shared = [(then[answer.text], answer) for answer in after if answer.text in then]
-    flipped = [(old, new) for old, new in shared if old.predicted != new.predicted]
-    mended = sum(new.predicted == new.label for _, new in flipped)
-    broken = sum(old.predicted == old.label for old, _ in flipped)
+    flipped = [(old, new) for old, new in shared if old.told != new.told]
+    mended = sum(old.wrong > 0 and not new.wrong for old, new in flipped)
+    broken = sum(new.wrong > 0 and not old.wrong for old, new in flipped)
     shown = f"  first {flipped[0][1].origin}" if flipped else ""
     return f"predictions: {len(flipped):,} of {len(shared):,} flipped · {mended:,} mended · {broken:,} broken{shown}"
 

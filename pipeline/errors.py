@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.task import Task, nth, strings
 from pipeline import lineage, noise
 from pipeline.figures import plain, share
+from pipeline.predict import task_of
 from pipeline.result import RunError, RunResult, find
 
 _BATCH = 64
@@ -23,23 +26,25 @@ class Answer:
     Attributes:
       origin: ``file:line``.
       text: of the record; both texts of a pair.
-      label: the right one.
-      predicted: the model's.
-      score: of ``predicted``, 0 to 1.
+      expected: the right answer.
+      told: the model's; of a classifier the label alone.
+      wrong: how wrong that is, 0 for right.
+      score: of a classifier's answer, 0 to 1.
     """
 
     origin: str
     text: str
-    label: str
-    predicted: str
-    score: float
+    expected: str
+    told: str
+    wrong: float
+    score: float | None = None
 
 
 def errors(root: Path, run: str | None, number: int) -> None:
-    """Prints the confusion matrix and the ``number`` most confident mistakes of a run's model.
+    """Prints the ``number`` worst mistakes of a run's model, and the confusion matrix of a classifier.
 
     Raises:
-      RunError: there is no such run, or it trained no classifier.
+      RunError: there is no such run, or it trained on no task.
     """
     folder = find(root, run)
     result = RunResult.read(folder)
@@ -47,13 +52,15 @@ def errors(root: Path, run: str | None, number: int) -> None:
         console = Console(file=terminal, highlight=False, markup=False)
         with console.status("asking the model about the test split"):
             answers = test_answers(folder, result)
-        wrong = [answer for answer in answers if answer.label != answer.predicted]
+        wrong = [answer for answer in answers if answer.wrong]
         head = f"{result.name} #{result.number} · {len(wrong):,} of {len(answers):,} wrong"
         console.print(f"{head} ({share(len(wrong) / len(answers))})")
-        console.print(_matrix(answers))
-        for answer in sorted(wrong, key=lambda each: -each.score)[:number]:
+        if answers[0].score is not None:
+            console.print(_matrix(answers))
+        for answer in sorted(wrong, key=lambda each: -each.wrong)[:number]:
+            score = "" if answer.score is None else f" {plain(answer.score)}"
             line = Text.assemble(
-                (answer.label, "green"), " became ", (answer.predicted, "red"), f" {plain(answer.score)}  ", answer.text
+                (answer.expected, "green"), " became ", (answer.told, "red"), f"{score}  ", answer.text
             )
             console.print(line, soft_wrap=True)
             console.print(Text(f"  {answer.origin}", "dim"), soft_wrap=True)
@@ -67,7 +74,7 @@ def test_answers(folder: Path, result: RunResult) -> list[Answer]:
       result: of that run.
 
     Raises:
-      RunError: the run has no test split or no classifier.
+      RunError: the run has no test split or no task.
     """
     if result.remote:
         raise RunError(
@@ -77,40 +84,49 @@ def test_answers(folder: Path, result: RunResult) -> list[Answer]:
     known = lineage.executions(folder.parent, result.pipeline_run) if result.pipeline_run else []
     examples, models = lineage.outputs(known, "ExampleGen", "examples"), lineage.outputs(known, "Trainer", "model")
     if not examples or not models:
-        raise RunError(f"{result.name}/{result.number} trained no classifier, so there are no mistakes to show")
+        raise RunError(f"{result.name}/{result.number} trained on no task, so there are no mistakes to show")
     noise.hush()
     import tensorflow as tf
     import tensorflow_text  # noqa: F401 (its ops are in the graph)
 
-    module = tf.saved_model.load(str(Path(models[-1]) / "Format-Serving"))
+    model = Path(models[-1]) / "Format-Serving"
+    the_task = task_of(model)
+    module = tf.saved_model.load(str(model))
     ask = module.signatures["serving_examples"]
     argument = next(iter(ask.structured_input_signature[1]))
     files = sorted(tf.io.gfile.glob(f"{examples[-1]}/Split-test/*"))
     answers: list[Answer] = []
     for batch in tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH):
-        answers += _answers(batch, ask(**{argument: batch}), tf)
+        outputs = {name: value.numpy() for name, value in ask(**{argument: batch}).items()}
+        answers += [
+            _answer(serialized, nth(outputs, index), the_task) for index, serialized in enumerate(batch.numpy())
+        ]
     return answers
 
 
-def _answers(batch: Any, outputs: Any, tf: Any) -> list[Answer]:
-    found = []
-    names, scores = outputs["labels"].numpy(), outputs["scores"].numpy()
-    for serialized, labels, row in zip(batch.numpy(), names, scores, strict=True):
-        features = tf.train.Example.FromString(serialized).features.feature
+def _answer(serialized: bytes, answer: dict[str, Any], the_task: Task) -> Answer:
+    import tensorflow as tf
 
-        def value(name: str, features: Any = features) -> str:
-            return str(features[name].bytes_list.value[0].decode()) if name in features else ""
+    features = tf.train.Example.FromString(serialized).features.feature
 
-        best = row.argmax()
-        text = " | ".join(part for part in (value("text"), value("text_pair")) if part)
-        found.append(Answer(value("origin"), text, value("label"), labels[best].decode(), float(row[best])))
-    return found
+    def values(name: str) -> Any:
+        feature = features[name] if name in features else tf.train.Feature()
+        kind = feature.WhichOneof("kind")
+        return np.array(getattr(feature, kind).value if kind else [], object if kind == "bytes_list" else None)
+
+    gold = {name: values(name) for name in the_task.gold}
+    judged = np.array(the_task.rate(answer, gold))
+    text = " | ".join(part for name in ("text", "text_pair") for part in strings(values(name)))
+    told = answer["label"].item().decode() if the_task.plots else the_task.told(answer)
+    score = answer["score"].item() if the_task.plots else None
+    (origin,) = strings(values("origin"))
+    return Answer(origin, text, the_task.expected(gold), told, the_task.wrong(judged), score)
 
 
 def _matrix(answers: list[Answer]) -> Table:
     """Rows are the right labels, columns the answers."""
-    labels = sorted({answer.label for answer in answers} | {answer.predicted for answer in answers})
-    cells = Counter((answer.label, answer.predicted) for answer in answers)
+    labels = sorted({answer.expected for answer in answers} | {answer.told for answer in answers})
+    cells = Counter((answer.expected, answer.told) for answer in answers)
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("right ↓  answered →", style="dim")
     for label in labels:

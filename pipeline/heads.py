@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from components import bad_records, readers, records
-from configs.experiment import Corpus, Source, Task, TaskData, Unlabelled
+from configs.experiment import Corpus, Source, Task, TaskData, TextData, Unlabelled
 from pipeline import data as demo
 from pipeline import estimate
 from pipeline.figures import share
@@ -87,8 +87,9 @@ def _head(path: str, source: Source, task: Task | None, found: Found) -> tuple[f
             continue
         count += 1
         tokens += estimate.tokens(_text(record))
-        if isinstance(record, records.Record) and "label" in record.features:
-            found.labels[record.features["label"][0].decode()] += 1
+        if isinstance(record, records.Record):
+            for name in ("label", "labels", "span_label"):
+                found.labels.update(each.decode() for each in record.features.get(name, []) if isinstance(each, bytes))
     scale = 1.0
     if taken == HEAD:
         found.exact = False
@@ -100,7 +101,7 @@ def _text(record: records.Record | records.Part) -> str:
     if isinstance(record, records.Part):
         return " ".join(record.sentences)
     texts = [text for name in ("text", "text_pair", "sentences") for text in record.features.get(name, [])]
-    return b" ".join(texts).decode()
+    return b" ".join(text for text in texts if isinstance(text, bytes)).decode()
 
 
 def _records(
@@ -110,8 +111,8 @@ def _records(
         return records.corpus_records(path, source)
     if isinstance(source, Unlabelled):
         return records.task_records(path, source)
-    assert task is not None
-    return records.task_records(path, task.data, getattr(task, "labels", []), [])
+    assert isinstance(source, TextData)
+    return records.task_records(path, source, getattr(task, "labels", []), [])
 
 
 def told(found: Found, source: Source, task: Task | None) -> str:
@@ -124,7 +125,7 @@ def told(found: Found, source: Source, task: Task | None) -> str:
         parts.append(f"of the first {found.rows:,}:")
     parts += [f"{share(count / total)} {label}" for label, count in found.labels.most_common(6)]
     unseen = [label for label in getattr(task, "labels", []) if label not in found.labels]
-    if unseen and found.exact and isinstance(source, TaskData):
+    if unseen and found.exact and isinstance(source, TextData):
         parts.append(f"label not seen: {', '.join(unseen)}")
     if found.left_out:
         parts.append(f"{found.left_out:,} left out")

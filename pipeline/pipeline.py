@@ -119,9 +119,13 @@ class _Dag:
             examples = self.add(CorpusExampleGen(corpus, **common), "ExampleGen", kind)
         else:
             assert experiment.task is not None
-            labels, slices = self.task["config"]["labels"], experiment.evaluate.slices
             data, common = self._reading(kind, experiment.task.data)
-            examples = self.add(TaskExampleGen(data, labels=labels, slices=slices, **common), "ExampleGen")
+            reads = {
+                "kind": task.load(self.task["type"]).schema,
+                "labels": self.task["config"].get("labels", []),
+                "slices": experiment.evaluate.slices,
+            }
+            examples = self.add(TaskExampleGen(data, **reads, **common), "ExampleGen")
         records = examples.outputs["examples"]
         statistics = self.add(StatisticsGen(examples=records), "StatisticsGen", kind).outputs["statistics"]
         kind_of_record = "corpus" if kind == "corpus" else task.load(self.task["type"]).schema
@@ -219,7 +223,7 @@ class _Dag:
             schema=source.schema,
             model=model,
             baseline_model=self.baseline(model),
-            labels=self.task["config"]["labels"],
+            the_task=self.task,
             slices=[*task.load(self.task["type"]).slices, *self.experiment.evaluate.slices],
             bless=self.bless,
             source_digest=self.digest("components.evaluator"),
@@ -254,7 +258,8 @@ class _Dag:
         read, common = self._reading("score", source)
         records = self.add(ScoreExampleGen(read, **common), "ScoreExampleGen").outputs["examples"]
         source_digest = self.digest("components.bulk_inferrer")
-        node = BulkInferrer(records, model, evaluator.outputs["blessing"], source_digest)
+        answers = task.load(self.task["type"]).answers
+        node = BulkInferrer(records, model, evaluator.outputs["blessing"], answers, source_digest)
         # It takes no InfraBlessing: a model that cannot be served stops the run here.
         node.add_upstream_node(validator)
         self.add(node, "BulkInferrer")

@@ -1,6 +1,5 @@
 """``tfx-bert predict``: texts in, answers out, from a pushed model."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,8 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from components.versions import versions
+from models import golden
+from models.task import Task, nth
 from pipeline import noise
-from pipeline.figures import plain
 from pipeline.result import RunError
 
 _BATCH = 32
@@ -30,6 +30,7 @@ def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
       RunError: there is no such model, or it answers no texts.
     """
     folder = newest(root, model)
+    the_task = task_of(folder)
     noise.hush()
     with noise.captured(root / folder.parents[2].name / "predict.log") as terminal:
         console = Console(file=terminal, highlight=False, markup=False)
@@ -39,7 +40,9 @@ def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
         with console.status(f"loading {folder}"):
             answer, columns = load(folder)
         for batch in batches((line.rstrip("\n") for line in lines), 1 if sys.stdin.isatty() else _BATCH):
-            for text, line in zip(batch, _lines(answer(_arguments(batch, columns))), strict=True):
+            outputs = {name: value.numpy() for name, value in answer(_arguments(batch, columns)).items()}
+            for index, text in enumerate(batch):
+                line = the_task.told(nth(outputs, index))
                 console.print(Text.assemble((f'"{_short(text)}"', "dim"), " → ", line), soft_wrap=True)
 
 
@@ -59,31 +62,32 @@ def newest(root: Path, model: str | None) -> Path:
         which = f"{model} has" if model else "there is"
         raise RunError(f"{which} no pushed model in {root}/: tfx-bert run pushes one when it is blessed")
     # Of several experiments, the one that pushed last and answers; a base model answers nothing.
-    return max(latest, key=lambda folder: (_is_classifier(folder), folder.stat().st_mtime))
+    return max(latest, key=lambda folder: (_answers(folder), folder.stat().st_mtime))
 
 
-def _is_classifier(folder: Path) -> bool:
-    path = folder / "assets.extra" / "golden.json"
-    return path.is_file() and "label" in json.loads(path.read_text("utf-8"))["outputs"]
+def _answers(folder: Path) -> bool:
+    return (folder / "assets.extra" / golden.FILE).is_file() and golden.read(folder / "assets.extra")[
+        "task"
+    ] is not None
 
 
-def refuse_base(folder: Path) -> None:
-    """Raises RunError where ``folder`` holds a base model, which answers nothing."""
-    if not _is_classifier(folder):
-        name = folder.parent.name
-        raise RunError(f"{folder} is a base model: start an experiment from it with checkpoint: {{experiment: {name}}}")
-
-
-def load(folder: Path) -> tuple[Any, list[str]]:
-    """The serving signature of a SavedModel, and its arguments.
+def task_of(folder: Path) -> Task:
+    """What the model in ``folder`` was trained on.
 
     Raises:
       RunError: a base model, which answers nothing.
     """
+    if not _answers(folder) or (the_task := golden.answers(folder / "assets.extra")) is None:
+        name = folder.parent.name
+        raise RunError(f"{folder} is a base model: start an experiment from it with checkpoint: {{experiment: {name}}}")
+    return the_task
+
+
+def load(folder: Path) -> tuple[Any, list[str]]:
+    """The serving signature of a SavedModel, and its arguments."""
     import tensorflow as tf
     import tensorflow_text  # noqa: F401 (its ops are in the graph)
 
-    refuse_base(folder)
     module = tf.saved_model.load(str(folder))
     signature = module.signatures["serving_default"]
     columns = list(signature.structured_input_signature[1])
@@ -104,18 +108,6 @@ def _arguments(batch: list[str], columns: list[str]) -> dict[str, list[str]]:
         if len(pair) != 2:
             raise RunError(f"this model takes two texts with a tab between them. Received: {_short(text)!r}")
     return {"text": [pair[0] for pair in pairs], "text_pair": [pair[1] for pair in pairs]}
-
-
-def _lines(outputs: Any) -> list[Text]:
-    """``positive .98``, and the second best where the first is not sure."""
-    found = []
-    for labels, scores in zip(outputs["labels"].numpy(), outputs["scores"].numpy(), strict=True):
-        order = scores.argsort()[::-1]
-        line = Text.assemble((labels[order[0]].decode(), "bold"), f" {plain(float(scores[order[0]]))}")
-        if scores[order[0]] < 0.8:
-            line.append(f"  ({labels[order[1]].decode()} {plain(float(scores[order[1]]))})", "dim")
-        found.append(line)
-    return found
 
 
 def batches(items: Iterable[Item], count: int) -> Iterator[list[Item]]:

@@ -72,7 +72,7 @@ class RunResult(_Part):
       seconds: wall time.
       nodes: in the order of the DAG.
       metrics: on the test split, headline first.
-      majority: accuracy of always answering the most frequent label.
+      trivial: what the headline figure would be of the best answer that does not look at the text.
       weakest: the worst slice by the headline figure.
       checks: every threshold.
       baseline: version of the blessed model it was compared with.
@@ -96,7 +96,7 @@ class RunResult(_Part):
     seconds: float = 0.0
     nodes: list[Node] = []
     metrics: dict[str, float] = {}
-    majority: float | None = None
+    trivial: float | None = None
     weakest: Slice | None = None
     checks: list[Check] = []
     baseline: int | None = None
@@ -136,7 +136,7 @@ def judged(found: Verdict) -> dict[str, Any]:
     return {
         "verdict": "blessed" if found.blessed else "not_blessed",
         "metrics": found.metrics,
-        "majority": found.majority,
+        "trivial": found.trivial,
         "checks": found.checks,
         "weakest": _weakest(found),
         "most_missed": _most_missed(found),

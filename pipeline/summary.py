@@ -80,8 +80,9 @@ def figures_line(result: RunResult) -> str:
     parts += [
         f"{name} {plain(value)}" for name, value in result.metrics.items() if name not in checked and "[" not in name
     ]
-    if result.majority is not None:
-        parts.append(f"majority {plain(result.majority)}")
+    if result.trivial is not None:
+        word = "majority" if next(iter(result.metrics), "") == "accuracy" else "without the text"
+        parts.append(f"{word} {plain(result.trivial)}")
     if result.weakest:
         parts.append(f"weakest: {result.weakest.name} {plain(result.weakest.value)} (n={result.weakest.n:,})")
     return " · ".join(parts)

@@ -81,7 +81,7 @@ def _covers(own: "Schema", path: str, needed: "Schema", slices: Iterable[str]) -
     for name in [feature.name for feature in needed.feature] + list(slices):
         if name not in features:
             raise DataError(f"{path}: add the feature {name!r}, which every record here has.")
-    for feature in needed.feature:
+    for feature in (each for each in needed.feature if each.presence.min_fraction == 1):
         given = features[feature.name]
         if given.presence.min_fraction < 1 or not given.HasField("shape") or given.shape.dim:
             raise DataError(

@@ -1,9 +1,11 @@
 """Classification of one text or of a pair: a linear layer over the pooled [CLS] (Devlin et al. 2019, section 4.1)."""
 
 import itertools
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
+import numpy as np
 import pydantic
 
 from models import task
@@ -48,7 +50,9 @@ class Task(task.Task):
     """One label for one text, or for two."""
 
     schema = "classification"
-    metrics = (task.Metric("accuracy"), task.Metric("f1"), task.Metric("auc"))
+    answers: ClassVar[tuple[str, ...]] = ("label", "score", "scores")
+    metrics = (task.Metric("accuracy"), task.Metric("f1"), task.Metric("auc"), task.Metric("mcc"))
+    plots = True
     slices = {"length_bucket": _BUCKET_NAMES}
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -74,16 +78,21 @@ class Task(task.Task):
             "segment_ids": segment_ids,
             "length_bucket": tf.gather(_BUCKET_NAMES, bucket),
         }
-        if "label" in record:
-            # Every label is in the list: ExampleGen refuses the others.
-            features["label_id"] = tf.argmax(record["label"][:, None] == tf.constant(self.config.labels), axis=1)
-        return features
+        return features | (self.target(record) if set(self.gold) <= record.keys() else {})
+
+    def target(self, record: task.Tensors) -> dict[str, Any]:
+        """``label_id`` int64 (B,)."""
+        import tensorflow as tf
+
+        # Every label is in the list: ExampleGen refuses the others.
+        return {"label_id": tf.argmax(record["label"][:, None] == tf.constant(self.config.labels), axis=1)}
 
     def batches(
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
     ) -> "tf.data.Dataset":
         """See ``task.Task.batches``."""
-        kept = rows.map(lambda row: {name: row[name] for name in ("token_ids", "segment_ids", "label_id")})
+        names = ("token_ids", "segment_ids", *self.targets)
+        kept = rows.map(lambda row: {name: row[name] for name in names})
         # The buffer bounds memory: 20,000 rows of 128 tokens are about 40 MB.
         shuffled = kept.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
         return task.pad(shuffled.skip(start_step * batch_size), batch_size)
@@ -119,9 +128,98 @@ class Task(task.Task):
             "scores": scores,
         }
 
-    def score(self, outputs: task.Tensors, batch: task.Tensors) -> tuple[Any, Any]:
-        """Right answers, and answers."""
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The place of the right label, and the scores of all."""
+        return ("label", *(f"score[{label}]" for label in self.config.labels))
+
+    def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
+        """See ``task.Task.score``."""
         import tensorflow as tf
 
-        right = tf.cast(tf.argmax(outputs["logits"], axis=-1) == tf.cast(batch["label_id"], tf.int64), tf.float32)
-        return tf.reduce_sum(right), tf.cast(tf.size(right), tf.float32)
+        right = tf.cast(batch["label_id"], tf.float32)
+        return tf.concat([right[:, None], tf.nn.softmax(outputs["logits"])], axis=1)
+
+    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
+        """See ``task.Task.rate``."""
+        return [self.config.labels.index(record["label"].item().decode()), *answer["scores"].tolist()]
+
+    def figures(self, rows: np.ndarray) -> dict[str, float]:
+        """The answer is the label of the highest score, as it is served.
+
+        ``accuracy``; ``f1`` and ``auc``, of the last label where there are two, else means over the labels, each
+        against the rest; ``mcc``, Matthews' correlation; ``ece``, the expected calibration error (Guo et al. 2017, 15
+        bins); ``precision``, ``recall`` and ``mistaken`` of every label: the last is the place of the answer that its
+        records mostly got instead, -1 for none.
+        """
+        from sklearn import metrics
+
+        labels, places = self.config.labels, range(len(self.config.labels))
+        right, scores = rows[:, 0].astype(int), rows[:, 1:]
+        answers = scores.argmax(axis=1)
+        if not len(rows):
+            return {"accuracy": math.nan, "trivial": math.nan}
+        confusion = metrics.confusion_matrix(right, answers, labels=list(places))
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            right, answers, labels=list(places), zero_division=0
+        )
+        binary = len(labels) == 2
+        areas = [_area(right == place, scores[:, place]) for place in ([1] if binary else places)]
+        found = {
+            "accuracy": confusion.trace() / len(rows),
+            "trivial": confusion.sum(axis=1).max() / len(rows),
+            "f1": f1[1] if binary else f1.mean(),
+            "auc": np.mean(areas),
+            "mcc": metrics.matthews_corrcoef(right, answers),
+            "ece": _calibration_error(scores.max(axis=1), right == answers),
+        }
+        np.fill_diagonal(confusion, 0)
+        for place, label in enumerate(labels):
+            found[f"precision[{label}]"], found[f"recall[{label}]"] = precision[place], recall[place]
+            found[f"mistaken[{label}]"] = confusion[place].argmax() if confusion[place].any() else -1
+        return {name: float(value) for name, value in found.items()}
+
+    def wrong(self, row: np.ndarray) -> float:
+        """The score of the answer, where that is another label."""
+        best = int(row[1:].argmax())
+        return 0.0 if best == row[0] else float(row[1 + best])
+
+    def expected(self, record: Mapping[str, np.ndarray]) -> str:
+        """The label."""
+        return str(record["label"].item().decode())
+
+    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+        """``positive .98``, and the second best where the first is not sure."""
+        labels, scores = task.strings(answer["labels"]), answer["scores"]
+        first, second = scores.argsort()[::-1][:2]
+        other = f"  ({labels[second]} {task.brief(scores[second])})" if scores[first] < 0.8 else ""
+        return f"{labels[first]} {task.brief(scores[first])}{other}"
+
+    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+        """``label``, ``score``, and ``score[L]`` of every label."""
+        found: dict[str, str | int | float] = {
+            "label": answer["label"].item().decode(),
+            "score": decimal(answer["score"]),
+        }
+        return found | {
+            f"score[{label}]": decimal(x) for label, x in zip(self.config.labels, answer["scores"], strict=True)
+        }
+
+
+def decimal(value: np.ndarray) -> float:
+    """The shortest decimal that is this float32."""
+    return float(str(np.float32(value)))
+
+
+def _area(positive: np.ndarray, scores: np.ndarray) -> float:
+    """Under the ROC curve; NaN where there are no records of one kind."""
+    from sklearn import metrics
+
+    return float(metrics.roc_auc_score(positive, scores)) if 0 < positive.sum() < len(positive) else math.nan
+
+
+def _calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """How far confidence and accuracy lie apart, mean over answers in equally wide bins (Guo et al. 2017, eq. 3)."""
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(right))

@@ -37,7 +37,7 @@ def model(request, tmp_path_factory):
         str(folder / "Format-Serving"),
         model=task.build(encoder),
         encoder=encoder,
-        answer=task.answer,
+        the_task=task,
         featurize=lambda record: task.featurize(record, TOKENIZER),
         columns=columns,
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
@@ -75,7 +75,7 @@ def score(model, examples, blessed):
     }
     outputs = {"output_examples": [artifact(standard_artifacts.Examples, "out")]}
     channels = {name: channel_utils.as_channel(found) for name, found in inputs.items()}
-    node = bulk_inferrer.BulkInferrer(**channels, source_digest="s")
+    node = bulk_inferrer.BulkInferrer(**channels, answers=("label", "score", "scores"), source_digest="s")
     properties = {name: value for name, value in node.spec.exec_properties.items() if value is not None}
     bulk_inferrer.Executor(bulk_inferrer.Executor.Context(**BEAM)).Do(inputs, outputs, properties)
 

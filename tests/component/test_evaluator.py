@@ -39,7 +39,7 @@ def write_model(folder, labels, seed):
         str(folder / "Format-Serving"),
         model=model,
         encoder=encoder,
-        answer=task.answer,
+        the_task=task,
         featurize=lambda record: task.featurize(record, TOKENIZER),
         columns=["text"],
         raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
@@ -83,7 +83,7 @@ def judged(request, tmp_path_factory):
     """From thresholds, and whether there is a baseline, to the verdict; and what the models answered."""
     root, labels = tmp_path_factory.mktemp("evaluator"), LABELS[request.param]
     candidate, baseline = write_model(root / "a", labels, 1), write_model(root / "b", labels, 2)
-    rows = list(records(labels))
+    rows, given = list(records(labels)), {"labels": labels}
     (root / "examples/Split-test").mkdir(parents=True)
     with tf.io.TFRecordWriter(str(root / "examples/Split-test/data.gz"), options="GZIP") as writer:
         for row in rows:
@@ -119,11 +119,11 @@ def judged(request, tmp_path_factory):
             outputs,
             {
                 "eval_config": proto_utils.proto_to_json(
-                    evaluation.eval_config(labels, ["length_bucket", "genre"], plots=True)
+                    evaluation.eval_config("classification", given, ["length_bucket", "genre"], plots=True)
                 ),
                 "example_splits": '["test"]',
                 "fairness_indicator_thresholds": "null",
-                "labels": json.dumps(labels),
+                "task": json.dumps({"type": "classification", "config": given}),
                 "bless": json.dumps(BLESS),
             },
         )
@@ -136,7 +136,9 @@ def judged(request, tmp_path_factory):
 
     def judge(bless, with_baseline=False, folder=None):
         before = str(baseline) if with_baseline else None
-        return evaluation.verdict(folder or evaluated(with_baseline), labels=labels, bless=bless, baseline=before)
+        return evaluation.verdict(
+            folder or evaluated(with_baseline), the_task=Task(given), bless=bless, baseline=before
+        )
 
     def answers(folder):
         serve = tf.saved_model.load(str(folder / "Format-Serving")).signatures["serving_default"]
@@ -152,7 +154,7 @@ def test_figures_are_scikit_learns(judged):
     found = judge(BLESS)
     assert found.n == len(rows)
     assert found.metrics["accuracy"] == pytest.approx(metrics.accuracy_score(truth, guess), abs=1e-9)
-    assert found.majority == pytest.approx(max(truth.count(label) for label in labels) / len(truth), abs=1e-9)
+    assert found.trivial == pytest.approx(max(truth.count(label) for label in labels) / len(truth), abs=1e-9)
     recall = metrics.recall_score(truth, guess, labels=labels, average=None, zero_division=0)
     precision = metrics.precision_score(truth, guess, labels=labels, average=None, zero_division=0)
     for index, label in enumerate(labels):
@@ -164,15 +166,20 @@ def test_figures_are_scikit_learns(judged):
         order = sorted(range(len(labels)), key=labels.__getitem__)  # scikit-learn wants the labels sorted
         scores = answers["scores"].numpy()[:, order]
         area = metrics.roc_auc_score(truth, scores, multi_class="ovr", labels=sorted(labels))
-        assert found.metrics["auc"] == pytest.approx(area, abs=1e-3)
+        assert found.metrics["auc"] == pytest.approx(area, abs=1e-6)
     else:
         assert found.metrics["f1"] == pytest.approx(metrics.f1_score(truth, guess, pos_label=labels[1]), abs=1e-9)
-        # TFMA integrates over 10,000 thresholds.
         area = metrics.roc_auc_score([label == labels[1] for label in truth], answers["scores"].numpy()[:, 1])
-        assert found.metrics["auc"] == pytest.approx(area, abs=1e-3)
-        assert found.metrics["calibration"] == pytest.approx(
-            answers["scores"].numpy()[:, 1].sum() / truth.count(labels[1]), rel=1e-5
-        )
+        assert found.metrics["auc"] == pytest.approx(area, abs=1e-6)
+    assert found.metrics["mcc"] == pytest.approx(metrics.matthews_corrcoef(truth, guess), abs=1e-9)
+    # A gap for each answer's bin of confidence, by the definition.
+    best, right = answers["scores"].numpy().max(axis=1), np.array(truth) == np.array(guess)
+    gaps = [
+        abs(best[inside].sum() - right[inside].sum())
+        for low in range(15)
+        if (inside := (best >= low / 15) & (best < (low + 1) / 15)).any()
+    ]
+    assert found.metrics["ece"] == pytest.approx(sum(gaps) / len(truth), abs=1e-6)
 
 
 @pytest.mark.parametrize("with_baseline", [False, True], ids=["alone", "with a baseline"])
@@ -196,7 +203,7 @@ def test_what_kubeflow_shows_is_scikit_learns_too(judged, with_baseline):
             for name, part in (("recall", positive), ("falsePositiveRate", ~positive)):
                 assert least[part].mean() <= point[name] <= most[part].mean()
         area = metrics.auc([p["falsePositiveRate"] for p in points], [p["recall"] for p in points])
-        assert area == pytest.approx(found.metrics["auc"], abs=0.02)  # 1,000 thresholds, not 10,000
+        assert area == pytest.approx(found.metrics["auc"], abs=0.02)  # 1,000 thresholds
 
 
 def test_slices_are_by_length_label_and_named_column(judged):
@@ -214,8 +221,8 @@ def test_nothing_asked_means_better_than_the_majority(judged):
     judge, *_ = judged
     (check,) = judge(BLESS).checks
     found = judge(BLESS)
-    assert (check.name, check.relation, check.bound) == ("accuracy", ">", found.majority)
-    assert check.passed == found.blessed == (found.metrics["accuracy"] > found.majority)
+    assert (check.name, check.relation, check.bound) == ("accuracy", ">", found.trivial)
+    assert check.passed == found.blessed == (found.metrics["accuracy"] > found.trivial)
 
 
 def test_each_threshold_is_checked_and_named(judged):
@@ -265,9 +272,10 @@ def test_a_bound_on_a_column_without_a_value_of_enough_records_is_not_passed(jud
 
 def test_a_fall_of_exactly_what_is_allowed_is_allowed(monkeypatch):
     shares = {"candidate": 0.86, "baseline": 0.87}  # their difference is a little less than -.01
-    whole = dict.fromkeys(("example_count", "majority_share", "accuracy_gain"), 1.0)
-    monkeypatch.setattr(evaluation, "_figures", lambda _, model: {(): {**whole, "accuracy": shares[model]}})
-    found = evaluation.verdict("", labels=[], bless={"accuracy": 0.5, "max_regression": 0.01}, baseline="before")
+    figures = {model: {(): {"accuracy": share, "example_count": 1.0}} for model, share in shares.items()}
+    monkeypatch.setattr(evaluation, "_figures", lambda _, model, __: figures[model])
+    bless = {"accuracy": 0.5, "max_regression": 0.01}
+    found = evaluation.verdict("", the_task=Task({"labels": ["a", "b"]}), bless=bless, baseline="before")
     assert found.blessed
 
 
@@ -279,8 +287,8 @@ def test_a_base_model_is_no_baseline(tmp_path):
         kept = {"inputs": {"text": ["a"]}, "outputs": outputs}
         (folder / "Format-Serving/assets.extra" / golden.FILE).write_text(json.dumps(kept))
     inputs = {name: [artifact(standard_artifacts.Model, folder)] for name, folder in folders.items()}
-    assert evaluator._answers(inputs, "model") == (["text"], ["x", "y"])
-    assert evaluator._answers(inputs, "baseline_model") == (["text"], None)
+    assert evaluator._answers(inputs, "model") == (["text"], ["labels"], ["x", "y"])
+    assert evaluator._answers(inputs, "baseline_model") == (["text"], ["mean"], None)
 
 
 def test_no_regression_against_the_baseline(judged):
@@ -306,7 +314,7 @@ def test_the_component_judges_the_test_split(shown):
         schema=Channel(type=standard_artifacts.Schema),
         model=Channel(type=standard_artifacts.Model),
         baseline_model=Channel(type=standard_artifacts.Model),
-        labels=["a", "b"],
+        the_task={"type": "classification", "config": {"labels": ["a", "b"]}},
         slices=[],
         bless=BLESS,
         source_digest="0",

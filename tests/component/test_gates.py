@@ -116,7 +116,7 @@ def exported(tmp_path_factory):
         str(folder / "Format-Serving"),
         model=task.build(encoder),
         encoder=encoder,
-        answer=task.answer,
+        the_task=task,
         featurize=lambda record: task.featurize(record, tokenizer),
         columns=["text"],
         raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},

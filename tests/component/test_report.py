@@ -28,7 +28,7 @@ REFUSED = Verdict(
     checks=CHECKS,
     metrics=FIGURES,
     n=1200,
-    majority=0.5,
+    trivial=0.5,
     slices=[Slice(name="genre: 드라마", value=0.9, n=40)],
     baseline="gs://bucket/before",
 )

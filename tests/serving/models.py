@@ -77,7 +77,7 @@ def classifier(folder: Path) -> None:
         str(folder),
         model=model,
         encoder=encoder,
-        answer=task.answer,
+        the_task=task,
         featurize=lambda record: task.featurize(record, tokenizer),
         columns=["text"],
         raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},

@@ -94,8 +94,8 @@ evaluate:
         "x.yaml:10 $.train.learning_rate: expected a number, received 'fast'",
         "x.yaml:11 $.max_length: unknown key here; max_length stands in $.task or $.pretrain",
         "x.yaml:12 $.vocabulary: expected a section (KEY: VALUE), received [1]",
-        "x.yaml:14 $.evaluate.bless.accuracy: must be at most 1.0, received 87",
         "x.yaml:14 $.evaluate.bless.recall: expected a section (KEY: VALUE), received 3",
+        "x.yaml:14 $.evaluate.bless.accuracy: must be at most 1.0, received 87",
     ]
 
 

@@ -33,7 +33,7 @@ def write(folder, columns, answer=True):
         str(folder),
         model=model,
         encoder=encoder,
-        answer=task.answer if answer else None,
+        the_task=task if answer else None,
         featurize=lambda record: task.featurize(record, TOKENIZER),
         columns=columns,
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},

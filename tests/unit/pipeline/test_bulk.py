@@ -52,7 +52,7 @@ def write_model(folder, columns=("text",)):
         str(folder),
         model=model,
         encoder=encoder,
-        answer=task.answer,
+        the_task=task,
         featurize=lambda record: task.featurize(record, TOKENIZER),
         columns=list(columns),
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
@@ -67,7 +67,7 @@ def runs(tmp_path_factory):
     write_model(root / "runs/pairs/serving_model/pairs/1", ["text", "text_pair"])
     base = root / "runs/base/serving_model/base/1/assets.extra"
     base.mkdir(parents=True)
-    (base / "golden.json").write_text('{"inputs": {"text": []}, "outputs": {"pooled": [], "mean": []}}')
+    (base / "golden.json").write_text('{"inputs": {"text": []}, "outputs": {"pooled": [], "mean": []}, "task": null}')
     run = root / "runs/reviews/1"
     run.mkdir()
     pushed = {"version": 1, "path": "runs/reviews/serving_model/reviews/1"}

@@ -168,7 +168,7 @@ def test_changed_names_added_and_removed_values(tmp_path):
 
 
 def answer(line, label, predicted):
-    return Answer(f"r.csv:{line}", f"text {line}", label, predicted, 0.9)
+    return Answer(f"r.csv:{line}", f"text {line}", label, predicted, 0.9 * (label != predicted), 0.9)
 
 
 def test_flips_say_whether_it_got_better():

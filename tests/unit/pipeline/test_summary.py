@@ -16,7 +16,7 @@ BLESSED = RunResult(
     started="2026-01-02T03:04:05+00:00",
     seconds=408,
     metrics={"accuracy": 0.881, "f1": 0.879, "recall[negative]": 0.9},
-    majority=0.505,
+    trivial=0.505,
     weakest=Slice(name="1-8 words", value=0.842, n=191),
     checks=[Check(name="accuracy", value=0.881, relation="≥", bound=0.87, passed=True)],
     pushed=Pushed(version=1, path="runs/sentiment/serving_model/sentiment/1"),

@@ -29,6 +29,59 @@ RECORDS = {
             "label": ["yes", "no", "perhaps", "yes"],
         },
     ),
+    "regression": (
+        {"max_length": 16, "dropout": 0.0},
+        {
+            "text": ["good film", "a bad film", "", "the film is not very bad " * 9, "영화 good"],
+            "text_pair": ["a film", "", "not bad", "good " * 40, "good 영화"],
+            "label": [4.5, 0.0, 1.0, 2.5, 5.0],
+        },
+    ),
+    "multi_label": (
+        {"labels": ["no", "yes", "perhaps"], "max_length": 16, "dropout": 0.0},
+        {
+            "text": ["good film", "a bad film", "", "the film is not very bad " * 9],
+            "labels": [["yes"], [], ["perhaps", "no"], ["no"]],
+        },
+    ),
+    "similarity": (
+        {"max_length": 16, "objective": "cosine", "range": [-5.0, 5.0]},
+        {
+            "text": ["good film", "a bad film", "not", "the film is not very bad " * 9],
+            "text_pair": ["a film", "", "not bad", "good " * 40],
+            "label": [4.5, 0.0, 1.0, 2.5],
+        },
+    ),
+    "token_classification": (
+        {"labels": ["WHAT", "HOW"], "max_length": 16, "dropout": 0.0},
+        {
+            "text": ["good films", "a  Bad film.", "", "the film is not very bad " * 9, "영화 good"],
+            "span_start": [[0, 5], [3, 7], [], [4], [0]],
+            "span_end": [[4, 10], [6, 11], [], [8], [2]],
+            "span_label": [["HOW", "WHAT"], ["HOW", "WHAT"], [], ["WHAT"], ["WHAT"]],
+        },
+    ),
+    "token_classification (words)": (
+        {"labels": ["NOUN", "ADJ", "X"], "scheme": "word", "max_length": 16, "dropout": 0.0},
+        {
+            "text": ["good films", "a  Bad film.", "영화 good"],
+            "span_start": [[0, 5], [0, 3, 7], [0, 3]],
+            "span_end": [[4, 10], [1, 6, 12], [2, 7]],
+            "span_label": [["ADJ", "NOUN"], ["X", "ADJ", "NOUN"], ["NOUN", "ADJ"]],
+        },
+    ),
+    "question_answering": (
+        {
+            **{"max_length": 24, "stride": 8, "max_question": 5, "max_answer": 4, "no_answer": True},
+            "dropout": 0.0,
+        },
+        {
+            "text": ["good film", "a bad film", "", "the film is not very bad " * 9],
+            "text_pair": ["a  good Film.", "the film is good", "영화 not very bad", "very " * 30 + "bad film."],
+            "answers": [["good Film"], [], ["영화", "영화 not"], ["bad"]],
+            "answer_start": [[3], [], [0, 0], [150]],
+        },
+    ),
 }
 
 
@@ -36,7 +89,14 @@ RECORDS = {
 def example(request):
     config, record = RECORDS[request.param]
     the_task = task.load(request.param.split(" ")[0])(config)
-    return the_task, {name: tf.constant(values) for name, values in record.items()}
+    return the_task, {name: made(values) for name, values in record.items()}
+
+
+def made(values):
+    if not isinstance(values[0], list):
+        return tf.constant(values)
+    number = isinstance(next(each for row in values for each in row), int)
+    return tf.ragged.constant(values, tf.int64 if number else tf.string, ragged_rank=1)
 
 
 def featurized(the_task, record):
@@ -63,6 +123,13 @@ def model_of(the_task):
     )
 
 
+def figure(the_task, model, batch):
+    """The headline."""
+    rows = the_task.score(model(batch), batch).numpy().astype(float)
+    assert rows.shape[1] == len(the_task.judged)
+    return the_task.figures(rows)[the_task.metrics[0].name]
+
+
 def rows_of(the_task, record, times=1):
     return tf.data.Dataset.from_tensor_slices(featurized(the_task, record)).repeat(times)
 
@@ -81,18 +148,19 @@ def test_one_row_in_one_row_out_in_types_that_transform_takes(example):
 
 def test_rows_hold_what_the_encoder_takes(example):
     the_task, record = example
-    features = featurized(the_task, record)
-    ids = features["token_ids"]
-    for row, segments in zip(ids.to_list(), features["segment_ids"].to_list(), strict=True):
-        assert (row[0], row[-1]) == (TOKENIZER.cls_id, TOKENIZER.sep_id)
-        assert len(row) == len(segments) <= the_task.config.max_length
+    rows = the_task.inputs(featurized(the_task, record))
+    length = tf.reduce_sum(tf.cast(rows["padding_mask"], tf.int32), axis=1)
+    assert rows["token_ids"].shape == rows["segment_ids"].shape == rows["padding_mask"].shape
+    for ids, count in zip(rows["token_ids"].numpy(), length.numpy(), strict=True):
+        assert (ids[0], ids[count - 1]) == (TOKENIZER.cls_id, TOKENIZER.sep_id)
+        assert count <= the_task.config.max_length
 
 
 def test_it_works_without_the_label_and_gives_the_same_inputs(example):
     the_task, record = example
-    served = featurized(the_task, {name: value for name, value in record.items() if name != "label"})
+    served = featurized(the_task, {name: value for name, value in record.items() if name not in the_task.gold})
     trained = featurized(the_task, record)
-    assert "label_id" not in served
+    assert trained.keys() - served.keys() == set(the_task.targets)
     for name, value in served.items():
         assert listed(value) == listed(trained[name]), name
 
@@ -114,6 +182,7 @@ def test_one_batch_can_be_learned_by_heart(example):
     the_task, record = example
     model = model_of(the_task)
     (batch,) = the_task.batches(rows_of(the_task, record), batch_size=8, seed=0, epoch=0)
+    (judged,) = the_task.examine(rows_of(the_task, record), 8)
     optimizer = AdamW(LinearSchedule(5e-3, 50, 300), weight_decay=0.0)
     optimizer.build(model.trainable_variables)
 
@@ -126,18 +195,28 @@ def test_one_batch_can_be_learned_by_heart(example):
 
     for _ in range(300):
         loss = step()
-    right, count = the_task.score(model(batch), batch)
     assert loss < 0.01
-    assert right == count == record["text"].shape[0]
+    assert figure(the_task, model, judged) > 0.999
+    # Asked as a server is asked, and judged as the Evaluator judges.
+    features = featurized(the_task, {name: value for name, value in record.items() if name not in the_task.gold})
+    answers = the_task.answer(model(the_task.inputs(features)), features, record)
+    rows = [
+        the_task.rate(
+            {name: np.asarray(value.numpy()[row]) for name, value in answers.items()},
+            {name: np.asarray(record[name][row]) for name in the_task.gold},
+        )
+        for row in range(record["text"].shape[0])
+    ]
+    assert the_task.figures(np.array(rows))[the_task.metrics[0].name] > 0.999
 
 
 def test_the_losses_of_shares_add_up_to_that_of_the_batch(example, monkeypatch):
     the_task, record = example
     (batch,) = the_task.batches(rows_of(the_task, record), batch_size=8, seed=0, epoch=0)
     model, count = model_of(the_task), record["text"].shape[0]
-    whole = float(the_task.loss(model(batch), batch))
     # As among replicas: each divides its sum by the rows of all.
     monkeypatch.setattr(replicas, "mean", lambda losses: tf.reduce_sum(losses) / count)
+    whole = float(the_task.loss(model(batch), batch))
     shares = [{name: value[rows] for name, value in batch.items()} for rows in (slice(1), slice(1, None))]
     assert sum(float(the_task.loss(model(share), share)) for share in shares) == pytest.approx(whole, rel=1e-5)
 
@@ -166,14 +245,14 @@ def test_labels_drawn_at_random_are_learned_by_heart_and_held_out_ones_are_not()
     for _ in range(150):
         for batch in train:
             step(batch)
-    assert sum(float(the_task.score(model(batch), batch)[0]) for batch in train) > 60
-    assert 0.4 < float(the_task.score(model(held_out), held_out)[0]) / 400 < 0.6
+    assert min(figure(the_task, model, batch) for batch in train) > 0.9
+    assert 0.4 < figure(the_task, model, held_out) < 0.6
 
 
 def test_answers_are_named_tensors_a_row_each(example):
     the_task, record = example
     model, features = model_of(the_task), featurized(the_task, record)
-    answers = the_task.answer(model(task.dense(features)), features, record)
+    answers = the_task.answer(model(the_task.inputs(features)), features, record)
     assert answers
     for name, value in answers.items():
         assert value.shape[0] == record["text"].shape[0], name

@@ -1,0 +1,84 @@
+"""A TFMA metric: the figures that a task judges its model by, of every slice."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from tensorflow_model_analysis.metrics import metric_types
+
+from models import task
+
+# What judges each record, by parts of a split.
+Rows = list[np.ndarray]
+
+
+class Figures(metric_types.Metric):
+    """``models.task.Task.figures``.
+
+    Args:
+      type: of the task.
+      config: of the task.
+      name: prefix of nothing; TFMA asks for one.
+    """
+
+    def __init__(self, type: str, config: Mapping[str, Any], name: str = "figures") -> None:  # noqa: A002
+        super().__init__(_computations, type=type, config=config, name=name)
+
+
+def _computations(
+    type: str,  # noqa: A002
+    config: Mapping[str, Any],
+    name: str = "figures",
+    model_names: list[str] | None = None,
+    output_names: list[str] | None = None,
+    example_weighted: bool = False,
+) -> list[metric_types.MetricComputation]:
+    del name, output_names
+    the_task = task.load(type)(config)
+    names = the_task.figures(np.zeros((1, len(the_task.judged))))
+    computations = []
+    for model in model_names or [""]:
+        keys = {
+            each: metric_types.MetricKey(each, model_name=model, example_weighted=example_weighted) for each in names
+        }
+        computations.append(
+            metric_types.MetricComputation(
+                keys=list(keys.values()),
+                preprocessors=[metric_types.FeaturePreprocessor(the_task.gold, model_names=model_names)],
+                combiner=_Combiner(the_task, keys, model),
+            )
+        )
+    return computations
+
+
+class _Combiner(beam.CombineFn):
+    """Keeps what judges each record: a few numbers."""
+
+    def __init__(self, the_task: task.Task, keys: dict[str, metric_types.MetricKey], model: str) -> None:
+        self.task, self.keys, self.model = the_task, keys, model
+
+    def create_accumulator(self) -> Rows:
+        return []
+
+    def add_input(self, rows: Rows, element: metric_types.StandardMetricInputs) -> Rows:
+        answer = element.get_predictions(self.model)
+        # Of a single output TFMA passes the values alone.
+        answer = answer if isinstance(answer, Mapping) else {"scores": np.asarray(answer)}
+        rows.append(np.asarray(self.task.rate(answer, element.get_features())))
+        return rows
+
+    def merge_accumulators(self, accumulators: Iterable[Rows]) -> Rows:
+        return [row for rows in accumulators for row in rows]
+
+    def compact(self, rows: Rows) -> Rows:
+        return [np.concatenate([row.reshape(-1, len(self.task.judged)) for row in rows])] if rows else rows
+
+    def extract_output(self, rows: Rows) -> dict[metric_types.MetricKey, float]:
+        (whole,) = self.compact(rows) or [np.zeros((0, len(self.task.judged)))]
+        found = self.task.figures(whole)
+        return {key: found.get(name, float("nan")) for name, key in self.keys.items()}
+
+
+# TFMA looks the class up by name.
+metric_types.register_metric(Figures)

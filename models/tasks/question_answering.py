@@ -1,0 +1,324 @@
+"""Extractive question answering: where in a context the answer stands (Devlin et al. 2019, 4.2 and 4.3; SQuAD).
+
+A context that is too long for a row is read in windows that overlap; the best span of all windows is the answer. With
+``no_answer`` the span may be none: [CLS], whose score has to beat every window's.
+"""
+
+import collections
+import math
+import re
+import string
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import numpy as np
+import pydantic
+
+from models import task
+from models.tasks import classification
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from models.encoder import BertEncoder
+    from models.text import Tokenizer
+
+
+class Config(pydantic.BaseModel):
+    """The task's own keys.
+
+    Attributes:
+      max_length: tokens a window, question and special ones included.
+      stride: tokens from one window's context to the next one's.
+      max_question: tokens of a question; longer ones are cut.
+      max_answer: tokens of an answer.
+      no_answer: whether a context may hold no answer (SQuAD 2.0).
+      threshold: how much better than the best span no answer has to be, in logits.
+      dropout: between the encoder and the classifier.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    max_length: Annotated[int, pydantic.Field(ge=16)] = 384
+    stride: Annotated[int, pydantic.Field(ge=1)] = 128
+    max_question: Annotated[int, pydantic.Field(ge=1)] = 64
+    max_answer: Annotated[int, pydantic.Field(ge=1)] = 30
+    no_answer: bool = False
+    threshold: float = 0.0
+    dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
+
+    @pydantic.model_validator(mode="after")
+    def _room(self) -> Self:
+        room = self.max_length - self.max_question - 3
+        if not self.stride <= room:
+            raise ValueError(
+                f"windows leave {room} tokens to the context (max_length - max_question - 3), and stride must not be "
+                f"more, or tokens between them are not read. Received: stride={self.stride}"
+            )
+        return self
+
+
+class Task(task.Task):
+    """A span of a context that answers a question."""
+
+    schema = "question_answering"
+    answers = ("answer", "score", "start", "end")
+    gold = ("answers", "answer_start")
+    targets = ("gold_start", "gold_end", "start_token", "end_token")
+    metrics = (task.Metric("f1"), task.Metric("exact"))
+
+    def __init__(self, config: Config | Mapping[str, Any]) -> None:
+        self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
+
+    def featurize(self, record: task.Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
+        """``[CLS] question [SEP] context [SEP]``, as long as it is.
+
+        Ragged int64 (B, None), a token an element: ``token_ids``, ``segment_ids``; ``piece_start``, ``piece_end``, in
+        characters of the context, 0 outside of it. ``gold_start``, ``gold_end``, in characters, an answer an element.
+        ``start_token``, ``end_token`` int64 (B,), the first answer's pieces, 0 for none.
+        """
+        import tensorflow as tf
+
+        question = tokenizer.tokenize(record["text"])[:, : self.config.max_question]
+        context, start, end = tokenizer.tokenize_with_offsets(record["text_pair"])
+        column = tf.ones([question.nrows(), 1], tf.int64)
+        first = tf.concat([column * tokenizer.cls_id, question, column * tokenizer.sep_id], axis=1)
+        second = tf.concat([context, column * tokenizer.sep_id], axis=1)
+        outside, behind = tf.zeros_like(first), column * 0
+        features = {
+            "token_ids": tf.concat([first, second], axis=1),
+            "segment_ids": tf.concat([outside, tf.ones_like(second)], axis=1),
+            "piece_start": tf.concat([outside, start, behind], axis=1),
+            "piece_end": tf.concat([outside, end, behind], axis=1),
+        }
+        if set(self.gold) <= record.keys():
+            lengths = tf.cast(tf.strings.length(record["answers"].values, unit="UTF8_CHAR"), tf.int64)
+            gold_start = record["answer_start"]
+            gold_end = gold_start.with_values(gold_start.values + lengths)
+            # The pieces that the first answer has characters of; 0, [CLS], for none.
+            begin, behind = (each.to_tensor(0, shape=[None, None])[:, :1] for each in (gold_start, gold_end))
+            inside = (start.to_tensor(0) < behind) & (end.to_tensor(0) > begin)
+            found = tf.cast(tf.reduce_any(inside, axis=1), tf.int64)
+            offset = first.row_lengths() + tf.argmax(inside, axis=1)
+            count = tf.math.count_nonzero(inside, axis=1)
+            features |= {"gold_start": gold_start, "gold_end": gold_end}
+            features |= {"start_token": found * offset, "end_token": found * (offset + count - 1)}
+        return features
+
+    def inputs(self, features: task.Tensors) -> dict[str, Any]:
+        """Windows, a row each: ``token_ids``, ``segment_ids`` and ``padding_mask`` (W, S).
+
+        ``row`` int64 (W,), the record that a window is of; ``place`` int64 (W, S), where each token stands in its row.
+        """
+        import tensorflow as tf
+
+        # Without the [SEP] at the end, which every window gets.
+        lengths = features["token_ids"].row_lengths()
+        question = tf.math.segment_sum(1 - features["segment_ids"].values, features["token_ids"].value_rowids())
+        context, room = lengths - question - 1, self.config.max_length - question - 1
+        beyond = tf.maximum(context - room, 0)
+        windows = 1 + (beyond + self.config.stride - 1) // self.config.stride
+        row = tf.repeat(tf.range(tf.size(windows, tf.int64)), windows)
+        number = tf.ragged.range(windows).values
+        skipped = number * self.config.stride
+        question, context, room, last = (tf.gather(each, row) for each in (question, context, room, lengths - 1))
+        first = question + skipped
+        end = tf.minimum(first + room, question + context)
+        place = tf.concat([tf.ragged.range(question), tf.ragged.range(first, end), last[:, None]], axis=1)
+
+        def taken(name: str) -> Any:
+            values, starts = features[name].values, features[name].row_starts()
+            return place.with_values(
+                tf.gather(values, place.values + tf.gather(tf.gather(starts, row), place.value_rowids()))
+            )
+
+        batch = task.dense({name: taken(name) for name in ("token_ids", "segment_ids")})
+        return {**batch, "row": row, "place": place.to_tensor(0)}
+
+    def batches(
+        self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
+    ) -> "tf.data.Dataset":
+        """See ``task.Task.batches``: all windows of ``batch_size`` records."""
+        shuffled = rows.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
+        batches = shuffled.skip(start_step * batch_size).ragged_batch(batch_size)
+        return batches.map(self._learned).prefetch(2)
+
+    def _learned(self, features: task.Tensors) -> dict[str, Any]:
+        """Windows, with ``start_place`` and ``end_place`` int64 (W,): where the first answer stands, 0 for none."""
+        import tensorflow as tf
+
+        batch = self.inputs(features)
+        row, place = batch.pop("row"), batch.pop("place")
+
+        def found(name: str) -> Any:
+            return (place == tf.gather(features[name], row)[:, None]) & batch["padding_mask"]
+
+        start, end = found("start_token"), found("end_token")
+        whole = tf.cast(tf.reduce_any(start, axis=1) & tf.reduce_any(end, axis=1), tf.int64)
+        return {**batch, "start_place": whole * tf.argmax(start, axis=1), "end_place": whole * tf.argmax(end, axis=1)}
+
+    def examine(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
+        """See ``task.Task.examine``: the windows, and ``features`` beside them."""
+        batches = rows.ragged_batch(batch_size)
+        return batches.map(lambda features: {**self.inputs(features), "features": features}).prefetch(2)
+
+    def build(self, encoder: "BertEncoder") -> Any:
+        """A Keras layer: batch to ``logits`` float32 (W, S, 2), of a start and of an end."""
+        from models.heads import TokenClassifier
+
+        return TokenClassifier(encoder, 2, self.config.dropout, name="span_classifier")
+
+    def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
+        """Cross-entropy of start and end over the window's tokens, their mean; mean over the windows."""
+        import tensorflow as tf
+
+        from models import replicas
+
+        start, end = _logits(outputs, batch["padding_mask"])
+        losses = [
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=batch[name], logits=logits)
+            for name, logits in (("start_place", start), ("end_place", end))
+        ]
+        return replicas.mean((losses[0] + losses[1]) / 2)
+
+    def _best(self, outputs: task.Tensors, features: task.Tensors) -> tuple[Any, Any, Any]:
+        """The best span of each record: start and end int64, in characters, 0 for no answer; its probability (B,)."""
+        import tensorflow as tf
+
+        windows = self.inputs(features)
+        row, place, longest = windows["row"], windows["place"], self.config.max_answer
+        position = place + tf.gather(features["token_ids"].row_starts(), row)[:, None]
+        last = tf.gather(features["piece_end"].values, position)
+        inside = windows["padding_mask"] & (last > 0)
+        start, end = _logits(outputs, windows["padding_mask"])
+        # A span of n pieces ends n - 1 places behind its start.
+        length = tf.shape(place)[1]
+        places = tf.range(length)[:, None] + tf.range(longest)
+        ends = tf.pad(tf.where(inside, end, _NEVER), [[0, 0], [0, longest]], constant_values=_NEVER)
+        spans = tf.where(inside, start, _NEVER)[:, :, None] + tf.gather(ends, places, axis=1)
+        spans = tf.reshape(spans, [-1, length * longest])
+        best, which = tf.reduce_max(spans, axis=1), tf.argmax(spans, axis=1)
+        of_record = tf.math.segment_max(best, row)
+        number = tf.range(tf.size(row))
+        window = tf.math.segment_min(tf.where(best == tf.gather(of_record, row), number, tf.size(row)), row)
+        none = tf.math.segment_min(start[:, 0] + end[:, 0], row)
+        peak = tf.maximum(of_record, none) if self.config.no_answer else of_record
+        total = tf.math.segment_sum(tf.exp(tf.reduce_logsumexp(spans, axis=1) - tf.gather(peak, row)), row)
+        answered = of_record > _NEVER
+        if self.config.no_answer:
+            total += tf.exp(none - peak)
+            answered &= none - of_record <= self.config.threshold
+        begin = tf.gather(which, window) // longest
+        token = tf.stack([begin, begin + tf.gather(which, window) % longest], axis=1)
+        # Padding behind a window has place 0: of a record without context any place will do.
+        token = tf.gather(tf.gather(position, window), tf.minimum(token, tf.cast(length, tf.int64) - 1), batch_dims=1)
+        kept = tf.cast(answered, tf.int64)
+        return (
+            kept * tf.gather(features["piece_start"].values, token[:, 0]),
+            kept * tf.gather(features["piece_end"].values, token[:, 1]),
+            tf.exp(tf.where(answered, of_record, none) - peak) / total,
+        )
+
+    def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
+        """``answer`` string (B,), "" for none; its probability ``score``; ``start`` and ``end``, in characters."""
+        import tensorflow as tf
+
+        start, end, score = self._best(outputs, features)
+        where = (tf.cast(start, tf.int32), tf.cast(end - start, tf.int32))
+        answer = tf.strings.substr(record["text_pair"], *where, unit="UTF8_CHAR")
+        return {"answer": answer, "score": score, "start": start, "end": end}
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Whether the answer is right, how much of it is, and whether there is one."""
+        return ("exact", "f1", "answerable")
+
+    def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
+        """See ``task.Task.score``. By characters instead of words, which is for choosing an epoch only."""
+        import tensorflow as tf
+
+        features = batch["features"]
+        start, end, _ = (each[:, None] for each in self._best(outputs, features))
+        gold_start, gold_end = (features[name].to_tensor(-1) for name in ("gold_start", "gold_end"))
+        answerable = features["gold_start"].row_lengths() > 0
+        none = tf.cast(~answerable & (end[:, 0] == 0), tf.float32)
+        exact = tf.reduce_any((start == gold_start) & (end == gold_end), axis=1)
+        shared = tf.maximum(tf.minimum(end, gold_end) - tf.maximum(start, gold_start), 0)
+        f1 = tf.math.divide_no_nan(
+            tf.cast(2 * shared, tf.float32), tf.cast(end - start + gold_end - gold_start, tf.float32)
+        )
+        # Of no gold answer the maximum is that of an empty row, -inf.
+        f1 = tf.where(answerable, tf.maximum(tf.reduce_max(f1, axis=1), 0), none)
+        exact = tf.where(answerable, tf.cast(exact, tf.float32), none)
+        return tf.stack([exact, f1, tf.cast(answerable, tf.float32)], axis=1)
+
+    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
+        """As SQuAD's own script: the best over all answers that were given."""
+        given = [each.decode() for each in record["answers"].ravel()]
+        found = _words(answer["answer"].item().decode())
+        # An answer of articles alone is none there.
+        golds = [words for each in given if (words := _words(each))] or [[]]
+        exact = max(float(found == gold) for gold in golds)
+        return [exact, max(_overlap(found, gold) for gold in golds), float(bool(given))]
+
+    def figures(self, rows: np.ndarray) -> dict[str, float]:
+        """``f1`` and ``exact`` match, means over the questions.
+
+        With ``no_answer`` also ``f1_answerable``, over those that have an answer, and ``none_recall``, the share of the
+        others that got none. ``trivial`` is F1 of never answering.
+        """
+        if not len(rows):
+            return {"f1": math.nan}
+        exact, f1, answerable = rows.T
+        found = {"f1": f1.mean(), "exact": exact.mean(), "trivial": 1 - answerable.mean()}
+        if self.config.no_answer:
+            there = answerable > 0
+            found["f1_answerable"] = f1[there].mean() if there.any() else math.nan
+            found["none_recall"] = exact[~there].mean() if not there.all() else math.nan
+        return {name: float(value) for name, value in found.items()}
+
+    def wrong(self, row: np.ndarray) -> float:
+        """What F1 lacks."""
+        return float(1 - row[1])
+
+    def expected(self, record: Mapping[str, np.ndarray]) -> str:
+        """The answers that were given."""
+        return " | ".join(dict.fromkeys(task.strings(record["answers"]))) or "no answer"
+
+    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+        """``the Supreme Court .91``."""
+        return f"{answer['answer'].item().decode() or 'no answer'} {task.brief(answer['score'].item())}"
+
+    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+        """``answer``, ``score``, ``start`` and ``end``."""
+        return {
+            "answer": answer["answer"].item().decode(),
+            "score": classification.decimal(answer["score"]),
+            "start": answer["start"].item(),
+            "end": answer["end"].item(),
+        }
+
+
+# Less than any sum of two logits.
+_NEVER = -1e6
+
+
+def _logits(outputs: task.Tensors, padding_mask: Any) -> tuple[Any, Any]:
+    """Of a start and of an end, float32 (W, S); padding is never chosen."""
+    import tensorflow as tf
+
+    start, end = tf.unstack(outputs["logits"], axis=2)
+    return tf.where(padding_mask, start, _NEVER), tf.where(padding_mask, end, _NEVER)
+
+
+def _words(text: str) -> list[str]:
+    """Lower case, without punctuation and articles: ``normalize_answer`` of SQuAD's evaluation script."""
+    kept = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", kept).split()
+
+
+def _overlap(found: list[str], gold: list[str]) -> float:
+    if not found or not gold:
+        return float(found == gold)
+    shared = (collections.Counter(found) & collections.Counter(gold)).total()
+    return 2 * shared / (len(found) + len(gold))

@@ -1,0 +1,123 @@
+"""A number for one text or for a pair, such as STS-B's 0 to 5: a linear layer over the pooled [CLS]."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import pydantic
+
+from models import task
+from models.tasks import classification
+
+if TYPE_CHECKING:
+    from models.encoder import BertEncoder
+
+
+class Config(pydantic.BaseModel):
+    """The task's own keys.
+
+    Attributes:
+      max_length: tokens a row, special ones included; longer texts are cut.
+      dropout: between the pooled vector and the linear layer.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    max_length: Annotated[int, pydantic.Field(ge=8)] = 128
+    dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
+
+
+class Task(classification.Task):
+    """One number for one text, or for two."""
+
+    schema = "regression"
+    answers = ("value",)
+    targets = ("target",)
+    metrics = (
+        task.Metric("pearson"),
+        task.Metric("spearman"),
+        task.Metric("mse", better="lower"),
+        task.Metric("mae", better="lower"),
+    )
+    plots = False
+
+    def __init__(self, config: Config | Mapping[str, Any]) -> None:
+        self.config = config if isinstance(config, Config) else Config.model_validate(dict(config))
+
+    def target(self, record: task.Tensors) -> dict[str, Any]:
+        """``target`` float32 (B,)."""
+        return {"target": record["label"]}
+
+    def build(self, encoder: "BertEncoder") -> Any:
+        """A Keras layer: batch to ``logits`` float32 (B, 1)."""
+        from models.heads import Classifier
+
+        return Classifier(encoder, 1, self.config.dropout, name="regressor")
+
+    def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
+        """Mean squared error."""
+        import tensorflow as tf
+
+        from models import replicas
+
+        return replicas.mean(tf.square(outputs["logits"][:, 0] - batch["target"]))
+
+    def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
+        """``value`` float32 (B,)."""
+        del features, record
+        return {"value": outputs["logits"][:, 0]}
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The right number, and the answer."""
+        return ("target", "value")
+
+    def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
+        """See ``task.Task.score``."""
+        import tensorflow as tf
+
+        return tf.stack([batch["target"], outputs["logits"][:, 0]], axis=1)
+
+    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
+        """See ``task.Task.rate``."""
+        return [record["label"].item(), answer["value"].item()]
+
+    def figures(self, rows: np.ndarray) -> dict[str, float]:
+        """``pearson`` and ``spearman``, correlations of answers and right numbers; ``mse`` and ``mae``, mean errors."""
+        return {**correlations(rows), **_errors(rows)}
+
+    def wrong(self, row: np.ndarray) -> float:
+        """How far the answer is off."""
+        return float(abs(row[1] - row[0]))
+
+    def expected(self, record: Mapping[str, np.ndarray]) -> str:
+        """The number."""
+        return task.brief(record["label"].item())
+
+    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+        """The number."""
+        return task.brief(answer["value"].item())
+
+    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+        """``value``."""
+        return {"value": classification.decimal(answer["value"])}
+
+
+def correlations(rows: np.ndarray) -> dict[str, float]:
+    """``pearson`` and ``spearman`` of the columns of ``rows`` (N, 2); NaN where one of them does not vary."""
+    from scipy import stats
+
+    if len(rows) < 2 or (rows == rows[0]).all(axis=0).any():
+        return {"pearson": math.nan, "spearman": math.nan}
+    return {
+        "pearson": float(stats.pearsonr(*rows.T).statistic),
+        "spearman": float(stats.spearmanr(*rows.T).statistic),
+    }
+
+
+def _errors(rows: np.ndarray) -> dict[str, float]:
+    errors = rows[:, 1] - rows[:, 0]
+    if not len(rows):
+        return {"mse": math.nan, "mae": math.nan}
+    return {"mse": float(np.square(errors).mean()), "mae": float(np.abs(errors).mean())}

@@ -1,0 +1,156 @@
+"""How alike two texts are: the cosine of their mean vectors, each encoded by itself (Reimers & Gurevych 2019)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import pydantic
+
+from models import task
+from models.tasks import classification, regression
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from models.encoder import BertEncoder
+    from models.text import Tokenizer
+
+
+class Config(pydantic.BaseModel):
+    """The task's own keys.
+
+    Attributes:
+      max_length: tokens of each text, special ones included; longer texts are cut.
+      objective: ``contrastive``: the second text of an alike pair is told from those of the other pairs of the batch
+        (Henderson et al. 2017, with the cosine over ``temperature``); ``cosine``: the cosine is to be the label, scaled
+        to 0 … 1 by ``range`` (Reimers & Gurevych 2019, section 3).
+      positive: contrastive: pairs with this label or more are alike; the others are not trained on.
+      temperature: contrastive: what cosines are divided by.
+      range: cosine: the labels that stand for 0 and for 1.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    max_length: Annotated[int, pydantic.Field(ge=8)] = 128
+    objective: Literal["contrastive", "cosine"] = "contrastive"
+    positive: float = 1.0
+    temperature: Annotated[float, pydantic.Field(gt=0)] = 0.05
+    range: Annotated[list[float], pydantic.Field(min_length=2, max_length=2)] = [0.0, 1.0]
+
+
+class Task(task.Task):
+    """A number for two texts, and vectors for texts: ``embed``."""
+
+    schema = "similarity"
+    answers = ("similarity",)
+    targets = ("target",)
+    metrics = (task.Metric("spearman"), task.Metric("pearson"))
+    apart = True
+
+    def __init__(self, config: Config | Mapping[str, Any]) -> None:
+        self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
+
+    def featurize(self, record: task.Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
+        """``token_ids``, ``segment_ids``, ``pair_token_ids`` ragged int64 (B, None); ``target`` float32 (B,)."""
+        from models import text
+
+        def row(texts: Any) -> tuple[Any, Any]:
+            return text.single(tokenizer.tokenize(texts), tokenizer.cls_id, tokenizer.sep_id, self.config.max_length)
+
+        token_ids, segment_ids = row(record["text"])
+        features = {"token_ids": token_ids, "segment_ids": segment_ids}
+        if "text_pair" in record:  # `embed` takes one text
+            features["pair_token_ids"] = row(record["text_pair"])[0]
+        if "label" in record:
+            features["target"] = record["label"]
+        return features
+
+    def inputs(self, features: task.Tensors) -> dict[str, Any]:
+        """See ``task.Task.inputs``; with ``pair_padding_mask`` bool (B, S)."""
+        import tensorflow as tf
+
+        mask = tf.sequence_mask(features["pair_token_ids"].row_lengths())
+        return {**super().inputs(features), "pair_padding_mask": mask}
+
+    def batches(
+        self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
+    ) -> "tf.data.Dataset":
+        """See ``task.Task.batches``. Several GPUs tell a pair from those of their own share of the batch only."""
+        if self.config.objective == "contrastive":
+            rows = rows.filter(lambda row: row["target"] >= self.config.positive)
+        shuffled = rows.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
+        return self.examine(shuffled.skip(start_step * batch_size), batch_size)
+
+    def examine(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
+        """See ``task.Task.examine``."""
+        batches = rows.ragged_batch(batch_size)
+        return batches.map(lambda batch: {**self.inputs(batch), "target": batch["target"]}).prefetch(2)
+
+    def build(self, encoder: "BertEncoder") -> Any:
+        """A Keras layer: batch to ``vector``, ``pair_vector`` float32 (B, D)."""
+        from models.heads import PairEncoder
+
+        return PairEncoder(encoder, name="pair_encoder")
+
+    def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
+        """See ``Config.objective``; mean over the batch."""
+        import tensorflow as tf
+
+        from models import replicas
+
+        if self.config.objective == "contrastive":
+            cosines = tf.matmul(outputs["vector"], outputs["pair_vector"], transpose_b=True)
+            right = tf.range(tf.shape(cosines)[0])
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(right, cosines / self.config.temperature)
+        else:
+            low, high = self.config.range
+            losses = tf.square(_cosine(outputs) - (batch["target"] - low) / (high - low))
+        return replicas.mean(losses)
+
+    def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
+        """``similarity`` float32 (B,), -1 to 1."""
+        del features, record
+        return {"similarity": _cosine(outputs)}
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The label, and the cosine."""
+        return ("target", "similarity")
+
+    def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
+        """See ``task.Task.score``."""
+        import tensorflow as tf
+
+        return tf.stack([batch["target"], _cosine(outputs)], axis=1)
+
+    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
+        """See ``task.Task.rate``."""
+        return [record["label"].item(), answer["similarity"].item()]
+
+    def figures(self, rows: np.ndarray) -> dict[str, float]:
+        """``spearman`` and ``pearson``, correlations of cosines and labels."""
+        found = regression.correlations(rows)
+        return {"spearman": found["spearman"], "pearson": found["pearson"]}
+
+    def wrong(self, row: np.ndarray) -> float:
+        """How far the cosine is from the label, as ``range`` scales it."""
+        low, high = self.config.range
+        return float(abs(row[1] - (row[0] - low) / (high - low)))
+
+    def expected(self, record: Mapping[str, np.ndarray]) -> str:
+        """The label."""
+        return task.brief(record["label"].item())
+
+    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+        """The cosine."""
+        return task.brief(answer["similarity"].item())
+
+    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+        """``similarity``."""
+        return {"similarity": classification.decimal(answer["similarity"])}
+
+
+def _cosine(outputs: task.Tensors) -> Any:
+    import tensorflow as tf
+
+    return tf.reduce_sum(outputs["vector"] * outputs["pair_vector"], axis=1)
