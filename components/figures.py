@@ -38,6 +38,8 @@ def _computations(
     the_task = task.load(type)(config)
     names = the_task.figures(np.zeros((1, len(the_task.judged))))
     computations = []
+    # One model alone has no name, and its predictions no place under one.
+    named = [model for model in model_names or [] if model] or None
     for model in model_names or [""]:
         keys = {
             each: metric_types.MetricKey(each, model_name=model, example_weighted=example_weighted) for each in names
@@ -45,7 +47,7 @@ def _computations(
         computations.append(
             metric_types.MetricComputation(
                 keys=list(keys.values()),
-                preprocessors=[metric_types.FeaturePreprocessor(the_task.gold, model_names=model_names)],
+                preprocessors=[metric_types.FeaturePreprocessor(the_task.gold, model_names=named)],
                 combiner=_Combiner(the_task, keys, model),
             )
         )
@@ -63,9 +65,11 @@ class _Combiner(beam.CombineFn):
 
     def add_input(self, rows: Rows, element: metric_types.StandardMetricInputs) -> Rows:
         answer = element.get_predictions(self.model)
-        # Of a single output TFMA passes the values alone.
-        answer = answer if isinstance(answer, Mapping) else {"scores": np.asarray(answer)}
-        rows.append(np.asarray(self.task.rate(answer, element.get_features())))
+        if not isinstance(answer, Mapping):  # of a single output TFMA passes the values alone
+            answer = {"scores" if self.task.plots else self.task.answers[0]: np.asarray(answer)}
+        # A record that has no value of a feature comes without it.
+        gold = {name: np.asarray(element.get_features().get(name, [])) for name in self.task.gold}
+        rows.append(np.asarray(self.task.rate(answer, gold)))
         return rows
 
     def merge_accumulators(self, accumulators: Iterable[Rows]) -> Rows:

@@ -57,7 +57,10 @@ def write(
         return the_task.answer(model(the_task.inputs(features), training=False), features, record)
 
     def embedded(record: Tensors) -> dict[str, Any]:
-        return embed(encoder, dense(features_of(record)))
+        # A task that reads in windows gives rows of any length.
+        features = features_of(record)
+        kept = {name: features[name][:, : encoder.max_positions] for name in ("token_ids", "segment_ids")}
+        return embed(encoder, dense(kept))
 
     def parsed(examples: tf.Tensor) -> Tensors:
         record: Tensors = tf.io.parse_example(examples, dict(raw_spec))

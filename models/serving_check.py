@@ -78,16 +78,20 @@ def _call(signature: Any, arguments: Mapping[str, list[Any]]) -> dict[str, Any]:
 
 
 def _one_by_one(signature: Any, arguments: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """The outputs for one row after the other; narrower rows padded with zeros, as a batch pads them."""
+    """The outputs for one row after the other; narrower rows padded with nothing, as a batch pads them."""
     count = len(next(iter(arguments.values())))
     rows = [_call(signature, {name: values[i : i + 1] for name, values in arguments.items()}) for i in range(count)]
 
     def padded(name: str) -> Any:
         values = [row[name] for row in rows]
-        if values[0].ndim < 2 or values[0].dtype == object:
+        if values[0].ndim < 2:
             return np.concatenate(values)
         width = max(value.shape[1] for value in values)
-        return np.concatenate([np.pad(value, ((0, 0), (0, width - value.shape[1]))) for value in values])
+        nothing = b"" if values[0].dtype == object else 0
+        more = [((0, 0), (0, width - value.shape[1]), *[(0, 0)] * (value.ndim - 2)) for value in values]
+        return np.concatenate(
+            [np.pad(value, each, constant_values=nothing) for value, each in zip(values, more, strict=True)]
+        )
 
     return {name: padded(name) for name in rows[0]}
 

@@ -96,7 +96,7 @@ class Task(task.Task):
             gold_start = record["answer_start"]
             gold_end = gold_start.with_values(gold_start.values + lengths)
             # The pieces that the first answer has characters of; 0, [CLS], for none.
-            begin, behind = (each.to_tensor(0, shape=[None, None])[:, :1] for each in (gold_start, gold_end))
+            begin, behind = (each[:, :1].to_tensor(0, shape=[None, 1]) for each in (gold_start, gold_end))
             inside = (start.to_tensor(0) < behind) & (end.to_tensor(0) > begin)
             found = tf.cast(tf.reduce_any(inside, axis=1), tf.int64)
             offset = first.row_lengths() + tf.argmax(inside, axis=1)

@@ -313,9 +313,9 @@ def _word_of(texts: Any, piece_start: Any) -> Any:
 
     characters = tf.strings.unicode_split(texts, "UTF-8")
     space = tf.cast(tf.strings.regex_full_match(characters.values, r"\s|\p{Z}"), tf.int64)
-    before = tf.cumsum(space)
-    row = piece_start.value_rowids()
-    return piece_start.with_values(tf.gather(before, piece_start.values + tf.gather(characters.row_starts(), row)))
+    before, starts = tf.cumsum(space, exclusive=True), tf.gather(characters.row_starts(), piece_start.value_rowids())
+    number = tf.gather(before, piece_start.values + starts) - tf.gather(before, starts)
+    return piece_start.with_values(number)
 
 
 def _changes(row: Any, value: Any) -> Any:

@@ -165,6 +165,15 @@ def test_it_works_without_the_label_and_gives_the_same_inputs(example):
         assert listed(value) == listed(trained[name]), name
 
 
+def test_rows_do_not_depend_on_the_batch(example):
+    the_task, record = example
+    whole = featurized(the_task, record)
+    for index in range(record["text"].shape[0]):
+        alone = featurized(the_task, {name: values[index : index + 1] for name, values in record.items()})
+        for name, value in alone.items():
+            assert listed(value) == listed(whole[name][index : index + 1]), name
+
+
 def test_batches_repeat_themselves_and_start_anywhere(example):
     the_task, record = example
     rows = rows_of(the_task, record, times=4)
