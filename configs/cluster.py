@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from configs.document import Key
 from configs.experiment import Name, Section
-from configs.pools import Gpu, Labels, Machine, Pool
+from configs.pools import Gpu, Labels, Machine, Pool, VertexPool
 from configs.validate import nearest, one_of
 
 # Every node that a pipeline of ours may have; tests hold it against pipeline.create_pipeline.
@@ -38,6 +38,7 @@ NODES = (
     "Pusher",
     "VertexPusher",
 )
+TRAINERS = ("Pretrainer", "Trainer")
 # The driver of Kubeflow's importers and the kubelet have no node of ours to run on; a pool for them means nothing.
 _NO_CONTAINER = ("Checkpoint",)
 
@@ -367,6 +368,7 @@ class Vertex(Cluster):
     Attributes:
       kind: ``vertex``.
       project, region: of Google Cloud.
+      pools: machines by name; several ``workers`` train one model.
       network: a VPC to peer with.
       encryption_key: a KMS key for everything that is written.
       endpoint: where what was pushed is served; nowhere where left out.
@@ -375,6 +377,7 @@ class Vertex(Cluster):
     kind: Literal["vertex"]
     project: str
     region: str
+    pools: Mapping[str, VertexPool] = {}
     network: str | None = None
     encryption_key: str | None = None
     labels: CloudLabels = {}
@@ -393,5 +396,8 @@ class Vertex(Cluster):
         for key in ("pipeline_root", "workspace"):
             if (address := getattr(self, key)) and not address.startswith("gs://"):
                 yield (key,), f"Vertex takes a gs:// address, received {address!r}"
+        for node, pool in self.nodes.items():
+            if node not in TRAINERS and pool in self.pools and self.pools[pool].workers > 1:
+                yield ("nodes", node), f"only {' and '.join(TRAINERS)} run on several workers; {pool} has several"
         if self.service_account and "@" not in self.service_account:
             yield ("service_account",), f"Vertex takes its e-mail address, received {self.service_account!r}"
