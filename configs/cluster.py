@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from configs.document import Key
 from configs.experiment import Name, Section
 from configs.pools import Gpu, Labels, Machine, Pool, VertexPool
+from configs.schedule import fault
 from configs.validate import nearest, one_of
 
 # Every node that a pipeline of ours may have; tests hold it against pipeline.create_pipeline.
@@ -136,7 +137,7 @@ class Cluster(Recorded):
       checkpoint_seconds: at least this long between two checkpoints of a training.
       beam: the runner of the data nodes.
       labels: of the run.
-      schedule: a cron expression; the run recurs.
+      schedule: a cron expression; the run recurs. On Kubeflow a second may come first, on Vertex ``TZ=Asia/Seoul``.
     """
 
     kind: Literal["kubeflow", "vertex"]
@@ -205,6 +206,10 @@ class Cluster(Recorded):
             if pool not in self.pools:
                 known = one_of(pool, list(self.pools)) if self.pools else f"received {pool!r}, and there are no pools"
                 yield ("nodes", node), known
+        if self.schedule and (
+            wrong := fault(self.schedule, seconds=self.kind == "kubeflow", zone=self.kind == "vertex")
+        ):
+            yield ("schedule",), wrong
         yield from self._dataflow()
 
     def _dataflow(self) -> Iterator[tuple[tuple[Key, ...], str]]:
