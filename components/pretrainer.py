@@ -22,6 +22,7 @@ FIGURES = "pretraining.json"  # inside assets.extra
 _HELD_OUT_BATCHES = 40
 
 
+@replicas.together()
 def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     """Pretrains on the corpus and exports a base model: ``embed``, and a Hugging Face folder to start from.
 
@@ -40,6 +41,44 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         checkpoint.load(folder, encoder, model.masked_language, model.next_sentence)
     spec = transformed.transformed_feature_spec()
     before, after = _train(fn_args, config, model, tokenizer, spec)
+    if replicas.chief():
+        _export(fn_args, config, model, tokenizer, before, after)
+
+
+def _train(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], model: PretrainingModel, tokenizer: Tokenizer, spec: Any
+) -> tuple[pretraining.Figures, pretraining.Figures]:
+    settings = config["pretrain"]
+    train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
+    ids = Ids.of(tokenizer.vocabulary)
+    shape = {name: settings[name] for name in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
+    held_out = pretraining_data.held_out(eval_files, spec, ids, seed=config["seed"], **shape).take(_HELD_OUT_BATCHES)
+    unigrams = pretraining.unigram_log_probabilities(rows(train_files, spec), tokenizer.size)
+    before = pretraining.evaluate(model, held_out, unigrams)
+
+    def stream(start_step: int) -> tf.data.Dataset:
+        return pretraining_data.batches(train_files, spec, ids, seed=config["seed"], start_step=start_step, **shape)
+
+    steps = settings.get("steps") or _steps(settings["tokens"], stream(0))
+    key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
+    loop = training.loop(model, pretraining_loss, settings, steps=steps, key=key, logs=fn_args.model_run_dir)
+    loop.run(stream(int(loop.state.step)), "pretraining")
+    loop.save()
+    after = pretraining.evaluate(model, held_out, unigrams)
+    with loop.writer.as_default(step=steps):
+        tf.summary.scalar("eval/mlm_loss", after.mlm_loss)
+    return before, after
+
+
+def _export(
+    fn_args: fn_args_utils.FnArgs,
+    config: dict[str, Any],
+    model: PretrainingModel,
+    tokenizer: Tokenizer,
+    before: pretraining.Figures,
+    after: pretraining.Figures,
+) -> None:
+    encoder = model.encoder
 
     def featurize(record: dict[str, tf.Tensor]) -> dict[str, tf.RaggedTensor]:
         ids = tokenizer.tokenize(record["text"])
@@ -79,31 +118,6 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         ["It answers with vectors, and is there to start from: checkpoint: {experiment: NAME}."],
     )
     progress.emit(progress.Summary(result))
-
-
-def _train(
-    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], model: PretrainingModel, tokenizer: Tokenizer, spec: Any
-) -> tuple[pretraining.Figures, pretraining.Figures]:
-    settings = config["pretrain"]
-    train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
-    ids = Ids.of(tokenizer.vocabulary)
-    shape = {name: settings[name] for name in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
-    held_out = pretraining_data.held_out(eval_files, spec, ids, seed=config["seed"], **shape).take(_HELD_OUT_BATCHES)
-    unigrams = pretraining.unigram_log_probabilities(rows(train_files, spec), tokenizer.size)
-    before = pretraining.evaluate(model, held_out, unigrams)
-
-    def stream(start_step: int) -> tf.data.Dataset:
-        return pretraining_data.batches(train_files, spec, ids, seed=config["seed"], start_step=start_step, **shape)
-
-    steps = settings.get("steps") or _steps(settings["tokens"], stream(0))
-    key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
-    loop = training.loop(model, pretraining_loss, settings, steps=steps, key=key, logs=fn_args.model_run_dir)
-    loop.run(stream(int(loop.state.step)), "pretraining")
-    loop.save()
-    after = pretraining.evaluate(model, held_out, unigrams)
-    with loop.writer.as_default(step=steps):
-        tf.summary.scalar("eval/mlm_loss", after.mlm_loss)
-    return before, after
 
 
 def _steps(tokens: int, batches: tf.data.Dataset) -> int:

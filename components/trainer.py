@@ -16,6 +16,7 @@ from models import card, checkpoint, export, progress, replicas, task
 from models.training import rows
 
 
+@replicas.together()
 def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     """Trains the task named in ``custom_config`` and exports the epoch that did best on the eval split.
 
@@ -34,9 +35,10 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     if folder:
         checkpoint.load(folder, encoder)
     best = _train(fn_args, config, the_task, model, transformed.transformed_feature_spec())
-    _export(fn_args, config, the_task, model, encoder, transformed)
-    _card(export.assets(fn_args.serving_model_dir), fn_args, config, encoder, best)
-    progress.emit(progress.Summary(best))
+    if replicas.chief():
+        _export(fn_args, config, the_task, model, encoder, transformed)
+        _card(export.assets(fn_args.serving_model_dir), fn_args, config, encoder, best)
+        progress.emit(progress.Summary(best))
 
 
 def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, model: Any, spec: Any) -> str:

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from configs.document import Key
 from configs.experiment import Name, Section
-from configs.pools import Gpu, Labels, Machine, Pool
+from configs.pools import Gpu, Labels, Machine, Pool, VertexPool
+from configs.schedule import fault
 from configs.validate import nearest, one_of
 
 # Every node that a pipeline of ours may have; tests hold it against pipeline.create_pipeline.
@@ -38,6 +39,7 @@ NODES = (
     "Pusher",
     "VertexPusher",
 )
+TRAINERS = ("Pretrainer", "Trainer")
 # The driver of Kubeflow's importers and the kubelet have no node of ours to run on; a pool for them means nothing.
 _NO_CONTAINER = ("Checkpoint",)
 
@@ -135,7 +137,7 @@ class Cluster(Recorded):
       checkpoint_seconds: at least this long between two checkpoints of a training.
       beam: the runner of the data nodes.
       labels: of the run.
-      schedule: a cron expression; the run recurs.
+      schedule: a cron expression; the run recurs. On Kubeflow a second may come first, on Vertex ``TZ=Asia/Seoul``.
     """
 
     kind: Literal["kubeflow", "vertex"]
@@ -204,6 +206,10 @@ class Cluster(Recorded):
             if pool not in self.pools:
                 known = one_of(pool, list(self.pools)) if self.pools else f"received {pool!r}, and there are no pools"
                 yield ("nodes", node), known
+        if self.schedule and (
+            wrong := fault(self.schedule, seconds=self.kind == "kubeflow", zone=self.kind == "vertex")
+        ):
+            yield ("schedule",), wrong
         yield from self._dataflow()
 
     def _dataflow(self) -> Iterator[tuple[tuple[Key, ...], str]]:
@@ -367,6 +373,7 @@ class Vertex(Cluster):
     Attributes:
       kind: ``vertex``.
       project, region: of Google Cloud.
+      pools: machines by name; several ``workers`` train one model.
       network: a VPC to peer with.
       encryption_key: a KMS key for everything that is written.
       endpoint: where what was pushed is served; nowhere where left out.
@@ -375,6 +382,7 @@ class Vertex(Cluster):
     kind: Literal["vertex"]
     project: str
     region: str
+    pools: Mapping[str, VertexPool] = {}
     network: str | None = None
     encryption_key: str | None = None
     labels: CloudLabels = {}
@@ -393,5 +401,8 @@ class Vertex(Cluster):
         for key in ("pipeline_root", "workspace"):
             if (address := getattr(self, key)) and not address.startswith("gs://"):
                 yield (key,), f"Vertex takes a gs:// address, received {address!r}"
+        for node, pool in self.nodes.items():
+            if node not in TRAINERS and pool in self.pools and self.pools[pool].workers > 1:
+                yield ("nodes", node), f"only {' and '.join(TRAINERS)} run on several workers; {pool} has several"
         if self.service_account and "@" not in self.service_account:
             yield ("service_account",), f"Vertex takes its e-mail address, received {self.service_account!r}"

@@ -70,7 +70,7 @@ class Gpu(Section):
 
     Attributes:
       type: as the platform names it: ``nvidia-l4`` (a GKE node label, and Vertex's NVIDIA_L4).
-      count: on one node; more than one trains with MirroredStrategy.
+      count: of one machine; several share each batch.
       resource: the Kubernetes resource that a container asks for.
     """
 
@@ -154,3 +154,25 @@ class Pool(Machine):
     affinity: list[Requirement] = []
     labels: Labels = {}
     annotations: dict[LabelKey, str] = {}
+
+
+class VertexPool(Machine):
+    """Machines of Vertex of one kind.
+
+    Attributes:
+      workers: machines that train together.
+      machine_type: of Compute Engine, where there are several; for one Vertex chooses by ``cpu`` and ``memory``.
+    """
+
+    workers: Annotated[int, Field(ge=1)] = 1
+    machine_type: str | None = None
+
+    @model_validator(mode="after")
+    def _sized(self) -> Self:
+        if self.workers > 1 and not self.machine_type:
+            raise ValueError(f"{self.workers} workers need a machine_type, such as g2-standard-8")
+        if self.workers == 1 and self.machine_type:
+            raise ValueError("machine_type is of several workers; for one give cpu and memory, which Vertex chooses by")
+        if self.machine_type and (self.cpu or self.memory):
+            raise ValueError(f"{self.machine_type} has its own cpu and memory; leave them out")
+        return self

@@ -1,12 +1,16 @@
-"""Several GPUs of one machine train together: each holds the weights, and computes its share of every batch's rows.
+"""Several GPUs train together, of one machine or of many: each holds the weights, and computes its share of a batch.
 
-``tf.distribute.MirroredStrategy`` keeps the copies. A step is what one device would do with the whole batch: losses are
-means over the rows of all replicas, gradients their sums, and every replica applies them to its own copy. So the number
-of GPUs decides the time and no weight, but for dropout, which draws other numbers.
+``tf.distribute``'s mirrored strategies keep the copies. A step is what one device would do with the whole batch: losses
+are means over the rows of all replicas, gradients their sums, and every replica applies them to its own copy. So the
+number of GPUs decides the time and no weight, but for dropout, which draws other numbers.
+
+On many machines the same program runs on each, a *worker*; ``TF_CONFIG`` names them all. Every worker reads the whole
+batches and judges the model, so all decide alike. The *chief*, the first of them, alone writes.
 """
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -15,14 +19,55 @@ import tensorflow as tf
 _BY_TOKEN = ("masked_indices", "masked_ids")
 
 
+class WorkerLost(RuntimeError):
+    """Another worker ended before the training did."""
+
+
 @functools.cache
 def strategy() -> Any:
-    """A ``tf.distribute.Strategy``: mirrored over the GPUs, or TensorFlow's default one, which adds nothing.
+    """A ``tf.distribute.Strategy``: mirrored over workers and GPUs, or TensorFlow's default one, which adds nothing.
 
-    What is trained, and the optimizer's state, are made in its ``scope()``.
+    What is trained, and the optimizer's state, are made in its ``scope()``. Several workers wait for each other here,
+    and TensorFlow refuses them once it has run an operation in the process.
     """
+    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
+    if sum(map(cluster.num_tasks, cluster.jobs)) > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
     several = len(tf.config.list_logical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+
+
+def chief() -> bool:
+    """Whether this process is the worker that writes, or the only one."""
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    first = "chief" not in resolver.cluster_spec().jobs and resolver.task_id == 0
+    return bool(first or resolver.task_type != "worker")
+
+
+def gathered(value: int) -> list[int]:
+    """``value`` of every replica in the order of their ids, once all have come here."""
+    values = strategy().experimental_distribute_values_from_function(lambda _: tf.constant([value]))
+    return [int(each) for each in strategy().gather(values, axis=0)]
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """A training: what the workers begin together, and none leaves before all are through.
+
+    Raises:
+      WorkerLost: another one ended; a restart of all goes on from the checkpoint.
+    """
+    strategy()
+    try:
+        yield
+        gathered(0)
+    except tf.errors.OpError as error:
+        if "Collective ops is aborted" not in error.message:
+            raise
+        raise WorkerLost(
+            "another worker of this training ended, and its log says why; "
+            "start all of them again, and they go on from the last checkpoint"
+        ) from error
 
 
 def share(batch: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -70,8 +115,8 @@ def total(gradients: Sequence[Any]) -> Sequence[Any]:
 def diverge(model: Any) -> None:
     """Lets dropout draw other numbers on each replica; the first one's, which a checkpoint keeps, stay as they are."""
     weights = {id(variable) for variable in model.weights}
+    ids = strategy().experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
     for seeds in (variable for variable in model.variables if id(variable) not in weights):
-        first, *others = strategy().experimental_local_results(seeds.value)
-        for number, copy in enumerate(others, 1):
-            # Seeds are below 2^32.
-            copy.assign(first + tf.constant([number << 32, 0], first.dtype))
+        for number, copy in zip(*map(strategy().experimental_local_results, (ids, seeds.value)), strict=True):
+            # Seeds and counts are below 2^32: what is above is of the call before this one.
+            copy.assign(copy % 2**32 + tf.constant([number << 32, 0], copy.dtype))

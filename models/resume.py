@@ -4,12 +4,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from models import progress
+from models import progress, replicas
 from models.optimizer import AdamW
 
 
 class TrainingState:
     """Weights, random seeds, optimizer and step, in TensorFlow checkpoints (checksummed, any file system of TF's).
+
+    Of several workers the chief writes, and all read.
 
     Args:
       folder: of this training alone; its name is a digest of all that decides the weights.
@@ -36,7 +38,20 @@ class TrainingState:
         self._checkpoint = checkpoint
 
     def restore(self) -> int:
-        """Goes to the newest readable checkpoint: the steps done, 0 without one. Unreadable ones are named."""
+        """Goes to the newest readable checkpoint: the steps done, 0 without one. Unreadable ones are named.
+
+        Raises:
+          ValueError: the workers found different ones.
+        """
+        steps = set(replicas.gathered(self._restored()))
+        if len(steps) > 1:
+            raise ValueError(
+                f"the workers begin at different steps ({', '.join(map(str, sorted(steps)))}): all must read the same "
+                f"checkpoints, and read them in {self.folder}; it has to be on a volume of all, or in a bucket"
+            )
+        return steps.pop()
+
+    def _restored(self) -> int:
         for path in reversed(self._manager.checkpoints):
             try:
                 self._checkpoint.restore(path).assert_consumed()
@@ -52,16 +67,19 @@ class TrainingState:
 
     def save(self) -> None:
         """Writes a checkpoint, then drops the third newest."""
-        self._manager.save(checkpoint_number=int(self.step))
+        if replicas.chief():
+            self._manager.save(checkpoint_number=int(self.step))
 
     def keep_best(self, score: float) -> bool:
         """Keeps the weights aside if ``score`` is better than any before."""
         if score <= float(self.best_score):
             return False
-        self._weights.write(f"{self.folder}/best")
+        if replicas.chief():
+            self._weights.write(f"{self.folder}/best")
         self.best_score.assign(score)
         return True
 
     def restore_best(self) -> None:
         """Goes back to the weights of the best epoch."""
+        replicas.gathered(0)  # the chief may still be writing
         self._weights.read(f"{self.folder}/best").assert_consumed()

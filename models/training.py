@@ -25,7 +25,7 @@ class NotFinite(ValueError):
 
 
 class Loop:
-    """Runs optimizer steps, on all GPUs of the machine.
+    """Runs optimizer steps, on all GPUs.
 
     Args:
       model: a built Keras layer: ``model(batch, training=True)`` gives named outputs.
@@ -50,7 +50,7 @@ class Loop:
     ) -> None:
         self.model, self.loss, self.optimizer, self.state = model, loss, optimizer, state
         self.steps, self.checkpoint_seconds = steps, checkpoint_seconds
-        self.writer = tf.summary.create_file_writer(logs)
+        self.writer = tf.summary.create_file_writer(logs) if replicas.chief() else tf.summary.create_noop_writer()
         self._variables = [variable.value for variable in model.trainable_variables]
         self._step_function: Any = None
         self._last_save = time.monotonic()

@@ -5,6 +5,7 @@ pods has no place in TFX's pipeline, and is added here.
 """
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,16 +18,16 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
 from components import files, training
-from configs.cluster import Cluster, Kubeflow
+from configs.cluster import TRAINERS, Cluster, Kubeflow, Vertex
 from configs.experiment import Experiment
-from configs.pools import Pool, Requirement, quantity
+from configs.pools import Machine, Pool, Requirement, VertexPool, quantity
+from pipeline.cluster import workers
 from pipeline.pipeline import create_pipeline
 
 # What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
 COMMAND = ["python", "-m", "pipeline.cluster.container"]
 # They look at what other runs have pushed meanwhile.
 _NEVER_CACHED = ("Baseline", "Pusher", "VertexPusher")
-_TRAINERS = ("Pretrainer", "Trainer")
 
 Spec = dict[str, Any]
 
@@ -84,10 +85,12 @@ def compiled(
             continue
         task["retryPolicy"] = _retries(environment)
         _resources(executor["container"], node.id, environment)
-        if node.id in _TRAINERS:
+        if node.id in TRAINERS:
             root, seconds = environment.checkpoints(experiment.name), environment.checkpoint_seconds
             variables = training.environment(root, seconds, resume=True)
             executor["container"]["env"] = [{"name": name, "value": value} for name, value in variables.items()]
+            if isinstance(environment, Vertex):
+                _workers(executor["container"], f"{made.pipeline_info.pipeline_name}-{node.id}", node.id, environment)
         if isinstance(environment, Kubeflow) and (pod := _pod(node.id, environment)):
             platform[f"{node.id}_executor"] = pod
     documents = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}} if platform else {}
@@ -130,7 +133,7 @@ def _retries(environment: Cluster) -> Spec:
 def _resources(container: Spec, node: str, environment: Cluster) -> None:
     """Limits of the pool. The text fields are what newer backends read, the numbers what older ones and Vertex do."""
     found = environment.machine(node)
-    if not found:
+    if not found or _several(found[1]):
         return
     machine, resources = found[1], Spec()
     if machine.cpu:
@@ -144,6 +147,41 @@ def _resources(container: Spec, node: str, environment: Cluster) -> None:
         resources["accelerator"] = {"type": kind, "count": count, "resourceType": kind, "resourceCount": count}
     if resources:
         container["resources"] = resources
+
+
+def _several(machine: Machine) -> bool:
+    return isinstance(machine, VertexPool) and machine.workers > 1
+
+
+def _workers(container: Spec, name: str, node: str, environment: Vertex) -> None:
+    """A node on several machines: its container starts the job that trains, and needs no machine to speak of."""
+    found = environment.machine(node)
+    if not found or not _several(found[1]):
+        return
+    pool = environment.pools[found[0]]
+    machine: Spec = {"machine_type": pool.machine_type}
+    if pool.gpu:
+        machine |= {"accelerator_type": pool.gpu.accelerator, "accelerator_count": pool.gpu.count}
+    runs = {"image_uri": environment.image, "command": COMMAND, "env": [*container["env"]]}
+    job = {
+        "display_name": name,
+        "worker_pool_specs": [
+            {"machine_spec": machine, "replica_count": count, "container_spec": runs}
+            for count in (1, pool.workers - 1)  # Vertex calls the first pool's the chief
+        ],
+        "project": environment.project,
+        "location": environment.region,
+        "staging_bucket": environment.pipeline_root,
+        "labels": environment.labels,
+        "encryption_spec_key_name": environment.encryption_key,
+    }
+    submission = {
+        "service_account": environment.service_account,
+        "network": environment.network,
+        "restart_job_on_worker_restart": True,
+    }
+    given = json.dumps({"job": job, "submission": submission}, sort_keys=True)
+    container["env"].append({"name": workers.VARIABLE, "value": given})
 
 
 def _pod(node: str, environment: Kubeflow) -> Spec:

@@ -10,15 +10,18 @@ Open-source Kubeflow Pipelines 2 hands a container other things than Vertex does
   addresses say ``gs://…``.
 
 On both, TFX imports a type of ours by its title, which is no path to a class; a second attempt finds what the first
-left; and nobody removes the checkpoints of a training that is through.
+left; and nobody removes the checkpoints of a training that is through. Of several workers each runs the executor; the
+chief's alone is the node's.
 """
 
 import argparse
+import json
 import logging
 import os
 import pathlib
 import posixpath
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -30,7 +33,8 @@ from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
 from components import artifacts, files
-from models import progress
+from models import progress, replicas
+from pipeline.cluster import workers
 from schemas import DataError
 
 _INJECTED = "executor-logs"
@@ -89,7 +93,7 @@ class _Checkpoints(logging.Handler):
 
 
 def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
-    """Runs the executor and writes its ExecutorOutput.
+    """Runs the executor and writes its ExecutorOutput; a worker that is not the chief keeps its own for itself.
 
     Raises:
       Exception: whatever the executor raised.
@@ -99,7 +103,10 @@ def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
     mounted = not any("Dataflow" in flag for flag in beam if flag.startswith("--runner"))
     inputs_spec = arguments.json_serialized_inputs_spec_args or "{}"
     given = prepared(arguments.json_serialized_invocation_args, inputs_spec, mounted=mounted)
-    _clear([*_each(given.outputs.artifacts)], given.outputs.output_file)
+    if replicas.chief():
+        _clear([*_each(given.outputs.artifacts)], given.outputs.output_file)
+    else:
+        given.outputs.output_file = f"{tempfile.mkdtemp()}/executor_output.json"
     arguments.json_serialized_invocation_args = json_format.MessageToJson(given)
     checkpoints = _Checkpoints()
     progress.logger.addHandler(checkpoints)
@@ -132,12 +139,17 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args")
     arguments, beam = parser.parse_known_args(argv)
-    progress.logger.setLevel(logging.INFO)
+    # What is done is the chief's to tell, and where checkpoints are, which it removes.
+    progress.logger.setLevel(logging.INFO if replicas.chief() else logging.WARNING)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(progress.Json())
     progress.logger.addHandler(handler)
     try:
-        run(arguments, beam)
+        if several := os.environ.get(workers.VARIABLE):
+            place = json.loads(arguments.json_serialized_invocation_args)["outputs"]["outputFile"]
+            workers.run(several, place, argv)
+        else:
+            run(arguments, beam)
     except Exception as error:
         traceback.print_exc()
         sentence = str(error).strip() or type(error).__name__

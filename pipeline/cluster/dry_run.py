@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from typing import Any, Literal
 
 from components import files
 from models import progress
+from pipeline.cluster import workers
 from pipeline.cluster.compile import Compiled, Spec
 from pipeline.result import RunError
 from schemas import DataError
@@ -311,25 +313,30 @@ class _Run:
             "TMPDIR": str(pod / "tmp"),
             files.ROOT: f"{mounts}/",
         }
+        several = variables.pop(workers.VARIABLE, None)
         log = self.cluster.folder / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         sentence = "it said nothing."
         with log.open("a", encoding="utf-8") as kept:
-            child = subprocess.Popen(
-                command, cwd=_IMAGE, env=variables, text=True, errors="replace",
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-            self._children.add(child)
-            assert child.stdout is not None
-            for line in child.stdout:
+            chief, *others = [
+                subprocess.Popen(
+                    command, cwd=_IMAGE, env={**variables, **more}, text=True, errors="replace",
+                    stdout=kept if number else subprocess.PIPE, stderr=subprocess.STDOUT,
+                )
+                for number, more in enumerate(_machines(workers.count(several)) if several else [{}])
+            ]  # fmt: skip
+            self._children.update((chief, *others))
+            assert chief.stdout is not None
+            for line in chief.stdout:
                 kept.write(line)
                 event = progress.read(line)
                 if isinstance(event, progress.Notice):
                     sentence = event.text
                 if event:
                     progress.emit(event)
-            code = child.wait()
-        self._children.discard(child)
+            codes = [child.wait() for child in (chief, *others)]
+        self._children.difference_update((chief, *others))
+        code = next((each for each in codes if each), 0)
         return code, f"killed by signal {-code}." if code < 0 else sentence
 
     def _filled(self, word: str, told: Spec) -> str:
@@ -359,6 +366,16 @@ class _Run:
                 artifact["metadata"] = {**artifact.get("metadata", {}), **told_of.get("metadata", {})}
             outputs.artifacts[key] = artifact
         return outputs
+
+
+def _machines(count: int) -> list[dict[str, str]]:
+    """What Vertex adds to the environments of a job's machines, the chief's first; all of them are this machine."""
+    with contextlib.ExitStack() as held:
+        taken = [held.enter_context(socket.create_server(("localhost", 0))) for _ in range(count)]
+        chief, *others = [f"localhost:{each.getsockname()[1]}" for each in taken]
+    tasks = [{"type": "chief", "index": 0}, *({"type": "worker", "index": number} for number in range(len(others)))]
+    cluster = {"chief": [chief], "worker": others}
+    return [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options_validator import PipelineOptionsValida
 from tfx.orchestration.kubeflow.v2 import compiler_utils
 
 from components import artifacts
+from pipeline.cluster import workers
 from pipeline.cluster.finding import Documents, Finding, Node, Spec
 
 # distribution/reference, without what no registry of ours needs (upper-case hosts, IPv6).
@@ -62,7 +63,7 @@ def _images(given: Documents) -> Iterator[Finding]:
 
 def _accelerators(given: Documents) -> Iterator[Finding]:
     for node in given.nodes:
-        found = node.container.get("resources", {}).get("accelerator", {})
+        found = _accelerator(node)
         kind, count = found.get("type", ""), str(found.get("count", "0"))
         if not found:
             continue
@@ -184,6 +185,16 @@ def _dataflow(given: Documents) -> Iterator[Finding]:
         for fault in faults if options.region else [*faults, "Missing required option: region."]:
             what = f"runs its Beam there: {fault[:1].lower()}{fault[1:].rstrip('.')}"
             yield Finding(node.name, what, "Dataflow", "say it under beam.options in the environment")
+
+
+def _accelerator(node: Node) -> Spec:
+    """``type`` and ``count`` of its container's, or of the machines that it starts."""
+    for variable in node.container.get("env", ()):
+        if variable["name"] == workers.VARIABLE:
+            machine: Spec = json.loads(variable["value"])["job"]["worker_pool_specs"][0]["machine_spec"]
+            return {key.removeprefix("accelerator_"): machine[key] for key in machine if key != "machine_type"}
+    found: Spec = node.container.get("resources", {}).get("accelerator", {})
+    return found
 
 
 def _executor(node: Node) -> str:

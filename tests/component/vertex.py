@@ -1,6 +1,13 @@
-"""Vertex's model registry and endpoints in memory, for Google's own client: a gRPC server that it is led to."""
+"""Vertex's model registry, endpoints and custom jobs, for Google's own client: a gRPC server that it is led to.
+
+Models and endpoints are in memory; the machines of a job are processes.
+"""
 
 import contextlib
+import os
+import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent import futures
 
@@ -8,7 +15,12 @@ import grpc
 from google.cloud.aiplatform_v1 import types
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, timestamp_pb2
+from google.rpc import status_pb2
 
+from pipeline.cluster import dry_run
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_STATES = types.JobState
 _DEDICATED = types.Model.DeploymentResourcesType.DEDICATED_RESOURCES
 
 
@@ -18,14 +30,19 @@ class Vertex(grpc.GenericRpcHandler):
     Attributes:
       models: versions by the model's resource name, oldest first.
       endpoints: by resource name.
+      jobs: by resource name.
+      looked: is called with a job that is asked for, before the answer.
       asked: names of the methods that change something, in order.
     """
 
     def __init__(self) -> None:
         self.models: dict[str, list[types.Model]] = {}
         self.endpoints: dict[str, types.Endpoint] = {}
+        self.jobs: dict[str, types.CustomJob] = {}
+        self.looked = lambda job: None
         self.asked: list[str] = []
         self._deployed = 0
+        self._machines: dict[str, list[subprocess.Popen]] = {}
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         method = details.method.rpartition("/")[2]
@@ -36,7 +53,7 @@ class Vertex(grpc.GenericRpcHandler):
             request_deserializer=getattr(types, f"{method}Request").deserialize,
             response_serializer=lambda answer: (
                 answer.SerializeToString()
-                if isinstance(answer, operations_pb2.Operation)
+                if isinstance(answer, operations_pb2.Operation | empty_pb2.Empty)
                 else type(answer).serialize(answer)
             ),
         )
@@ -99,6 +116,48 @@ class Vertex(grpc.GenericRpcHandler):
         endpoint.deployed_models = [each for each in endpoint.deployed_models if each.id != request.deployed_model_id]
         endpoint.traffic_split = _shares(endpoint, request.traffic_split)
         return _done(types.UndeployModelResponse())
+
+    def CreateCustomJob(self, request: types.CreateCustomJobRequest, _) -> types.CustomJob:  # noqa: N802
+        job = types.CustomJob(request.custom_job)
+        job.name, job.state = f"{request.parent}/customJobs/{len(self.jobs) + 1}", _STATES.JOB_STATE_RUNNING
+        self.jobs[job.name] = job
+        runs = [pool.container_spec for pool in job.job_spec.worker_pool_specs for _ in range(pool.replica_count)]
+        path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+        image = {name: value for name, value in os.environ.items() if not name.startswith("TFX_BERT_")}
+        self._machines[job.name] = [
+            subprocess.Popen(
+                [*run.command, *run.args],
+                cwd=_ROOT,
+                env={**image, "PATH": path, **{each.name: each.value for each in run.env}, **more},
+            )
+            for run, more in zip(runs, dry_run._machines(len(runs)), strict=True)
+        ]
+        return job
+
+    def GetCustomJob(self, request: types.GetCustomJobRequest, _) -> types.CustomJob:  # noqa: N802
+        job = self.jobs[request.name]
+        self.looked(job)
+        codes = [each.poll() for each in self._machines.get(job.name, [])]
+        if codes and not any(codes) and None not in codes:
+            job.state = _STATES.JOB_STATE_SUCCEEDED
+        elif any(codes):
+            self.fail(job, f"The replicas exited with {codes}.")
+        return job
+
+    def fail(self, job: types.CustomJob, sentence: str) -> None:
+        """Ends a job: when a machine of it fails, Vertex stops the others."""
+        for machine in self._machines.get(job.name, []):
+            machine.kill()
+        job.state, job.error = _STATES.JOB_STATE_FAILED, status_pb2.Status(code=3, message=sentence)
+
+    def ListCustomJobs(self, request: types.ListCustomJobsRequest, _):  # noqa: N802
+        labels = [(job, f'labels.{key}="{value}"') for job in self.jobs.values() for key, value in job.labels.items()]
+        found = [job for job, label in labels if label == request.filter]
+        return types.ListCustomJobsResponse(custom_jobs=found)
+
+    def CancelCustomJob(self, request: types.CancelCustomJobRequest, _):  # noqa: N802
+        self.jobs[request.name].state = _STATES.JOB_STATE_CANCELLING
+        return empty_pb2.Empty()
 
 
 def _shares(endpoint: types.Endpoint, split: dict[str, int]) -> dict[str, int]:

@@ -127,7 +127,7 @@ def test_quantities_are_those_of_kubernetes(load, text, bytes_):
         (f"{KUBEFLOW}{L4}    tolerations: [{{key: gpu, operator: Exist}}]\n",
          "e.yaml:8 $.pools.l4.tolerations[0].operator: allowed Equal|Exists, received 'Exist', did you mean Exists?"),
         (f"{VERTEX}{L4}    node_selector: {{pool: l4}}\n",
-         "e.yaml:10 $.pools.l4.node_selector: unknown key, allowed cpu, memory, gpu"),
+         "e.yaml:10 $.pools.l4.node_selector: unknown key, allowed cpu, memory, gpu, workers, machine_type"),
         (f"{KUBEFLOW}{L4}nodes: {{Trainer: l5}}\n",
          "e.yaml:8 $.nodes.Trainer: allowed cpu|l4, received 'l5'"),
         (f"{KUBEFLOW}{L4}nodes: {{Trainer: l4s}}\n",
@@ -177,6 +177,30 @@ def test_quantities_are_those_of_kubernetes(load, text, bytes_):
          "'runner@my-project.iam.gserviceaccount.com'; Workload Identity binds it to one of Google Cloud's"),
         (f"{VERTEX}service_account: runner\n",
          "e.yaml:6 $.service_account: Vertex takes its e-mail address, received 'runner'"),
+        (f"{VERTEX}pools: {{two: {{workers: 2}}}}\n",
+         "e.yaml:6 $.pools.two: 2 workers need a machine_type, such as g2-standard-8"),
+        (f"{VERTEX}pools: {{one: {{machine_type: g2-standard-8}}}}\n",
+         "e.yaml:6 $.pools.one: machine_type is of several workers; for one give cpu and memory, which Vertex chooses "
+         "by"),
+        (f"{VERTEX}pools: {{two: {{workers: 2, machine_type: g2-standard-8, cpu: 8}}}}\n",
+         "e.yaml:6 $.pools.two: g2-standard-8 has its own cpu and memory; leave them out"),
+        (f"{VERTEX}pools: {{two: {{workers: 2, machine_type: g2-standard-8}}}}\nnodes: {{default: two}}\n",
+         "e.yaml:7 $.nodes.default: only Pretrainer and Trainer run on several workers; two has several"),
+        (f"{KUBEFLOW}schedule: '@daily'\n",
+         "e.yaml:4 $.schedule: takes minute, hour, day, month and weekday, a second before them where wanted: "
+         "'0 3 * * MON' is every Monday at 03:00; received '@daily'"),
+        (f"{VERTEX}schedule: 0 0 3 * * MON\n",
+         "e.yaml:6 $.schedule: takes minute, hour, day, month and weekday, a time zone before them where wanted: "
+         "'0 3 * * MON' is every Monday at 03:00; received '0 0 3 * * MON'"),
+        (f"{VERTEX}schedule: 0 24 * * *\n",
+         "e.yaml:6 $.schedule: a hour is * or 0 to 23: '0 3 * * MON' is every Monday at 03:00; received '24' in "
+         "'0 24 * * *'"),
+        (f"{VERTEX}schedule: 0 3 * * SO\n",
+         "e.yaml:6 $.schedule: a weekday is * or 0 to 6 or SUN to SAT: '0 3 * * MON' is every Monday at 03:00; "
+         "received 'SO' in '0 3 * * SO'"),
+        (f"{VERTEX}schedule: TZ=Europe/Seoul 0 3 * * *\n",
+         "e.yaml:6 $.schedule: there is no time zone 'Europe/Seoul'; one is Asia/Seoul, as in "
+         "'TZ=Asia/Seoul 0 3 * * MON'"),
         (f"{KUBEFLOW}labels: {{my team: nlp}}\n",
          "e.yaml:4 $.labels.my team: takes a label's key such as team or example.org/team, its name letters, digits, "
          "-, _ and ., at most 63; received 'my team'"),

@@ -233,6 +233,30 @@ def test_a_container_that_is_killed_is_tried_again(kubeflow, told):
     assert progress.Notice("Slow: killed by signal 9. Attempt 2 of 2") in told()
 
 
+def test_a_node_on_several_machines_is_a_process_for_each(tmp_path, told):
+    cluster, spec = dry_run.Cluster(tmp_path / "dry-run", "vertex", "gs://b/runs/1"), Spec()
+    job = {"worker_pool_specs": [{"replica_count": 1}, {"replica_count": 2}]}
+    code = """
+task = json.loads(os.environ["TF_CONFIG"])
+name = f"{task['task']['type']}{task['task']['index']}"
+folder = pathlib.Path(given["inputs"]["parameterValues"]["found"])
+folder.mkdir(parents=True, exist_ok=True)
+(folder / name).write_text(json.dumps(task["cluster"]))
+print(json.dumps({"event": "Notice", "text": f"{name} broke."}))
+sys.exit("TFX_BERT_WORKERS" in os.environ or name == "worker1")
+"""
+    spec.task("Train", code, parameters={"found": "gs://b/found"}, env={"TFX_BERT_WORKERS": json.dumps({"job": job})})
+    with pytest.raises(dry_run.TaskError, match=r"Train failed in 1 attempt: chief0 broke\."):
+        dry_run.execute(spec.compiled(), cluster)
+    found = {path.name: json.loads(path.read_text()) for path in (cluster.folder / "bucket/gcs/b/found").iterdir()}
+    assert sorted(found) == ["chief0", "worker0", "worker1"]
+    (each,) = {json.dumps(cluster) for cluster in found.values()}
+    assert {key: len(addresses) for key, addresses in json.loads(each).items()} == {"chief": 1, "worker": 2}
+    log = (cluster.folder / "logs/Train.log").read_text()
+    assert sorted(progress.read(line).text for line in log.splitlines()) == [f"{name} broke." for name in sorted(found)]
+    assert [event.text for event in told() if isinstance(event, progress.Notice)] == ["chief0 broke."]
+
+
 def test_conditions_decide_with_everything_behind_them(cluster, told):
     spec = Spec()
     spec.task("Judge", "output('blessing'); told(blessing={'blessed': 1.0})", outputs=["blessing"])

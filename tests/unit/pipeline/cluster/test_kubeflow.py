@@ -215,6 +215,19 @@ def test_a_run_is_submitted_followed_and_recorded(kubeflow, tfx_bert, events, co
         "parameters"]["input_digest"]["runtimeValue"]["constant"]}  # fmt: skip
 
 
+def test_what_the_linter_notices_is_told_before_the_run_begins(kubeflow, tfx_bert, events):
+    file = Path("k.yaml")
+    file.write_text(file.read_text().replace(IMAGE, "registry.example.org/tfx-bert:1.0"))
+    tfx_bert("run", "x.yaml", "--env", "k.yaml")
+    noticed = Notice(
+        "DataGate, Evaluator, ExampleGen and 7 more: is cached under the image registry.example.org/tfx-bert:1.0, "
+        "whose tag may come to mean other code (Kubeflow); give its digest, or set caching: false"
+    )
+    begun = next(place for place, event in enumerate(events) if isinstance(event, RunStarted))
+    assert events.index(noticed) < begun
+    assert RunResult.read(Path("runs/tiny_x/1")).verdict == "blessed"
+
+
 def test_what_is_posted_is_what_was_compiled(kubeflow, tfx_bert, compiled):
     tfx_bert("run", "x.yaml", "--env", "k.yaml")
     (body,) = kubeflow.posts(RUNS)

@@ -207,6 +207,18 @@ def gpu(node, kind, count="1"):
     return edit
 
 
+def several(kind, count=1):
+    """Trainer on two machines."""
+
+    def edit(broken):
+        del broken.container("Trainer")["resources"]
+        machine = {"machine_type": "g2-standard-8", "accelerator_type": kind, "accelerator_count": count}
+        job = {"worker_pool_specs": [{"machine_spec": machine, "replica_count": 1}] * 2}
+        broken.container("Trainer")["env"].append({"name": "TFX_BERT_WORKERS", "value": json.dumps({"job": job})})
+
+    return edit
+
+
 def huge(broken):
     broken.container("Trainer")["resources"] |= {"cpuLimit": 128.0, "memoryLimit": 700.0}
 
@@ -368,6 +380,10 @@ ERRORS = [
     ("vertex", gpu("Trainer", "NVIDIA_T4"),
      "Trainer: asks for 'NVIDIA_T4', which it does not have (Vertex); set gpu.type: nvidia-tesla-t4"),
     ("vertex", gpu("Trainer", "NVIDIA_L4", "3"),
+     "Trainer: asks for 3 accelerators (Vertex); set gpu.count to 1, 2, 4, 8 or 16"),
+    ("vertex", several("NVIDIA_T4"),
+     "Trainer: asks for 'NVIDIA_T4', which it does not have (Vertex); set gpu.type: nvidia-tesla-t4"),
+    ("vertex", several("NVIDIA_L4", 3),
      "Trainer: asks for 3 accelerators (Vertex); set gpu.count to 1, 2, 4, 8 or 16"),
     ("vertex", huge,
      "Trainer: asks for 128 cores and 700 GB (Vertex); ask for at most 96 cores and 624 GB"),
