@@ -223,11 +223,13 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
         elif column in RECORD_FEATURES:
             yield ("evaluate", "slices", index), f"the records have a {shown(column)} of their own; rename that column"
     labels: list[str] | None = getattr(task, "labels", None)
-    if labels is None:
-        return
     for kind in ("precision", "recall"):
-        for label in sorted(getattr(bless, kind).keys() - set(labels)):
-            yield ("evaluate", "bless", kind, label), one_of(label, labels)
+        for label in sorted(getattr(bless, kind).keys() - set(labels or ())):
+            if labels is None:
+                yield ("evaluate", "bless", kind), f"judges labels, and {task.type} has none"
+                break
+            if labels:  # else they are read from the data
+                yield ("evaluate", "bless", kind, label), one_of(label, labels)
     added = load_task(task.type).slices
     judged = [*added, *experiment.evaluate.slices]
     for column, bounds in bless.slices.items():
@@ -241,7 +243,7 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
             for value in sorted(bounds.keys() - set(added[column])):
                 yield (*where, value), one_of(value, list(added[column]))
     if isinstance(data, TaskData) and isinstance(data.label, LabelRanges):
-        for label in sorted(data.label.ranges.keys() ^ set(labels)):
-            known = label in labels
-            sentence = f"{label} has no range" if known else one_of(label, labels)
+        for label in sorted(data.label.ranges.keys() ^ set(labels or ())):
+            known = label in (labels or ())
+            sentence = f"{label} has no range" if known else one_of(label, labels or [])
             yield ("task", "data", "label", "ranges", *(() if known else (label,))), sentence

@@ -7,11 +7,12 @@ import shutil
 from typing import TYPE_CHECKING, TypeVar
 
 import schemas
-from components import digest, readers
+from components import digest, readers, records
 from components.versions import versions
 from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment, FromExperiment, Source
 from configs.loader import near
+from schemas import DataError
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema
@@ -103,6 +104,37 @@ def schema(experiment: Experiment, environment: Environment, kind: str) -> pathl
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.pbtxt").write_text(text, "utf-8")
     return folder / "schema.pbtxt"
+
+
+def labelled(experiment: Experiment, environment: Environment) -> Experiment:
+    """The experiment with the labels of its data, where the task left them out.
+
+    Raises:
+      ConfigError: the data is where this machine does not see it.
+      DataError: it has no labels.
+    """
+    given = experiment.task
+    if given is None or getattr(given, "labels", None) != []:
+        return experiment
+    source, cure = given.data, "name them: labels: [...]"
+    if not isinstance(environment, Local) and any(
+        pattern.startswith(environment.mounted)
+        for patterns in readers.patterns(source).values()
+        for pattern in patterns
+    ):
+        raise ConfigError(f"$.task.labels: left out, and the data is on a volume of the cluster; {cure}")
+    found = {
+        label.decode()
+        for paths in readers.files(source).values()
+        for path in paths
+        for record in records.task_records(path, source)
+        if isinstance(record, records.Record)
+        for label in record.features["span_label"]
+        if isinstance(label, bytes)
+    }
+    if not found:
+        raise DataError(f"{', '.join(source.path)}: no record has a span, so there is nothing to learn")
+    return experiment.model_copy(update={"task": given.model_copy(update={"labels": sorted(found)})})
 
 
 def task_schema(experiment: Experiment, kind: str) -> "Schema":

@@ -48,6 +48,7 @@ def create_pipeline(
       cache: whether a node whose inputs, settings and source are unchanged is reused.
       sample: records (documents) of each source that are read; then nothing is pushed.
     """
+    experiment = imports.labelled(experiment, environment)
     dag = _Dag(experiment, environment, sample or 0)
     model = dag.checkpoint()
     corpus = dag.source("corpus") if experiment.corpus else None

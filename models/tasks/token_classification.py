@@ -31,7 +31,7 @@ class Config(pydantic.BaseModel):
     """The task's own keys.
 
     Attributes:
-      labels: every label of a span, in the order of the logits.
+      labels: every label of a span, in the order of the logits; those of the data where left out.
       scheme: ``BIO``: spans are found, of any length; ``word``: every word, between white space, is labelled.
       max_length: tokens a row, special ones included; what lies behind is not labelled.
       dropout: between the encoder and the classifier.
@@ -39,7 +39,7 @@ class Config(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    labels: Annotated[list[str], pydantic.Field(min_length=1)]
+    labels: list[str] = []
     scheme: Literal["BIO", "word"] = "BIO"
     max_length: Annotated[int, pydantic.Field(ge=8)] = 128
     dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
