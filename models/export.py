@@ -73,8 +73,10 @@ def write(
         out = answered(parsed(examples))
         return {**out, "all_classes": out["labels"]} if "labels" in out else out
 
+    embedded_columns = columns[:1] if the_task and the_task.apart else columns
+
     def serve_embedding(*texts: tf.Tensor) -> dict[str, Any]:
-        return embedded(dict(zip(columns, texts, strict=True)))
+        return embedded(dict(zip(embedded_columns, texts, strict=True)))
 
     def transform_features(examples: tf.Tensor) -> dict[str, Any]:
         return {
@@ -94,7 +96,7 @@ def write(
     for name, function, signature in (
         ("serving_default", serve, texts),
         ("serving_examples", serve_examples, examples),
-        ("embed", serve_embedding, texts[:1] if the_task and the_task.apart else texts),
+        ("embed", serve_embedding, texts[: len(embedded_columns)]),
         ("transform_features", transform_features, examples),
     ):
         archive.add_endpoint(name, function, signature)

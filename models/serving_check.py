@@ -30,7 +30,10 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
     model = tf.saved_model.load(str(folder))
     faults += [f"signature {name} is missing" for name in SIGNATURES if name not in model.signatures]
     there = [name for name in SIGNATURES if name in model.signatures]
-    asked = {name: _arguments(name, kept["inputs"]) for name in there}
+    asked = {}
+    for name in there:
+        takes = model.signatures[name].structured_input_signature[1]  # of a pair `embed` may take one text
+        asked[name] = {key: values for key, values in _arguments(name, kept["inputs"]).items() if key in takes}
     in_session = _session(folder, asked)
     for name in there:
         call = model.signatures[name]
