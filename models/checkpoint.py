@@ -1,16 +1,17 @@
 """Checkpoints in and out: a Hugging Face BERT folder is the one format.
 
-``config.json`` (shape), ``vocab.txt`` or ``tokenizer.json`` (pieces), ``tokenizer_config.json`` (casing, and our text
-rules under ``tfx_bert``), ``model.safetensors`` (weights; dense ones stand there as (out, in)).
+``config.json`` (shape, head), ``vocab.txt`` or ``tokenizer.json`` (pieces), ``tokenizer_config.json`` (casing, and our
+text rules under ``tfx_bert``), ``model.safetensors`` (weights; dense ones stand there as (out, in)).
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import safetensors
@@ -43,6 +44,52 @@ _ARGUMENTS = {
 
 
 @dataclasses.dataclass(frozen=True)
+class HeadKind:
+    """A task's head as transformers has it: one linear layer.
+
+    Attributes:
+      architecture: transformers' class.
+      layer: what its tensors are called.
+      over: the encoder's output that it reads: ``pooled`` (B, D) or ``sequence`` (B, S, D).
+      problem_type: which loss, where the class has several.
+    """
+
+    architecture: str
+    layer: str
+    over: Literal["pooled", "sequence"]
+    problem_type: str | None = None
+
+
+# By the name that a task gives as its ``head``.
+HEADS = {
+    "classification": HeadKind("BertForSequenceClassification", "classifier", "pooled", "single_label_classification"),
+    "multi_label": HeadKind("BertForSequenceClassification", "classifier", "pooled", "multi_label_classification"),
+    "regression": HeadKind("BertForSequenceClassification", "classifier", "pooled", "regression"),
+    "token_classification": HeadKind("BertForTokenClassification", "classifier", "sequence"),
+    "question_answering": HeadKind("BertForQuestionAnswering", "qa_outputs", "sequence"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A fine-tuned head, to be written.
+
+    Attributes:
+      kind: its row of ``HEADS``.
+      logits: the Keras layer: ``kernel`` (D, C) and ``bias`` (C,).
+      labels: C names, in the order of the logits; none where the logits have no names.
+      dropout: in front of the layer.
+      max_length: tokens a row in training.
+    """
+
+    kind: HeadKind
+    logits: Any
+    labels: Sequence[str]
+    dropout: float
+    max_length: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """What a folder says besides its weights.
 
@@ -51,6 +98,9 @@ class Checkpoint:
       vocabulary: the pieces, in the order of their ids.
       mode: ``bert_uncased``, ``cased`` or ``uncased_nfc``.
       rules: text.json's contents, if this project wrote the folder.
+      architecture: transformers' class.
+      head: of a fine-tuned model; None for base models, and for heads that are not in ``HEADS``.
+      labels: names of the head's logits.
       digest: SHA-256 over the files' contents, hexadecimal.
     """
 
@@ -58,6 +108,9 @@ class Checkpoint:
     vocabulary: list[str]
     mode: str
     rules: Json | None
+    architecture: str
+    head: HeadKind | None
+    labels: list[str]
     digest: str
 
 
@@ -78,7 +131,8 @@ def read(folder: Path) -> Checkpoint:
         )
     rules = tokenizer.get(_OURS)
     mode = rules["mode"] if rules else _mode(folder, tokenizer)
-    return Checkpoint(encoder, vocabulary, mode, rules, _digest(folder))
+    architecture, head, labels = _head(_json(folder / "config.json"))
+    return Checkpoint(encoder, vocabulary, mode, rules, architecture, head, labels, _digest(folder))
 
 
 def predicts_masked(folder: Path) -> bool:
@@ -88,7 +142,11 @@ def predicts_masked(folder: Path) -> bool:
 
 
 def load(
-    folder: Path, encoder: "BertEncoder", mlm: "MaskedLanguageHead | None" = None, nsp: "NextSentenceHead | None" = None
+    folder: Path,
+    encoder: "BertEncoder",
+    mlm: "MaskedLanguageHead | None" = None,
+    nsp: "NextSentenceHead | None" = None,
+    head: tuple[HeadKind, Any] | None = None,
 ) -> set[str]:
     """Assigns the folder's weights.
 
@@ -97,10 +155,11 @@ def load(
       encoder: built from ``read(folder).encoder``.
       mlm: filled if the folder has the head, else left as it is.
       nsp: the same.
+      head: ``read(folder).head``, and the Keras layer that takes its weights.
 
     Returns:
-      Which of ``pooler``, ``mlm`` and ``nsp`` were found. A pooler that is missing stays as it was initialised, and a
-      notice says so.
+      Which of ``pooler``, ``mlm``, ``nsp`` and ``head`` were found. A pooler that is missing stays as it was
+      initialised, and a notice says so.
 
     Raises:
       DataError: naming the tensor and the file, if one is missing or has another shape, or the file is truncated.
@@ -112,6 +171,9 @@ def load(
         parts["mlm"] = _mlm_weights(mlm)
     if nsp is not None:
         parts["nsp"] = _nsp_weights(nsp)
+    if head is not None:
+        kind, logits = head
+        parts["head"] = list(_dense(logits, kind.layer))
     found = [
         part
         for part, weights in parts.items()
@@ -132,8 +194,11 @@ def save(
     rules: Json,
     mlm: "MaskedLanguageHead | None" = None,
     nsp: "NextSentenceHead | None" = None,
+    head: Head | None = None,
 ) -> None:
     """Writes a folder that ``load`` and transformers read. Files appear whole, the weights last.
+
+    ``tokenizer.json`` is left out where ``rules`` say what it cannot (``models.tokenizer_json``).
 
     Args:
       folder: created where it does not exist.
@@ -142,22 +207,31 @@ def save(
       rules: text.json's contents: ``{"mode": …, "replace": […]}``.
       mlm: written if given.
       nsp: the same.
+      head: the same.
     """
+    from models import text, tokenizer_json
+
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = [*_encoder_weights(encoder), *_pooler_weights(encoder)]
     weights += _mlm_weights(mlm) if mlm is not None else []
     weights += _nsp_weights(nsp) if nsp is not None else []
+    weights += _dense(head.logits, head.kind.layer) if head is not None else []
     tensors = {name: value for variable, names in weights for name, value in _parts(variable, names)}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:
         stage = pathlib.Path(staging)
-        _write_json(stage / "config.json", _config(encoder, mlm is not None, nsp is not None))
+        _write_json(stage / "config.json", _config(encoder, mlm is not None, nsp is not None, head))
         (stage / "vocab.txt").write_text("".join(f"{piece}\n" for piece in vocabulary), encoding="utf-8")
-        _write_json(stage / "tokenizer_config.json", _tokenizer_config(encoder, rules))
+        with contextlib.suppress(tokenizer_json.Inexpressible):
+            tokenizer_json.build(vocabulary, text.TextRules.load(rules)).save(str(stage / "tokenizer.json"))
+        _write_json(stage / "tokenizer_config.json", _tokenizer_config(encoder, rules, head, mlm is not None))
         safetensors.numpy.save_file(tensors, stage / _WEIGHTS, metadata={"format": "pt"})
         (stage / _WEIGHTS).chmod(0o644)  # safetensors makes it the writer's alone
-        for name in ("config.json", "vocab.txt", "tokenizer_config.json", _WEIGHTS):
-            (stage / name).replace(folder / name)
+        for name in _FILES:
+            if (stage / name).exists():
+                (stage / name).replace(folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)  # an older tokenizer.json
 
 
 # --- config.json and the tokenizer's files -------------------------------------------------------------------------
@@ -261,8 +335,16 @@ def _digest(folder: pathlib.Path) -> str:
     return total.hexdigest()
 
 
-def _config(encoder: "BertEncoder", mlm: bool, nsp: bool) -> Json:
-    architecture = "BertForPreTraining" if nsp else "BertForMaskedLM" if mlm else "BertModel"
+def _head(config: Json) -> tuple[str, HeadKind | None, list[str]]:
+    architecture = (config.get("architectures") or ["BertModel"])[0]
+    said = architecture, config.get("problem_type")
+    head = next((kind for kind in HEADS.values() if (kind.architecture, kind.problem_type) == said), None)
+    labels = config.get("id2label", {}) if head else {}
+    return architecture, head, [labels[key] for key in sorted(labels, key=int)]
+
+
+def _config(encoder: "BertEncoder", mlm: bool, nsp: bool, head: Head | None) -> Json:
+    base = "BertForPreTraining" if nsp else "BertForMaskedLM" if mlm else "BertModel"
     shape = {name: getattr(encoder, argument) for argument, name in _ARGUMENTS.items()}
     constants = {
         "model_type": "bert",
@@ -271,16 +353,33 @@ def _config(encoder: "BertEncoder", mlm: bool, nsp: bool) -> Json:
         "initializer_range": 0.02,
         "pad_token_id": 0,
     }
-    return {"architectures": [architecture], **constants, **shape}
-
-
-def _tokenizer_config(encoder: "BertEncoder", rules: Json) -> Json:
+    if head is None:
+        return {"architectures": [base], **constants, **shape}
+    labels = head.labels or [f"LABEL_{index}" for index in range(head.logits.bias.shape[0])]
     return {
-        "tokenizer_class": "BertTokenizer",
+        "architectures": [head.kind.architecture],
+        **({"problem_type": head.kind.problem_type} if head.kind.problem_type else {}),
+        "id2label": {str(index): label for index, label in enumerate(labels)},
+        "label2id": {label: index for index, label in enumerate(labels)},
+        "classifier_dropout": head.dropout,
+        **constants,
+        **shape,
+    }
+
+
+def _tokenizer_config(encoder: "BertEncoder", rules: Json, head: Head | None, mlm: bool) -> Json:
+    special = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+    return {
+        # Takes tokenizer.json as it is; BertTokenizer builds one of its own from the keys below.
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        **{f"{name}_token": piece for name, piece in special.items()},
+        # Text that says [SEP] means no separator. Who asks for masked words does write [MASK].
+        "split_special_tokens": not mlm,
         "do_lower_case": rules["mode"] != "cased",
         "strip_accents": rules["mode"] == "bert_uncased",
         "tokenize_chinese_chars": True,
-        "model_max_length": encoder.max_positions,
+        "model_max_length": head.max_length if head else encoder.max_positions,
         _OURS: rules,
     }
 
@@ -356,7 +455,7 @@ def _stored(path: pathlib.Path) -> Mapping[str, np.ndarray]:
 
 def _canonical(name: str) -> str:
     name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-    return name if name.startswith(("bert.", "cls.")) else f"bert.{name}"
+    return name if name.startswith(("bert.", "cls.", "classifier.", "qa_outputs.")) else f"bert.{name}"
 
 
 def _is_dense_kernel(variable: Any) -> bool:

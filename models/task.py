@@ -41,11 +41,14 @@ class Task(abc.ABC):
       schema: the name of the record kind in ``schemas/``.
       metrics: the figures; the first one is the headline: it chooses the epoch and guards against regression.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
+      head: the row of ``models.checkpoint.HEADS`` that the model's layer ``logits`` is, so that transformers can load
+        it; None where transformers has no such head.
     """
 
     schema: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    head: ClassVar[str | None] = None
 
     @abc.abstractmethod
     def __init__(self, config: Mapping[str, Any]) -> None:

@@ -316,6 +316,23 @@ def serve(name: str | None, env: str, **options: Any) -> None:
     answer(Path(environment.load(env).runs), name, **options)
 
 
+@main.command()
+@click.argument("model", metavar="EXPERIMENT|FOLDER")
+@click.argument("target", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--to", required=True, type=click.Choice(["huggingface"]), help="The format.")
+@click.option("--version", type=click.IntRange(min=1), metavar="N", help="The pushed version; the latest if left out.")
+@_environment
+def export(model: str, target: Path, env: str, **options: Any) -> None:
+    """Write a pushed model to DIR for other libraries.
+
+    EXPERIMENT|FOLDER: whose pushed model, or where it is.
+    """
+    from configs import environment
+    from pipeline.export import export as write
+
+    write(Path(environment.load(env).runs), model, target, **options)
+
+
 @main.group()
 def data() -> None:
     """The demo data."""

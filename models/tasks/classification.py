@@ -50,6 +50,7 @@ class Task(task.Task):
     schema = "classification"
     metrics = (task.Metric("accuracy"), task.Metric("f1"), task.Metric("auc"))
     slices = {"length_bucket": _BUCKET_NAMES}
+    head = "classification"
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config = config if isinstance(config, Config) else Config.model_validate(dict(config))
