@@ -1,7 +1,8 @@
 """Checkpoints in and out: a Hugging Face BERT folder is the one format.
 
 ``config.json`` (shape, head), ``vocab.txt`` or ``tokenizer.json`` (pieces), ``tokenizer_config.json`` (casing, and our
-text rules under ``tfx_bert``), ``model.safetensors`` (weights; dense ones stand there as (out, in)).
+text rules under ``tfx_bert``), ``model.safetensors`` or ``pytorch_model.bin`` (weights; dense ones stand there as
+(out, in)). What is written are safetensors.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from models import progress
+from models import progress, torch_file
 from schemas import DataError
 
 if TYPE_CHECKING:  # tfx-bert check reads folders without TensorFlow
@@ -27,7 +28,9 @@ Json = dict[str, Any]
 Path = str | pathlib.Path
 _OURS = "tfx_bert"
 _WEIGHTS = "model.safetensors"
-_FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", _WEIGHTS)
+# In the order in which they are looked for.
+WEIGHTS = (_WEIGHTS, "pytorch_model.bin")
+FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", *WEIGHTS)
 # config.json's names of BertEncoder's arguments.
 _ARGUMENTS = {
     "vocabulary_size": "vocab_size",
@@ -135,10 +138,37 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(encoder, vocabulary, mode, rules, architecture, head, labels, _digest(folder))
 
 
+def files(folder: Path) -> list[pathlib.Path]:
+    """The files that are read, those that are there; of two files of weights the first of ``WEIGHTS``."""
+    places = [pathlib.Path(folder) / name for name in FILES if name not in WEIGHTS]
+    return [path for path in (*places, weights_file(folder)) if path.is_file()]
+
+
+def weights_file(folder: Path) -> pathlib.Path:
+    """The file of the weights; where none is there, the one that should be."""
+    paths = [pathlib.Path(folder) / name for name in WEIGHTS]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def tensor_names(folder: Path) -> list[str]:
+    """The names of the folder's weights, as transformers has them today.
+
+    Raises:
+      DataError: the file is missing, truncated, or holds more than tensors.
+    """
+    path = weights_file(folder)
+    if path.suffix == ".bin":
+        return list(_stored(path))
+    try:
+        with safetensors.safe_open(path, framework="numpy") as stored:
+            return [_canonical(name) for name in stored.keys()]  # noqa: SIM118 (no mapping)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
+
+
 def predicts_masked(folder: Path) -> bool:
     """Whether the folder's weights have an MLM head."""
-    with safetensors.safe_open(pathlib.Path(folder) / _WEIGHTS, framework="numpy") as weights:
-        return any(name.startswith("cls.predictions.") for name in weights.keys())  # noqa: SIM118 (no mapping)
+    return any(name.startswith("cls.predictions.") for name in tensor_names(folder))
 
 
 def load(
@@ -164,7 +194,7 @@ def load(
     Raises:
       DataError: naming the tensor and the file, if one is missing or has another shape, or the file is truncated.
     """
-    path = pathlib.Path(folder) / _WEIGHTS
+    path = weights_file(folder)
     stored = _stored(path)
     parts = {"encoder": _encoder_weights(encoder), "pooler": _pooler_weights(encoder)}
     if mlm is not None:
@@ -227,11 +257,11 @@ def save(
         _write_json(stage / "tokenizer_config.json", _tokenizer_config(encoder, rules, head, mlm is not None))
         safetensors.numpy.save_file(tensors, stage / _WEIGHTS, metadata={"format": "pt"})
         (stage / _WEIGHTS).chmod(0o644)  # safetensors makes it the writer's alone
-        for name in _FILES:
+        for name in FILES:
             if (stage / name).exists():
                 (stage / name).replace(folder / name)
             else:
-                (folder / name).unlink(missing_ok=True)  # an older tokenizer.json
+                (folder / name).unlink(missing_ok=True)  # of an older checkpoint
 
 
 # --- config.json and the tokenizer's files -------------------------------------------------------------------------
@@ -244,7 +274,7 @@ def _json(path: pathlib.Path, required: bool = True) -> Json:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(
-            f"{path}: no such file; a checkpoint is a Hugging Face BERT folder with {', '.join(_FILES)}."
+            f"{path}: no such file; a checkpoint is a Hugging Face BERT folder with {', '.join(FILES[:-1])}."
         ) from None
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error}); fetch the checkpoint again.") from None
@@ -328,10 +358,9 @@ def _mode(folder: pathlib.Path, tokenizer: Json) -> str:
 
 def _digest(folder: pathlib.Path) -> str:
     total = hashlib.sha256()
-    for name in _FILES:
-        if (folder / name).exists():
-            with (folder / name).open("rb") as file:
-                total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    for path in files(folder):
+        with path.open("rb") as file:
+            total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
 
 
@@ -447,10 +476,14 @@ def _stored(path: pathlib.Path) -> Mapping[str, np.ndarray]:
     if not path.exists():
         raise DataError(f"{path}: no such file; save the model with transformers' save_pretrained, which writes it.")
     try:
-        tensors = safetensors.numpy.load_file(path)
+        stored = torch_file.read(path) if path.suffix == ".bin" else safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(f"{path}: truncated or damaged ({error}); fetch the checkpoint again.") from None
-    return {_canonical(name): value for name, value in tensors.items()}
+        raise _damaged(path, error) from None
+    return {_canonical(name): value for name, value in stored.items()}
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> DataError:
+    return DataError(f"{path}: truncated or damaged ({error}); fetch the checkpoint again.")
 
 
 def _canonical(name: str) -> str:

@@ -84,6 +84,22 @@ def heads() -> None:
     save("bert_tiny_heads.npz", **tensors)
 
 
+def torch_files() -> None:
+    """What ``torch.save`` writes: the tiny model; and every type and layout of a tensor, with the values it has."""
+    model = transformers.BertForPreTraining.from_pretrained(DATA / "bert_tiny")
+    torch.save(model.state_dict(), DATA / "bert_tiny.bin")
+    torch.manual_seed(2)
+    base = torch.randn(4, 6)
+    tensors = {
+        "float": base, "half": base.half(), "bfloat": base.bfloat16(), "double": base.double(), "transposed": base.T,
+        "slice": base[1:3, ::2], "scalar": base[2, 3], "empty": base[:0], "long": torch.arange(5),
+        "int": torch.arange(5).int(), "bool": base > 0, "parameter": torch.nn.Parameter(base + 1),
+    }  # fmt: skip
+    torch.save(tensors, DATA / "tensors.bin")
+    torch.save(tensors, DATA / "tensors_before_1_6.bin", _use_new_zipfile_serialization=False)
+    save("tensors.npz", **{name: value.float() for name, value in tensors.items()})
+
+
 def adamw() -> None:
     """30 steps on a table, a kernel, a bias and a LayerNorm scale; most gradients are long enough to be clipped."""
     torch.manual_seed(0)
@@ -124,4 +140,5 @@ def save(name: str, **tensors: torch.Tensor) -> None:
 if __name__ == "__main__":
     bert()
     heads()
+    torch_files()
     adamw()

@@ -22,5 +22,6 @@ encoded = tokenizer(*golden["inputs"].values(), truncation=True, padding=True, r
 with torch.inference_mode():
     scores = model(**encoded).logits.softmax(-1)
 difference = (scores - torch.tensor(golden["outputs"]["scores"])).abs().max().item()
-print(f"transformers {transformers.__version__}: {len(scores)} texts, scores differ by {difference:.1e} at most")
-assert difference < 1e-5
+told = f"transformers {transformers.__version__}: {len(scores)} texts, scores differ by {difference:.1e} at most\n"
+sys.stdout.write(told)
+assert difference < 1e-5, told

@@ -328,3 +328,41 @@ def test_a_head_of_another_width_is_named(tmp_path):
         DataError, match=r"tensor classifier.weight has shape \(2, 24\), config.json makes it \(3, 24\)"
     ):
         checkpoint.load(tmp_path, encoder, head=(kind, three))
+
+
+@pytest.fixture
+def saved_by_torch(folder):
+    (folder / WEIGHTS).unlink()
+    shutil.copyfile(TINY.parent / "bert_tiny.bin", folder / "pytorch_model.bin")
+    return folder
+
+
+def test_what_torch_saved_gives_the_same_weights(saved_by_torch):
+    _, reference = load(TINY)
+    found, layers = load(saved_by_torch)
+    assert found == {"pooler", "mlm", "nsp"}
+    expected = values(reference)
+    for path, value in values(layers).items():
+        np.testing.assert_array_equal(value, expected[path])
+    assert checkpoint.predicts_masked(saved_by_torch)
+    assert set(checkpoint.tensor_names(TINY)) < set(checkpoint.tensor_names(saved_by_torch))
+
+
+def test_of_two_files_of_weights_the_safetensors_are_read(saved_by_torch):
+    (saved_by_torch / WEIGHTS).write_bytes((TINY / WEIGHTS).read_bytes())
+    digest = checkpoint.read(saved_by_torch).digest
+    (saved_by_torch / "pytorch_model.bin").write_bytes(b"")
+    assert load(saved_by_torch)[0] == {"pooler", "mlm", "nsp"}
+    assert checkpoint.read(saved_by_torch).digest == digest
+
+
+def test_damage_of_a_file_of_torch_is_told_by_tensor_or_by_file(saved_by_torch):
+    change(saved_by_torch / "config.json", intermediate_size=44)
+    with pytest.raises(
+        DataError, match=r"pytorch_model.bin: tensor .*layer.0.intermediate.dense.weight has shape \(40, 24\)"
+    ):
+        load(saved_by_torch)
+    file = saved_by_torch / "pytorch_model.bin"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"pytorch_model.bin: truncated, damaged or written by torch before 1.6"):
+        checkpoint.tensor_names(saved_by_torch)
