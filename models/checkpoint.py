@@ -158,7 +158,7 @@ def tensor_names(folder: Path) -> list[str]:
     """
     path = weights_file(folder)
     if path.suffix == ".bin":
-        return list(_stored(path))
+        return list(read_tensors(path))
     try:
         with safetensors.safe_open(path, framework="numpy") as stored:
             return [_canonical(name) for name in stored.keys()]  # noqa: SIM118 (no mapping)
@@ -195,7 +195,7 @@ def load(
       DataError: naming the tensor and the file, if one is missing or has another shape, or the file is truncated.
     """
     path = weights_file(folder)
-    stored = _stored(path)
+    stored = read_tensors(path)
     parts = {"encoder": _encoder_weights(encoder), "pooler": _pooler_weights(encoder)}
     if mlm is not None:
         parts["mlm"] = _mlm_weights(mlm)
@@ -471,8 +471,12 @@ def _nsp_weights(head: "NextSentenceHead") -> list[Weight]:
     return list(_dense(head.logits, "cls.seq_relationship"))
 
 
-def _stored(path: pathlib.Path) -> Mapping[str, np.ndarray]:
-    """Every tensor of the file, under its newest name."""
+def read_tensors(path: pathlib.Path) -> Mapping[str, np.ndarray]:
+    """Every tensor of the file, as transformers calls it today.
+
+    Raises:
+      DataError: the file is missing, truncated, or holds more than tensors.
+    """
     if not path.exists():
         raise DataError(f"{path}: no such file; save the model with transformers' save_pretrained, which writes it.")
     try:

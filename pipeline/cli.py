@@ -319,7 +319,7 @@ def serve(name: str | None, env: str, **options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="EXPERIMENT|FOLDER")
 @click.argument("target", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--to", required=True, type=click.Choice(["huggingface"]), help="The format.")
+@click.option("--to", required=True, type=click.Choice(["huggingface", "keras"]), help="The format.")
 @click.option("--version", type=click.IntRange(min=1), metavar="N", help="The pushed version; the latest if left out.")
 @_environment
 def export(model: str, target: Path, env: str, **options: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import keras
 import pytest
@@ -82,10 +83,26 @@ def test_the_folder_for_transformers_is_whole(pushed, capfd, arguments, which):
     assert [path.name for path in pathlib.Path("out").iterdir()] == ["new"]
 
 
-def test_a_base_model_goes_out_with_its_heads(pushed, capfd):
+@pytest.mark.parametrize("name", ["reviews", "chat"])
+@pytest.mark.parametrize(
+    ("to", "files", "loads"),
+    [
+        ("huggingface", {"model.safetensors"}, 'from_pretrained("out")'),
+        ("keras", {"model.keras"}, 'keras.saving.load_model("out/model.keras")'),
+    ],
+)
+def test_classifiers_and_base_models_go_out_in_every_format(pushed, capfd, name, to, files, loads):
     push("chat", 1, "base")
-    tfx_bert("export", "chat", "out", "--to", "huggingface")
-    assert "BertForMaskedLM of chat v1" in capfd.readouterr().out
+    tfx_bert("export", name, "out", "--to", to)
+    told = capfd.readouterr().out
+    assert (
+        f"✓ out: {'BertForMaskedLM of chat v1' if name == 'chat' else 'BertForSequenceClassification of reviews v10'}"
+        in told
+    )
+    assert loads in told
+    assert to == "huggingface" or re.search(r"the same logits|logits within \d\.\de-[5-9]", told)
+    kept = {"README.md", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
+    assert {path.name for path in pathlib.Path("out").iterdir()} == kept | files
 
 
 def test_what_cannot_be_exported_is_one_sentence(pushed):
