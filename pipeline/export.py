@@ -1,5 +1,6 @@
 """``tfx-bert export``: a pushed model for other libraries, encoder, head and tokenizer together."""
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,16 +13,17 @@ from rich.text import Text
 
 from components.versions import versions
 from models import checkpoint, task
-from pipeline import noise
-from pipeline.figures import scientific, size
+from pipeline import lineage, noise
+from pipeline.figures import plain, scientific, size
 from pipeline.predict import newest
-from pipeline.result import RunError
+from pipeline.result import RunError, RunResult, runs_of
 
+_BATCH = 64
 _LENGTH = 64  # tokens a golden text: an MLM head's logits are a vocabulary a token
 Batch = Mapping[str, Any]
 
 
-def export(root: Path, model: str, target: Path, *, version: int | None, to: str) -> None:
+def export(root: Path, model: str, target: Path, *, version: int | None, to: str, int8: bool = False) -> None:
     """Writes the folder ``target``, whole or not at all.
 
     Args:
@@ -29,7 +31,8 @@ def export(root: Path, model: str, target: Path, *, version: int | None, to: str
       model: the name of an experiment, a folder of pushed versions, or one of these.
       target: does not exist yet, or is empty.
       version: which of the pushed versions; None is the latest.
-      to: ``huggingface`` or ``keras``.
+      to: ``huggingface``, ``keras`` or ``onnx``.
+      int8: whether ONNX is quantized too, and both are asked about the test split.
 
     Raises:
       RunError: there is no such model, it cannot be said in that format, or ``target`` is taken.
@@ -50,6 +53,8 @@ def export(root: Path, model: str, target: Path, *, version: int | None, to: str
                 shutil.copytree(assets / "checkpoint", part, ignore=_weights if to != "huggingface" else None)
                 shutil.copyfile(assets / "model_card.md", part / "README.md")
                 notes = _FORMATS[to](assets / "checkpoint", part, said)
+                if int8:
+                    notes += _quantized(folder, part, said)
                 part.rename(target)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
@@ -98,6 +103,8 @@ def _weights(_: str, names: list[str]) -> list[str]:
 def _next(to: str, target: Path, said: checkpoint.Checkpoint) -> str:
     if to == "keras":
         return f'import keras, models.keras_model; keras.saving.load_model("{target}/model.keras")'
+    if to == "onnx":
+        return f'onnxruntime.InferenceSession("{target}/model.onnx")'
     return f'transformers.{said.architecture}.from_pretrained("{target}")'
 
 
@@ -119,9 +126,18 @@ def _keras(source: Path, target: Path, said: checkpoint.Checkpoint) -> list[str]
     return [_parity(model(batch), keras.saving.load_model(target / "model.keras")(batch))]
 
 
+def _onnx(source: Path, target: Path, said: checkpoint.Checkpoint) -> list[str]:
+    from models import keras_model, onnx_graph
+
+    onnx_graph.write(source, target / onnx_graph.FILE)
+    batch = _golden_batch(said)
+    return [_parity(keras_model.load(source)(batch), onnx_graph.session(target / onnx_graph.FILE)(batch))]
+
+
 _FORMATS: dict[str, Callable[[Path, Path, checkpoint.Checkpoint], list[str]]] = {
     "huggingface": _huggingface,
     "keras": _keras,
+    "onnx": _onnx,
 }
 
 
@@ -144,3 +160,55 @@ def _parity(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
             f"the exported model differs from the pushed one by {worst:.2g} in its logits; nothing is written"
         )
     return f"logits within {scientific(worst)}" if worst else "the same logits"
+
+
+# --- int8 ----------------------------------------------------------------------------------------------------------
+
+
+def _quantized(folder: Path, target: Path, said: checkpoint.Checkpoint) -> list[str]:
+    from models import onnx_graph
+
+    paths = {"fp32": target / onnx_graph.FILE, "int8": target / onnx_graph.INT8_FILE}
+    onnx_graph.quantize(paths["fp32"], paths["int8"])
+    sizes = " → ".join(size(path.stat().st_size) for path in paths.values())
+    if said.head is not checkpoint.HEADS["classification"]:
+        return [f"int8: {sizes}"]
+    files = _test_files(folder)
+    if not files:
+        return [f"int8: {sizes}, accuracy unknown: the run that pushed it is not here"]
+    right = {name: _right(folder, files, onnx_graph.session(path)) for name, path in paths.items()}
+    count = len(right["fp32"])
+    figures = " → ".join(plain(float(np.mean(each))) for each in right.values())
+    return [f"fp32 → int8: {sizes}, accuracy {figures} on {count:,} test records"]
+
+
+def _test_files(folder: Path) -> list[str]:
+    """The test split of the run that pushed ``folder``; none where that run is not here."""
+    name, version = folder.parent.name, int(folder.name)
+    experiment = folder.absolute().parents[2]
+    for run in reversed(runs_of(experiment.parent, name)):
+        result = RunResult.read(run)
+        if result.pushed and result.pushed.version == version and result.pipeline_run and not result.remote:
+            examples = lineage.outputs(lineage.executions(experiment, result.pipeline_run), "ExampleGen", "examples")
+            return sorted(str(path) for uri in examples[-1:] for path in Path(uri, "Split-test").glob("*"))
+    return []
+
+
+def _right(folder: Path, files: list[str], model: Callable[[Batch], Batch]) -> list[bool]:
+    """Whether ``model`` answers each test record with its label."""
+    import tensorflow as tf
+
+    from models import text
+
+    assets = folder / "assets.extra"
+    made_with, said = _made_with(assets), checkpoint.read(assets / "checkpoint")
+    assert made_with is not None
+    the_task = task.load(made_with["type"])(made_with["config"])
+    tokenizer = text.Tokenizer(said.vocabulary, text.TextRules.load(said.rules or {"mode": said.mode}))
+    columns = [*json.loads((assets / "golden.json").read_text("utf-8"))["inputs"], "label"]
+    spec = {column: tf.io.FixedLenFeature([], tf.string) for column in columns}
+    right: list[bool] = []
+    for rows in tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH):
+        batch = task.dense(the_task.featurize(tf.io.parse_example(rows, spec), tokenizer))
+        right += (model(batch)["logits"].argmax(-1) == batch["label_id"].numpy()).tolist()
+    return right

@@ -15,8 +15,8 @@ LABELS = {
 }
 
 
-@pytest.fixture
-def fine_tuned(tmp_path):
+@pytest.fixture(scope="module")
+def fine_tuned(tmp_path_factory):
     """A folder of the tiny encoder with the golden head of that name, and what transformers answers with it."""
 
     def write(name):
@@ -29,7 +29,8 @@ def fine_tuned(tmp_path):
         logits.build((None, encoder.hidden_dim))
         logits.set_weights([golden[f"{name}/{kind.layer}.weight"].T, bias])
         head = checkpoint.Head(kind, logits, LABELS.get(name, []), dropout=0.2, max_length=12)
-        checkpoint.save(tmp_path / name, encoder, read.vocabulary, {"mode": "bert_uncased"}, head=head)
-        return tmp_path / name, golden[f"{name}/logits"]
+        folder = tmp_path_factory.mktemp(name)
+        checkpoint.save(folder, encoder, read.vocabulary, {"mode": "bert_uncased"}, head=head)
+        return folder, golden[f"{name}/logits"]
 
     return write

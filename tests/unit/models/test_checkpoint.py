@@ -260,6 +260,8 @@ def test_saving_writes_the_names_and_tensors_of_transformers(tmp_path):
         np.testing.assert_array_equal(value, original[name])
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["BertForPreTraining"]
     assert (tmp_path / "tokenizer.json").is_file()
+    told = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (told["model_max_length"], told["split_special_tokens"]) == (16, False)  # fill-mask is asked with [MASK]
     # Over an older checkpoint, without heads; nothing temporary stays, and others may read it.
     copied = {"pattern": "(a)", "with": r"\1"}  # what tokenizer.json cannot say
     checkpoint.save(tmp_path, encoder, [*SPECIAL, "b"], {**rules, "replace": [copied]})
@@ -304,7 +306,8 @@ def test_every_head_has_the_logits_names_and_configuration_of_transformers(tmp_p
     assert config.get("problem_type") == kind.problem_type
     assert config["id2label"] == {str(index): label for index, label in enumerate(named)}
     assert config["label2id"] == {label: index for index, label in enumerate(named)}
-    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["model_max_length"] == 12
+    told = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (told["model_max_length"], told["split_special_tokens"]) == (12, True)
     # And read back, against the logits of transformers.
     read = checkpoint.read(tmp_path)
     assert (read.architecture, read.head, read.labels) == (kind.architecture, kind, named)

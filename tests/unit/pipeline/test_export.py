@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from models import checkpoint
+from models import checkpoint, onnx_graph
 from models.encoder import BertEncoder, MaskedLanguageHead
 from models.text import SPECIAL, TextRules
 from pipeline import cli
@@ -89,6 +89,7 @@ def test_the_folder_for_transformers_is_whole(pushed, capfd, arguments, which):
     [
         ("huggingface", {"model.safetensors"}, 'from_pretrained("out")'),
         ("keras", {"model.keras"}, 'keras.saving.load_model("out/model.keras")'),
+        ("onnx", {"model.onnx"}, 'onnxruntime.InferenceSession("out/model.onnx")'),
     ],
 )
 def test_classifiers_and_base_models_go_out_in_every_format(pushed, capfd, name, to, files, loads):
@@ -103,6 +104,23 @@ def test_classifiers_and_base_models_go_out_in_every_format(pushed, capfd, name,
     assert to == "huggingface" or re.search(r"the same logits|logits within \d\.\de-[5-9]", told)
     kept = {"README.md", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
     assert {path.name for path in pathlib.Path("out").iterdir()} == kept | files
+
+
+def test_int8_of_a_model_whose_run_is_elsewhere(pushed, capfd):
+    tfx_bert("export", "reviews", "out", "--to", "onnx", "--int8")
+    assert re.search(
+        r"int8: \d+ kB → \d+ kB, accuracy unknown: the run that pushed it is not here", capfd.readouterr().out
+    )
+    assert pathlib.Path("out/model_quantized.onnx").is_file()
+    assert "--int8 goes with --to onnx" in tfx_bert("export", "reviews", "x", "--to", "keras", "--int8", code=2)
+
+
+def test_a_model_that_came_out_differently_is_not_written(pushed, monkeypatch):
+    write = onnx_graph.write
+    monkeypatch.setattr(onnx_graph, "write", lambda _, path: write(pushed["first"], path))
+    said = tfx_bert("export", "reviews", "x", "--to", "onnx", code=1)
+    assert re.search(r"the exported model differs from the pushed one by \S+ in its logits; nothing is written", said)
+    assert sorted(path.name for path in pathlib.Path().iterdir()) == ["runs"]
 
 
 def test_what_cannot_be_exported_is_one_sentence(pushed):
