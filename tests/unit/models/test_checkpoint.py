@@ -8,8 +8,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
+from tokenizers import Tokenizer
 
-from models import checkpoint
+from models import checkpoint, golden
 from models.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
 from models.text import SPECIAL
 from schemas import DataError
@@ -288,9 +289,9 @@ def test_saving_writes_the_names_and_tensors_of_transformers(tmp_path):
     ],
 )
 def test_every_head_has_the_logits_names_and_configuration_of_transformers(tmp_path, name, labels, named):
-    golden, kind = np.load(TINY.parent / "bert_tiny_heads.npz"), checkpoint.HEADS[name]
+    heads, kind = np.load(TINY.parent / "bert_tiny_heads.npz"), checkpoint.HEADS[name]
     batch = np.load(TINY.parent / "bert_tiny.npz")
-    weight, bias = (golden[f"{name}/{kind.layer}.{part}"] for part in ("weight", "bias"))
+    weight, bias = (heads[f"{name}/{kind.layer}.{part}"] for part in ("weight", "bias"))
     _, (encoder, *_) = load(TINY)
     logits = keras.layers.Dense(len(bias))
     logits.build((None, encoder.hidden_dim))
@@ -316,7 +317,7 @@ def test_every_head_has_the_logits_names_and_configuration_of_transformers(tmp_p
     assert checkpoint.load(tmp_path, again, head=(kind, dense)) == {"pooler", "head"}
     found = dense(again(batch["token_ids"], batch["segment_ids"], batch["padding_mask"])[kind.over])
     real = batch["padding_mask"] if kind.over == "sequence" else slice(None)
-    np.testing.assert_allclose(np.asarray(found)[real], golden[f"{name}/logits"][real], atol=1e-5)
+    np.testing.assert_allclose(np.asarray(found)[real], heads[f"{name}/logits"][real], atol=1e-5)
 
 
 def test_a_head_of_another_width_is_named(tmp_path):
@@ -369,3 +370,23 @@ def test_damage_of_a_file_of_torch_is_told_by_tensor_or_by_file(saved_by_torch):
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"pytorch_model.bin: truncated, damaged or written by torch before 1.6"):
         checkpoint.tensor_names(saved_by_torch)
+
+
+MINILM = TINY.parents[2] / "data" / "minilm"
+
+
+@pytest.mark.skipif(not (MINILM / WEIGHTS).is_file(), reason="make data brings it")
+def test_the_demo_checkpoint_goes_round(tmp_path):
+    read = checkpoint.read(MINILM)
+    encoder = BertEncoder(**read.encoder)
+    checkpoint.load(MINILM, encoder)
+    checkpoint.save(tmp_path, encoder, read.vocabulary, {"mode": read.mode})
+    original, saved = (safetensors.numpy.load_file(folder / WEIGHTS) for folder in (MINILM, tmp_path))
+    assert len(saved) == 6 * 16 + 7
+    for name, value in saved.items():
+        np.testing.assert_array_equal(value, original[name.removeprefix("bert.")])
+    theirs, ours = (Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (MINILM, tmp_path))
+    theirs.no_truncation()
+    theirs.no_padding()
+    for text in golden.TEXTS:
+        assert ours.encode(text, "a pair").ids == theirs.encode(text, "a pair").ids
