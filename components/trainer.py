@@ -104,7 +104,16 @@ def _export(
     )
     folder = export.assets(fn_args.serving_model_dir)
     tokenizer = training.tokenizer(fn_args.transform_output)
-    checkpoint.save(folder / training.CHECKPOINT, encoder, list(tokenizer.vocabulary), tokenizer.rules.dump())
+    own = config["task"]["config"]
+    head = None
+    if the_task.head:
+        kind = checkpoint.HEADS[the_task.head]
+        head = checkpoint.Head(
+            kind, model.logits, getattr(the_task, "tags", own.get("labels", ())), own["dropout"], own["max_length"]
+        )
+    checkpoint.save(
+        folder / training.CHECKPOINT, encoder, list(tokenizer.vocabulary), tokenizer.rules.dump(), head=head
+    )
     made_with = {name: config[name] for name in ("task", "train", "encoder", "seed")}
     (folder / "experiment.yaml").write_text(yaml.safe_dump(made_with, allow_unicode=True, sort_keys=False), "utf-8")
 

@@ -123,5 +123,5 @@ def loop(
 
 def key(files: list[str], folder: pathlib.Path | None, config: dict[str, Any]) -> str:
     """The digest that names a training: its records, its start, its settings."""
-    start = [str(folder / "model.safetensors")] if folder else []
+    start = [str(checkpoint.weights_file(folder))] if folder else []
     return digest.of_files([*files, *start], config=config)

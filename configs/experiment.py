@@ -496,7 +496,8 @@ class Experiment(Section):
     """What is trained on what. ``corpus`` pretrains, ``task`` fine-tunes; at least one of them.
 
     Attributes:
-      checkpoint: a Hugging Face BERT folder, or another experiment's base model.
+      checkpoint: a Hugging Face BERT folder, here or in a bucket (``gs://…``, ``s3://…``), or another experiment's
+        base model.
       score: records without labels, which the model answers once it is blessed.
       encoder: a name in ``configs/encoders/`` or the values themselves; a checkpoint brings its own.
       vocabulary: to learn or to import; a checkpoint brings its own.

@@ -1,22 +1,24 @@
 """Checkpoints in and out: a Hugging Face BERT folder is the one format.
 
-``config.json`` (shape), ``vocab.txt`` or ``tokenizer.json`` (pieces), ``tokenizer_config.json`` (casing, and our text
-rules under ``tfx_bert``), ``model.safetensors`` (weights; dense ones stand there as (out, in)).
+``config.json`` (shape, head), ``vocab.txt`` or ``tokenizer.json`` (pieces), ``tokenizer_config.json`` (casing, and our
+text rules under ``tfx_bert``), ``model.safetensors`` or ``pytorch_model.bin`` (weights; dense ones stand there as
+(out, in)). What is written are safetensors.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from models import progress
+from models import progress, torch_file
 from schemas import DataError
 
 if TYPE_CHECKING:  # tfx-bert check reads folders without TensorFlow
@@ -26,7 +28,9 @@ Json = dict[str, Any]
 Path = str | pathlib.Path
 _OURS = "tfx_bert"
 _WEIGHTS = "model.safetensors"
-_FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", _WEIGHTS)
+# In the order in which they are looked for.
+WEIGHTS = (_WEIGHTS, "pytorch_model.bin")
+FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", *WEIGHTS)
 # config.json's names of BertEncoder's arguments.
 _ARGUMENTS = {
     "vocabulary_size": "vocab_size",
@@ -43,6 +47,52 @@ _ARGUMENTS = {
 
 
 @dataclasses.dataclass(frozen=True)
+class HeadKind:
+    """A task's head as transformers has it: one linear layer.
+
+    Attributes:
+      architecture: transformers' class.
+      layer: what its tensors are called.
+      over: the encoder's output that it reads: ``pooled`` (B, D) or ``sequence`` (B, S, D).
+      problem_type: which loss, where the class has several.
+    """
+
+    architecture: str
+    layer: str
+    over: Literal["pooled", "sequence"]
+    problem_type: str | None = None
+
+
+# By the name that a task gives as its ``head``.
+HEADS = {
+    "classification": HeadKind("BertForSequenceClassification", "classifier", "pooled", "single_label_classification"),
+    "multi_label": HeadKind("BertForSequenceClassification", "classifier", "pooled", "multi_label_classification"),
+    "regression": HeadKind("BertForSequenceClassification", "classifier", "pooled", "regression"),
+    "token_classification": HeadKind("BertForTokenClassification", "classifier", "sequence"),
+    "question_answering": HeadKind("BertForQuestionAnswering", "qa_outputs", "sequence"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A fine-tuned head, to be written.
+
+    Attributes:
+      kind: its row of ``HEADS``.
+      logits: the Keras layer: ``kernel`` (D, C) and ``bias`` (C,).
+      labels: C names, in the order of the logits; none where the logits have no names.
+      dropout: in front of the layer.
+      max_length: tokens a row in training.
+    """
+
+    kind: HeadKind
+    logits: Any
+    labels: Sequence[str]
+    dropout: float
+    max_length: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """What a folder says besides its weights.
 
@@ -51,6 +101,9 @@ class Checkpoint:
       vocabulary: the pieces, in the order of their ids.
       mode: ``bert_uncased``, ``cased`` or ``uncased_nfc``.
       rules: text.json's contents, if this project wrote the folder.
+      architecture: transformers' class.
+      head: of a fine-tuned model; None for base models, and for heads that are not in ``HEADS``.
+      labels: names of the head's logits.
       digest: SHA-256 over the files' contents, hexadecimal.
     """
 
@@ -58,6 +111,9 @@ class Checkpoint:
     vocabulary: list[str]
     mode: str
     rules: Json | None
+    architecture: str
+    head: HeadKind | None
+    labels: list[str]
     digest: str
 
 
@@ -78,17 +134,49 @@ def read(folder: Path) -> Checkpoint:
         )
     rules = tokenizer.get(_OURS)
     mode = rules["mode"] if rules else _mode(folder, tokenizer)
-    return Checkpoint(encoder, vocabulary, mode, rules, _digest(folder))
+    architecture, head, labels = _head(_json(folder / "config.json"))
+    return Checkpoint(encoder, vocabulary, mode, rules, architecture, head, labels, _digest(folder))
+
+
+def files(folder: Path) -> list[pathlib.Path]:
+    """The files that are read, those that are there; of two files of weights the first of ``WEIGHTS``."""
+    places = [pathlib.Path(folder) / name for name in FILES if name not in WEIGHTS]
+    return [path for path in (*places, weights_file(folder)) if path.is_file()]
+
+
+def weights_file(folder: Path) -> pathlib.Path:
+    """The file of the weights; where none is there, the one that should be."""
+    paths = [pathlib.Path(folder) / name for name in WEIGHTS]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def tensor_names(folder: Path) -> list[str]:
+    """The names of the folder's weights, as transformers has them today.
+
+    Raises:
+      DataError: the file is missing, truncated, or holds more than tensors.
+    """
+    path = weights_file(folder)
+    if path.suffix == ".bin":
+        return list(read_tensors(path))
+    try:
+        with safetensors.safe_open(path, framework="numpy") as stored:
+            return [_canonical(name) for name in stored.keys()]  # noqa: SIM118 (no mapping)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
 
 
 def predicts_masked(folder: Path) -> bool:
     """Whether the folder's weights have an MLM head."""
-    with safetensors.safe_open(pathlib.Path(folder) / _WEIGHTS, framework="numpy") as weights:
-        return any(name.startswith("cls.predictions.") for name in weights.keys())  # noqa: SIM118 (no mapping)
+    return any(name.startswith("cls.predictions.") for name in tensor_names(folder))
 
 
 def load(
-    folder: Path, encoder: "BertEncoder", mlm: "MaskedLanguageHead | None" = None, nsp: "NextSentenceHead | None" = None
+    folder: Path,
+    encoder: "BertEncoder",
+    mlm: "MaskedLanguageHead | None" = None,
+    nsp: "NextSentenceHead | None" = None,
+    head: tuple[HeadKind, Any] | None = None,
 ) -> set[str]:
     """Assigns the folder's weights.
 
@@ -97,21 +185,25 @@ def load(
       encoder: built from ``read(folder).encoder``.
       mlm: filled if the folder has the head, else left as it is.
       nsp: the same.
+      head: ``read(folder).head``, and the Keras layer that takes its weights.
 
     Returns:
-      Which of ``pooler``, ``mlm`` and ``nsp`` were found. A pooler that is missing stays as it was initialised, and a
-      notice says so.
+      Which of ``pooler``, ``mlm``, ``nsp`` and ``head`` were found. A pooler that is missing stays as it was
+      initialised, and a notice says so.
 
     Raises:
       DataError: naming the tensor and the file, if one is missing or has another shape, or the file is truncated.
     """
-    path = pathlib.Path(folder) / _WEIGHTS
-    stored = _stored(path)
+    path = weights_file(folder)
+    stored = read_tensors(path)
     parts = {"encoder": _encoder_weights(encoder), "pooler": _pooler_weights(encoder)}
     if mlm is not None:
         parts["mlm"] = _mlm_weights(mlm)
     if nsp is not None:
         parts["nsp"] = _nsp_weights(nsp)
+    if head is not None:
+        kind, logits = head
+        parts["head"] = list(_dense(logits, kind.layer))
     found = [
         part
         for part, weights in parts.items()
@@ -132,8 +224,11 @@ def save(
     rules: Json,
     mlm: "MaskedLanguageHead | None" = None,
     nsp: "NextSentenceHead | None" = None,
+    head: Head | None = None,
 ) -> None:
     """Writes a folder that ``load`` and transformers read. Files appear whole, the weights last.
+
+    ``tokenizer.json`` is left out where ``rules`` say what it cannot (``models.tokenizer_json``).
 
     Args:
       folder: created where it does not exist.
@@ -142,22 +237,31 @@ def save(
       rules: text.json's contents: ``{"mode": …, "replace": […]}``.
       mlm: written if given.
       nsp: the same.
+      head: the same.
     """
+    from models import text, tokenizer_json
+
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = [*_encoder_weights(encoder), *_pooler_weights(encoder)]
     weights += _mlm_weights(mlm) if mlm is not None else []
     weights += _nsp_weights(nsp) if nsp is not None else []
+    weights += _dense(head.logits, head.kind.layer) if head is not None else []
     tensors = {name: value for variable, names in weights for name, value in _parts(variable, names)}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:
         stage = pathlib.Path(staging)
-        _write_json(stage / "config.json", _config(encoder, mlm is not None, nsp is not None))
+        _write_json(stage / "config.json", _config(encoder, mlm is not None, nsp is not None, head))
         (stage / "vocab.txt").write_text("".join(f"{piece}\n" for piece in vocabulary), encoding="utf-8")
-        _write_json(stage / "tokenizer_config.json", _tokenizer_config(encoder, rules))
+        with contextlib.suppress(tokenizer_json.Inexpressible):
+            tokenizer_json.build(vocabulary, text.TextRules.load(rules)).save(str(stage / "tokenizer.json"))
+        _write_json(stage / "tokenizer_config.json", _tokenizer_config(encoder, rules, head, mlm is not None))
         safetensors.numpy.save_file(tensors, stage / _WEIGHTS, metadata={"format": "pt"})
         (stage / _WEIGHTS).chmod(0o644)  # safetensors makes it the writer's alone
-        for name in ("config.json", "vocab.txt", "tokenizer_config.json", _WEIGHTS):
-            (stage / name).replace(folder / name)
+        for name in FILES:
+            if (stage / name).exists():
+                (stage / name).replace(folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)  # of an older checkpoint
 
 
 # --- config.json and the tokenizer's files -------------------------------------------------------------------------
@@ -170,7 +274,7 @@ def _json(path: pathlib.Path, required: bool = True) -> Json:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(
-            f"{path}: no such file; a checkpoint is a Hugging Face BERT folder with {', '.join(_FILES)}."
+            f"{path}: no such file; a checkpoint is a Hugging Face BERT folder with {', '.join(FILES[:-1])}."
         ) from None
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error}); fetch the checkpoint again.") from None
@@ -254,15 +358,22 @@ def _mode(folder: pathlib.Path, tokenizer: Json) -> str:
 
 def _digest(folder: pathlib.Path) -> str:
     total = hashlib.sha256()
-    for name in _FILES:
-        if (folder / name).exists():
-            with (folder / name).open("rb") as file:
-                total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    for path in files(folder):
+        with path.open("rb") as file:
+            total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
 
 
-def _config(encoder: "BertEncoder", mlm: bool, nsp: bool) -> Json:
-    architecture = "BertForPreTraining" if nsp else "BertForMaskedLM" if mlm else "BertModel"
+def _head(config: Json) -> tuple[str, HeadKind | None, list[str]]:
+    architecture = (config.get("architectures") or ["BertModel"])[0]
+    said = architecture, config.get("problem_type")
+    head = next((kind for kind in HEADS.values() if (kind.architecture, kind.problem_type) == said), None)
+    labels = config.get("id2label", {}) if head else {}
+    return architecture, head, [labels[key] for key in sorted(labels, key=int)]
+
+
+def _config(encoder: "BertEncoder", mlm: bool, nsp: bool, head: Head | None) -> Json:
+    base = "BertForPreTraining" if nsp else "BertForMaskedLM" if mlm else "BertModel"
     shape = {name: getattr(encoder, argument) for argument, name in _ARGUMENTS.items()}
     constants = {
         "model_type": "bert",
@@ -271,16 +382,33 @@ def _config(encoder: "BertEncoder", mlm: bool, nsp: bool) -> Json:
         "initializer_range": 0.02,
         "pad_token_id": 0,
     }
-    return {"architectures": [architecture], **constants, **shape}
-
-
-def _tokenizer_config(encoder: "BertEncoder", rules: Json) -> Json:
+    if head is None:
+        return {"architectures": [base], **constants, **shape}
+    labels = head.labels or [f"LABEL_{index}" for index in range(head.logits.bias.shape[0])]
     return {
-        "tokenizer_class": "BertTokenizer",
+        "architectures": [head.kind.architecture],
+        **({"problem_type": head.kind.problem_type} if head.kind.problem_type else {}),
+        "id2label": {str(index): label for index, label in enumerate(labels)},
+        "label2id": {label: index for index, label in enumerate(labels)},
+        "classifier_dropout": head.dropout,
+        **constants,
+        **shape,
+    }
+
+
+def _tokenizer_config(encoder: "BertEncoder", rules: Json, head: Head | None, mlm: bool) -> Json:
+    special = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+    return {
+        # Takes tokenizer.json as it is; BertTokenizer builds one of its own from the keys below.
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        **{f"{name}_token": piece for name, piece in special.items()},
+        # Text that says [SEP] means no separator. Who asks for masked words does write [MASK].
+        "split_special_tokens": not mlm,
         "do_lower_case": rules["mode"] != "cased",
         "strip_accents": rules["mode"] == "bert_uncased",
         "tokenize_chinese_chars": True,
-        "model_max_length": encoder.max_positions,
+        "model_max_length": head.max_length if head else encoder.max_positions,
         _OURS: rules,
     }
 
@@ -343,20 +471,28 @@ def _nsp_weights(head: "NextSentenceHead") -> list[Weight]:
     return list(_dense(head.logits, "cls.seq_relationship"))
 
 
-def _stored(path: pathlib.Path) -> Mapping[str, np.ndarray]:
-    """Every tensor of the file, under its newest name."""
+def read_tensors(path: pathlib.Path) -> Mapping[str, np.ndarray]:
+    """Every tensor of the file, as transformers calls it today.
+
+    Raises:
+      DataError: the file is missing, truncated, or holds more than tensors.
+    """
     if not path.exists():
         raise DataError(f"{path}: no such file; save the model with transformers' save_pretrained, which writes it.")
     try:
-        tensors = safetensors.numpy.load_file(path)
+        stored = torch_file.read(path) if path.suffix == ".bin" else safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(f"{path}: truncated or damaged ({error}); fetch the checkpoint again.") from None
-    return {_canonical(name): value for name, value in tensors.items()}
+        raise _damaged(path, error) from None
+    return {_canonical(name): value for name, value in stored.items()}
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> DataError:
+    return DataError(f"{path}: truncated or damaged ({error}); fetch the checkpoint again.")
 
 
 def _canonical(name: str) -> str:
     name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-    return name if name.startswith(("bert.", "cls.")) else f"bert.{name}"
+    return name if name.startswith(("bert.", "cls.", "classifier.", "qa_outputs.")) else f"bert.{name}"
 
 
 def _is_dense_kernel(variable: Any) -> bool:

@@ -48,6 +48,8 @@ class Task(abc.ABC):
       apart: whether the two texts of a pair go through the encoder one by one.
       plots: whether an answer is ``scores`` of labels of which one is right, ``label``: there is a confusion matrix.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
+      head: the row of ``models.checkpoint.HEADS`` that the model's layer ``logits`` is, so that transformers can load
+        it; None where transformers has no such head.
     """
 
     schema: ClassVar[str]
@@ -58,6 +60,7 @@ class Task(abc.ABC):
     apart: ClassVar[bool] = False
     plots: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    head: ClassVar[str | None] = None
 
     config: Any
 

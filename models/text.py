@@ -25,7 +25,7 @@ MAX_BYTES_PER_WORD = 400
 # A row of these alone needs no Unicode: the reference removes the other ASCII control characters.
 PLAIN = r"[\t\n\r -~]*"
 # Control and format characters but tab and line ends, the replacement character, the private planes.
-CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\p{Cf}\x{FFFD}\x{F0000}-\x{FFFFD}\x{100000}-\x{10FFFD}"
+CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9F}\p{Cf}\x{FFFD}\x{F0000}-\x{FFFFD}\x{100000}-\x{10FFFD}"
 # Unicode's White_Space beyond ASCII, without U+0085, which counts as a control character.
 SPACE = "[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 # A letter with what belongs to it: combining marks, and the vowels and finals of decomposed Hangul.

@@ -78,27 +78,25 @@ def every_node(from_nodes: Sequence[str], to_nodes: Sequence[str]) -> None:
         raise ConfigError("--from and --to: a cluster runs every node, and reuses what is unchanged; leave them out")
 
 
-def checkpoint(folder: Path) -> tuple[checkpoints.Checkpoint, str]:
+def checkpoint(folder: Path, name: str | None = None) -> tuple[checkpoints.Checkpoint, str]:
     """A Hugging Face BERT folder, and what it holds in one line.
+
+    Args:
+      folder: on this machine.
+      name: what the person calls it.
 
     Raises:
       ConfigError: a file is missing, cut short, or describes no BERT.
     """
-    import safetensors
-
     pieces = "vocab.txt" if not (folder / "tokenizer.json").is_file() else "tokenizer.json"
-    for name in ("config.json", pieces, "model.safetensors"):
-        if not (folder / name).is_file():
-            wrong = f"has no {name}; a Hugging Face BERT folder is expected" if folder.is_dir() else "is no folder"
-            raise ConfigError(f"$.checkpoint: {folder} {wrong}{heads.demo_hint(str(folder))}")
+    for file in ("config.json", pieces, checkpoints.weights_file(folder).name):
+        if not (folder / file).is_file():
+            wrong = f"has no {file}; a Hugging Face BERT folder is expected" if folder.is_dir() else "is no folder"
+            raise ConfigError(f"$.checkpoint: {name or folder} {wrong}{heads.demo_hint(str(folder))}")
     try:
-        found = checkpoints.read(folder)
-        with safetensors.safe_open(folder / "model.safetensors", framework="numpy") as weights:
-            count = len(weights.keys())
+        found, count = checkpoints.read(folder), len(checkpoints.tensor_names(folder))
     except DataError as error:
         raise ConfigError(f"$.checkpoint: {error}") from None
-    except safetensors.SafetensorError as error:
-        raise ConfigError(f"$.checkpoint: {folder} is damaged ({error}); copy it again") from None
     shape = estimate.shape_of_encoder(found.encoder)
     millions = shape.parameters / 1e6
     return found, f"BERT of {shape.layers} layers, {shape.width} wide, {millions:.1f} M parameters, {count} tensors"
@@ -108,7 +106,7 @@ def _start(experiment: Experiment, environment: Environment) -> str:
     """The checkpoint, and that the experiment's rows and casing go with it."""
     start = imports.start(experiment, environment)
     assert start is not None
-    found, told = checkpoint(start.folder)
+    found, told = checkpoint(start.folder, start.name)
     positions = found.encoder["max_positions"]
     for section in ("pretrain", "task"):
         if (length := getattr(getattr(experiment, section), "max_length", 0)) > positions:

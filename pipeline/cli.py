@@ -316,6 +316,26 @@ def serve(name: str | None, env: str, **options: Any) -> None:
     answer(Path(environment.load(env).runs), name, **options)
 
 
+@main.command()
+@click.argument("model", metavar="EXPERIMENT|FOLDER")
+@click.argument("target", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--to", required=True, type=click.Choice(["huggingface", "keras", "onnx"]), help="The format.")
+@click.option("--version", type=click.IntRange(min=1), metavar="N", help="The pushed version; the latest if left out.")
+@click.option("--int8", is_flag=True, help="ONNX: quantized weights too, with the accuracy of both.")
+@_environment
+def export(model: str, target: Path, env: str, to: str, int8: bool, version: int | None) -> None:
+    """Write a pushed model to DIR for other libraries.
+
+    EXPERIMENT|FOLDER: whose pushed model, or where it is.
+    """
+    if int8 and to != "onnx":
+        raise click.UsageError("--int8 goes with --to onnx")
+    from configs import environment
+    from pipeline.export import export as write
+
+    write(Path(environment.load(env).runs), model, target, version=version, to=to, int8=int8)
+
+
 @main.group()
 def data() -> None:
     """The demo data."""

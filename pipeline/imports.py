@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
+import urllib.parse
 from typing import TYPE_CHECKING, TypeVar
 
 import schemas
@@ -12,6 +14,7 @@ from components.versions import versions
 from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment, FromExperiment, Source
 from configs.loader import near
+from models import checkpoint as checkpoints
 from schemas import DataError
 
 if TYPE_CHECKING:
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
 AnySource = TypeVar("AnySource", bound=Source)
 # A base model is a TFX Model that carries a Hugging Face folder; an imported checkpoint takes the same shape.
 _CHECKPOINT = pathlib.Path("Format-Serving") / "assets.extra" / "checkpoint"
-# What a Hugging Face folder holds beside these (other formats of the same weights, READMEs) is not read.
-_FILES = ("config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json")
 
 
 def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path | None:
@@ -36,11 +37,12 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
     source = begin.folder
     if not (source / "config.json").is_file():
         raise ConfigError(
-            f"$.checkpoint: {source} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
-            "model.safetensors"
+            f"$.checkpoint: {begin.name} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
+            f"{' or '.join(checkpoints.WEIGHTS)}"
         )
     root = environment.folder(experiment.name) / "imports"
-    return _place(root, source, [name for name in _FILES if (source / name).is_file()], _CHECKPOINT)
+    # What it holds beside these (other formats of the same weights, READMEs) is not read.
+    return _place(root, source, [path.name for path in checkpoints.files(source)], _CHECKPOINT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +57,16 @@ def start(experiment: Experiment, environment: Environment) -> Start | None:
     """The experiment's checkpoint; None where it starts from nothing.
 
     Raises:
-      ConfigError: the experiment that is named pushed no base model.
+      ConfigError: the experiment that is named pushed no base model, or the bucket cannot be read.
     """
     given = experiment.checkpoint
     if isinstance(given, FromExperiment):
         folder = _latest(given, environment)
         return Start(folder / "assets.extra" / "checkpoint", f"{given.experiment} v{folder.name}")
+    if given and "://" in given:
+        address = urllib.parse.urlsplit(given)
+        name = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"  # no keys, no options
+        return Start(_fetched(given, name, environment.folder(experiment.name) / "fetched"), name)
     return Start(pathlib.Path(given), given) if given else None
 
 
@@ -166,6 +172,37 @@ def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
     shutil.rmtree(here, ignore_errors=True)
     checkpoint = here / "assets.extra" / "checkpoint"
     files.copy(f"{folder}/{there[-1]}/assets.extra/checkpoint", str(checkpoint))
+    return here
+
+
+def _fetched(address: str, name: str, root: pathlib.Path) -> pathlib.Path:
+    """A Hugging Face folder in a bucket, here. A file of the size and time of the one there is that one."""
+    from pyarrow import fs  # it reads s3:// too, and TensorFlow does not
+
+    here = root / digest.of_text(address)
+    here.mkdir(parents=True, exist_ok=True)
+    if address.startswith("gs://") and "retry_limit_seconds" not in address:
+        address += (
+            f"{'&' if '?' in address else '?'}retry_limit_seconds=30"  # Google's client else tries for 15 minutes
+        )
+    try:
+        system, folder = fs.FileSystem.from_uri(address)
+        found = {
+            info.base_name: info for info in system.get_file_info([f"{folder}/{file}" for file in checkpoints.FILES])
+        }
+        weights = next((file for file in checkpoints.WEIGHTS if found[file].is_file), None)
+        for file, info in found.items():
+            place, part = here / file, here / f"{file}.part"
+            if not info.is_file or (file in checkpoints.WEIGHTS and file != weights):
+                place.unlink(missing_ok=True)
+            elif not (
+                place.exists() and (place.stat().st_size, place.stat().st_mtime_ns) == (info.size, info.mtime_ns)
+            ):
+                fs.copy_files(info.path, str(part), source_filesystem=system)
+                os.utime(part, ns=(info.mtime_ns, info.mtime_ns))
+                part.replace(place)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"$.checkpoint: {name} cannot be read: {str(error).splitlines()[0]}") from None
     return here
 
 

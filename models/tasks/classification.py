@@ -54,6 +54,7 @@ class Task(task.Task):
     metrics = (task.Metric("accuracy"), task.Metric("f1"), task.Metric("auc"), task.Metric("mcc"))
     plots = True
     slices = {"length_bucket": _BUCKET_NAMES}
+    head = "classification"
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config = config if isinstance(config, Config) else Config.model_validate(dict(config))

@@ -28,6 +28,7 @@ class Task(classification.Task):
     """Labels that do not exclude each other."""
 
     schema = "multi_label"
+    head = "multi_label"
     answers = ("assigned", "labels", "scores")
     gold = ("labels",)
     targets = ("label_mask",)

@@ -62,6 +62,7 @@ class Task(task.Task):
     """A span of a context that answers a question."""
 
     schema = "question_answering"
+    head = "question_answering"
     answers = ("answer", "score", "start", "end")
     gold = ("answers", "answer_start")
     targets = ("gold_start", "gold_end", "start_token", "end_token")

@@ -32,6 +32,7 @@ class Task(classification.Task):
     """One number for one text, or for two."""
 
     schema = "regression"
+    head = "regression"
     answers = ("value",)
     targets = ("target",)
     metrics = (

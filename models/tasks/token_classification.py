@@ -55,6 +55,7 @@ class Task(task.Task):
     """Spans of a text, each with a label."""
 
     schema = "token_classification"
+    head = "token_classification"
     answers = ("span", "span_label", "start", "end", "span_score")
     gold = ("span_start", "span_end", "span_label")
     targets = ("tag_ids", "span_codes")

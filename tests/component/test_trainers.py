@@ -4,6 +4,7 @@ import json
 import logging
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,11 +12,13 @@ import tensorflow_text  # noqa: F401  (registers the model's operations)
 from safetensors.numpy import load_file
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.types import standard_artifacts
+from tokenizers import Tokenizer
 
 import schemas
 from components import artifacts, pretrainer, pretraining_evaluator, pusher, trainer, training, verdict
 from configs.experiment import Pretrain, Train
-from models import progress
+from models import checkpoint, progress
+from models.encoder import BertEncoder
 
 SENTENCES = ["a gorgeous film !", "dull film", "unable !", "a dull film", "a film a film", "gorgeous"]
 SPLITS = {"train": 24, "eval": 8, "test": 8}
@@ -61,6 +64,21 @@ def train(run_fn, given, folder):
         logger.removeHandler(handler)
         logger.setLevel(level)
     return events
+
+
+def scores_of(folder, texts):
+    """Of a Hugging Face folder with the head of a classifier: float32 (B, C)."""
+    read = checkpoint.read(folder)
+    encoder, logits = BertEncoder(**read.encoder), keras.layers.Dense(len(read.labels))
+    logits.build((None, encoder.hidden_dim))
+    assert "head" in checkpoint.load(folder, encoder, head=(read.head, logits))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_padding()
+    encoded = tokenizer.encode_batch(texts)
+    ids, segments, mask = (
+        np.array([getattr(row, name) for row in encoded]) for name in ("ids", "type_ids", "attention_mask")
+    )
+    return tf.nn.softmax(logits(encoder(ids, segments, mask.astype(bool))["pooled"]))
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +167,10 @@ def test_fine_tuning_starts_from_it_and_answers_text(base, tmp_path, transformin
     assert "- Texts are cut after 16 tokens.\n" in card
     serve = tf.saved_model.load(str(tmp_path / "model/Format-Serving")).signatures["serving_default"]
     assert serve(text=tf.constant(["a film", ""]))["label"].numpy().tolist()[0] in (b"bad", b"good")
+    # What transformers would load answers the same: encoder, head and tokenizer.
+    scores = scores_of(tmp_path / "model/Format-Serving/assets.extra/checkpoint", ["a gorgeous film !", "unable"])
+    served = serve(text=tf.constant(["a gorgeous film !", "unable"]))["scores"]
+    np.testing.assert_allclose(scores, served, atol=1e-6)
     # The same settings again: the checkpoint at the end is found, and nothing is trained twice.
     again = arguments(tmp_path, tmp_path / "again", base[0], task=TASK, train=TRAIN, encoder=None)
     assert "resumed at step 6 of 6" in [str(event) for event in train(trainer.run_fn, again, tmp_path)]

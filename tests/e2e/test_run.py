@@ -4,10 +4,12 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 
 from tests.e2e.tiny import COMMAND, result, states, tfx_bert, weights
@@ -85,6 +87,32 @@ def test_a_file_is_answered_by_the_pushed_model_as_the_run_scored_it(folder, fir
     assert len(scored) == len(rows) == 500
     for row, line in zip(rows, sorted(scored), strict=True):
         assert [row["score[negative]"], row["score[positive]"]] == pytest.approx(scored[line], abs=1e-5)
+
+
+def test_onnx_answers_as_the_pushed_model_and_int8_is_measured_on_the_test_split(folder, first):
+    from tokenizers import Tokenizer
+
+    from models import golden, onnx_graph
+
+    told = tfx_bert(folder, "export", "tiny", "out", "--version", "1", "--to", "onnx", "--int8")
+    figures = re.search(r"logits within (\S+) · fp32 → int8: .*, accuracy (\S+) → (\S+) on ([\d,]+) test records", told)
+    assert float(figures[1]) < 1e-5
+    run = result(folder, "tiny", 1)
+    assert figures[2] == f"{run.metrics['accuracy']:.3f}".lstrip("0")
+    assert abs(float(figures[2]) - float(figures[3])) < 0.05
+    # From text, without TensorFlow: the tokenizer and the graph of the folder, against the answers of the training.
+    kept = golden.read(folder / "runs/tiny/serving_model/tiny/1/assets.extra")
+    tokenizer = Tokenizer.from_file(str(folder / "out/tokenizer.json"))
+    tokenizer.encode_special_tokens = True  # as tokenizer_config.json tells transformers
+    tokenizer.enable_truncation(32)
+    tokenizer.enable_padding()
+    rows = tokenizer.encode_batch(kept["inputs"]["text"])
+    names = {"token_ids": "ids", "segment_ids": "type_ids", "padding_mask": "attention_mask"}
+    batch = {name: [getattr(row, theirs) for row in rows] for name, theirs in names.items()}
+    logits = onnx_graph.session(folder / "out/model.onnx")(batch)["logits"]
+    scores = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(scores, kept["outputs"]["scores"], atol=1e-5)
+    shutil.rmtree(folder / "out")
 
 
 def test_a_second_run_computes_and_pushes_nothing(folder, first):

@@ -53,6 +53,53 @@ def bert() -> None:
     )  # fmt: skip
 
 
+def heads() -> None:
+    """The tiny encoder under the heads of fine-tuned models: weights of each head, and its logits."""
+    torch.manual_seed(1)
+    ids = np.load(DATA / "bert_tiny.npz")
+    inputs = {
+        "input_ids": ids["token_ids"],
+        "token_type_ids": ids["segment_ids"],
+        "attention_mask": ids["padding_mask"],
+    }
+    inputs = {name: torch.tensor(value.astype(np.int64)) for name, value in inputs.items()}
+    kinds = {
+        "classification": (transformers.BertForSequenceClassification, 3, "single_label_classification"),
+        "multi_label": (transformers.BertForSequenceClassification, 3, "multi_label_classification"),
+        "regression": (transformers.BertForSequenceClassification, 1, "regression"),
+        "token_classification": (transformers.BertForTokenClassification, 5, None),
+        "question_answering": (transformers.BertForQuestionAnswering, 2, None),
+    }
+    tensors = {}
+    for name, (kind, count, problem) in kinds.items():
+        model = kind.from_pretrained(DATA / "bert_tiny", num_labels=count, problem_type=problem).eval()
+        layer = "qa_outputs" if hasattr(model, "qa_outputs") else "classifier"
+        with torch.no_grad():
+            for part, parameter in getattr(model, layer).named_parameters():
+                parameter.copy_(torch.randn_like(parameter) * 0.3)
+                tensors[f"{name}/{layer}.{part}"] = parameter
+            out = model(**inputs)
+        start_end = torch.stack([out.start_logits, out.end_logits], -1) if "start_logits" in out else None
+        tensors[f"{name}/logits"] = out.logits if start_end is None else start_end
+    save("bert_tiny_heads.npz", **tensors)
+
+
+def torch_files() -> None:
+    """What ``torch.save`` writes: the tiny model; and every type and layout of a tensor, with the values it has."""
+    model = transformers.BertForPreTraining.from_pretrained(DATA / "bert_tiny")
+    torch.save(model.state_dict(), DATA / "bert_tiny.bin")
+    torch.manual_seed(2)
+    base = torch.randn(4, 6)
+    tensors = {
+        "float": base, "half": base.half(), "bfloat": base.bfloat16(), "double": base.double(), "transposed": base.T,
+        "slice": base[1:3, ::2], "scalar": base[2, 3], "empty": base[:0], "long": torch.arange(5),
+        "int": torch.arange(5).int(), "bool": base > 0, "parameter": torch.nn.Parameter(base + 1),
+    }  # fmt: skip
+    torch.save(tensors, DATA / "tensors.bin")
+    torch.save(tensors, DATA / "tensors_before_1_6.bin", _use_new_zipfile_serialization=False)
+    save("tensors.npz", **{name: value.float() for name, value in tensors.items()})
+
+
 def adamw() -> None:
     """30 steps on a table, a kernel, a bias and a LayerNorm scale; most gradients are long enough to be clipped."""
     torch.manual_seed(0)
@@ -92,4 +139,6 @@ def save(name: str, **tensors: torch.Tensor) -> None:
 
 if __name__ == "__main__":
     bert()
+    heads()
+    torch_files()
     adamw()

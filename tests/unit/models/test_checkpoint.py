@@ -8,9 +8,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
+from tokenizers import Tokenizer
 
-from models import checkpoint
+from models import checkpoint, golden
 from models.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
+from models.text import SPECIAL
 from schemas import DataError
 
 TINY = pathlib.Path(__file__).parents[2] / "data" / "bert_tiny"
@@ -252,21 +254,139 @@ def test_what_is_saved_is_read_back_bit_by_bit(tmp_path):
 def test_saving_writes_the_names_and_tensors_of_transformers(tmp_path):
     _, (encoder, mlm, nsp) = load(TINY)
     rules = {"mode": "bert_uncased", "replace": []}
-    checkpoint.save(tmp_path, encoder, ["a"], rules, mlm, nsp)
+    checkpoint.save(tmp_path, encoder, list(SPECIAL), rules, mlm, nsp)
     original, saved = (safetensors.numpy.load_file(path / WEIGHTS) for path in (TINY, tmp_path))
     assert saved.keys() == original.keys()
     for name, value in saved.items():
         np.testing.assert_array_equal(value, original[name])
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["BertForPreTraining"]
+    assert (tmp_path / "tokenizer.json").is_file()
+    told = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (told["model_max_length"], told["split_special_tokens"]) == (16, False)  # fill-mask is asked with [MASK]
     # Over an older checkpoint, without heads; nothing temporary stays, and others may read it.
-    checkpoint.save(tmp_path, encoder, ["a", "b"], rules)
+    copied = {"pattern": "(a)", "with": r"\1"}  # what tokenizer.json cannot say
+    checkpoint.save(tmp_path, encoder, [*SPECIAL, "b"], {**rules, "replace": [copied]})
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "config.json",
         WEIGHTS,
         "tokenizer_config.json",
         "vocab.txt",
     ]
-    assert (tmp_path / "vocab.txt").read_text() == "a\nb\n"
+    assert (tmp_path / "vocab.txt").read_text().endswith("[MASK]\nb\n")
     assert not [name for name in safetensors.numpy.load_file(tmp_path / WEIGHTS) if name.startswith("cls.")]
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["BertModel"]
     assert (tmp_path / WEIGHTS).stat().st_mode & 0o044 == 0o044
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "named"),
+    [
+        ("classification", ["bad", "so-so", "좋음"], ["bad", "so-so", "좋음"]),
+        ("multi_label", ["toxic", "insult", "threat"], ["toxic", "insult", "threat"]),
+        ("regression", [], ["LABEL_0"]),
+        ("token_classification", ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]),
+        ("question_answering", [], ["LABEL_0", "LABEL_1"]),
+    ],
+)
+def test_every_head_has_the_logits_names_and_configuration_of_transformers(tmp_path, name, labels, named):
+    heads, kind = np.load(TINY.parent / "bert_tiny_heads.npz"), checkpoint.HEADS[name]
+    batch = np.load(TINY.parent / "bert_tiny.npz")
+    weight, bias = (heads[f"{name}/{kind.layer}.{part}"] for part in ("weight", "bias"))
+    _, (encoder, *_) = load(TINY)
+    logits = keras.layers.Dense(len(bias))
+    logits.build((None, encoder.hidden_dim))
+    logits.set_weights([weight.T, bias])
+    pieces = checkpoint.read(TINY).vocabulary
+    head = checkpoint.Head(kind, logits, labels, dropout=0.2, max_length=12)
+    checkpoint.save(tmp_path, encoder, pieces, {"mode": "bert_uncased"}, head=head)
+    stored = safetensors.numpy.load_file(tmp_path / WEIGHTS)
+    np.testing.assert_array_equal(stored[f"{kind.layer}.weight"], weight)
+    np.testing.assert_array_equal(stored[f"{kind.layer}.bias"], bias)
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert config["architectures"] == [kind.architecture]
+    assert config.get("problem_type") == kind.problem_type
+    assert config["id2label"] == {str(index): label for index, label in enumerate(named)}
+    assert config["label2id"] == {label: index for index, label in enumerate(named)}
+    told = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (told["model_max_length"], told["split_special_tokens"]) == (12, True)
+    # And read back, against the logits of transformers.
+    read = checkpoint.read(tmp_path)
+    assert (read.architecture, read.head, read.labels) == (kind.architecture, kind, named)
+    again, dense = BertEncoder(**read.encoder), keras.layers.Dense(len(bias))
+    dense.build((None, again.hidden_dim))
+    assert checkpoint.load(tmp_path, again, head=(kind, dense)) == {"pooler", "head"}
+    found = dense(again(batch["token_ids"], batch["segment_ids"], batch["padding_mask"])[kind.over])
+    real = batch["padding_mask"] if kind.over == "sequence" else slice(None)
+    np.testing.assert_allclose(np.asarray(found)[real], heads[f"{name}/logits"][real], atol=1e-5)
+
+
+def test_a_head_of_another_width_is_named(tmp_path):
+    _, (encoder, *_) = load(TINY)
+    two, three = keras.layers.Dense(2), keras.layers.Dense(3)
+    for dense in (two, three):
+        dense.build((None, encoder.hidden_dim))
+    kind = checkpoint.HEADS["classification"]
+    head = checkpoint.Head(kind, two, ["bad", "good"], 0.1, 12)
+    checkpoint.save(tmp_path, encoder, list(SPECIAL), {"mode": "cased"}, head=head)
+    with pytest.raises(
+        DataError, match=r"tensor classifier.weight has shape \(2, 24\), config.json makes it \(3, 24\)"
+    ):
+        checkpoint.load(tmp_path, encoder, head=(kind, three))
+
+
+@pytest.fixture
+def saved_by_torch(folder):
+    (folder / WEIGHTS).unlink()
+    shutil.copyfile(TINY.parent / "bert_tiny.bin", folder / "pytorch_model.bin")
+    return folder
+
+
+def test_what_torch_saved_gives_the_same_weights(saved_by_torch):
+    _, reference = load(TINY)
+    found, layers = load(saved_by_torch)
+    assert found == {"pooler", "mlm", "nsp"}
+    expected = values(reference)
+    for path, value in values(layers).items():
+        np.testing.assert_array_equal(value, expected[path])
+    assert checkpoint.predicts_masked(saved_by_torch)
+    assert set(checkpoint.tensor_names(TINY)) < set(checkpoint.tensor_names(saved_by_torch))
+
+
+def test_of_two_files_of_weights_the_safetensors_are_read(saved_by_torch):
+    (saved_by_torch / WEIGHTS).write_bytes((TINY / WEIGHTS).read_bytes())
+    digest = checkpoint.read(saved_by_torch).digest
+    (saved_by_torch / "pytorch_model.bin").write_bytes(b"")
+    assert load(saved_by_torch)[0] == {"pooler", "mlm", "nsp"}
+    assert checkpoint.read(saved_by_torch).digest == digest
+
+
+def test_damage_of_a_file_of_torch_is_told_by_tensor_or_by_file(saved_by_torch):
+    change(saved_by_torch / "config.json", intermediate_size=44)
+    with pytest.raises(
+        DataError, match=r"pytorch_model.bin: tensor .*layer.0.intermediate.dense.weight has shape \(40, 24\)"
+    ):
+        load(saved_by_torch)
+    file = saved_by_torch / "pytorch_model.bin"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"pytorch_model.bin: truncated, damaged or written by torch before 1.6"):
+        checkpoint.tensor_names(saved_by_torch)
+
+
+MINILM = TINY.parents[2] / "data" / "minilm"
+
+
+@pytest.mark.skipif(not (MINILM / WEIGHTS).is_file(), reason="make data brings it")
+def test_the_demo_checkpoint_goes_round(tmp_path):
+    read = checkpoint.read(MINILM)
+    encoder = BertEncoder(**read.encoder)
+    checkpoint.load(MINILM, encoder)
+    checkpoint.save(tmp_path, encoder, read.vocabulary, {"mode": read.mode})
+    original, saved = (safetensors.numpy.load_file(folder / WEIGHTS) for folder in (MINILM, tmp_path))
+    assert len(saved) == 6 * 16 + 7
+    for name, value in saved.items():
+        np.testing.assert_array_equal(value, original[name.removeprefix("bert.")])
+    theirs, ours = (Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (MINILM, tmp_path))
+    theirs.no_truncation()
+    theirs.no_padding()
+    for text in golden.TEXTS:
+        assert ours.encode(text, "a pair").ids == theirs.encode(text, "a pair").ids

@@ -1,0 +1,36 @@
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from models import checkpoint
+from models.encoder import BertEncoder
+
+TINY = pathlib.Path(__file__).parents[2] / "data" / "bert_tiny"
+LABELS = {
+    "classification": ["bad", "so-so", "좋음"],
+    "multi_label": ["toxic", "insult", "threat"],
+    "token_classification": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+}
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(tmp_path_factory):
+    """A folder of the tiny encoder with the golden head of that name, and what transformers answers with it."""
+
+    def write(name):
+        golden, kind = np.load(TINY.parent / "bert_tiny_heads.npz"), checkpoint.HEADS[name]
+        read = checkpoint.read(TINY)
+        encoder = BertEncoder(**read.encoder)
+        checkpoint.load(TINY, encoder)
+        bias = golden[f"{name}/{kind.layer}.bias"]
+        logits = keras.layers.Dense(len(bias))
+        logits.build((None, encoder.hidden_dim))
+        logits.set_weights([golden[f"{name}/{kind.layer}.weight"].T, bias])
+        head = checkpoint.Head(kind, logits, LABELS.get(name, []), dropout=0.2, max_length=12)
+        folder = tmp_path_factory.mktemp(name)
+        checkpoint.save(folder, encoder, read.vocabulary, {"mode": "bert_uncased"}, head=head)
+        return folder, golden[f"{name}/logits"]
+
+    return write
