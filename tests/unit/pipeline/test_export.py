@@ -6,7 +6,6 @@ import re
 
 import keras
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from models import checkpoint, onnx_graph
@@ -41,10 +40,9 @@ def push(name, version, kind, replace=()):
     rules = TextRules("bert_uncased", replace).dump()
     checkpoint.save(extra / "checkpoint", encoder, VOCABULARY, rules, mlm, head=head)
     (extra / "model_card.md").write_text(f"# {name} {version}\n")
-    (extra / "golden.json").write_text(json.dumps({"outputs": {} if kind == "base" else {"label": ["good"]}}))
-    if kind != "base":
-        config = {"labels": LABELS, "max_length": 32, "dropout": 0.1}
-        (extra / "experiment.yaml").write_text(yaml.safe_dump({"task": {"type": "classification", "config": config}}))
+    config = {"labels": LABELS, "max_length": 32, "dropout": 0.1}
+    the_task = None if kind == "base" else {"type": "classification", "config": config}
+    (extra / "golden.json").write_text(json.dumps({"task": the_task}))
     return extra / "checkpoint"
 
 
