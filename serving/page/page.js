@@ -137,7 +137,7 @@ function remember(name, version) {
   history.replaceState(null, "", `#${encodeURIComponent(name)}${isHighest ? "" : `/${version}`}`);
 }
 
-/** How the model is asked: its texts by name where it answers them with labels, else JSON. */
+/** How the model is asked: its texts by name, else JSON. */
 function kindOf(signatures) {
   const signature = signatures.serving_default;
   const inputs = Object.keys(signature?.inputs ?? {}).sort();
@@ -145,7 +145,7 @@ function kindOf(signatures) {
   const isText =
     ["text", "text,text_pair"].includes(inputs.join()) &&
     inputs.every((name) => signature.inputs[name].dtype === "DT_STRING") &&
-    ["labels", "scores"].every((name) => outputs.includes(name));
+    !outputs.includes("pooled"); // a base model's vectors are nothing to look at
   return isText ? { mode: inputs.join(), columns: inputs } : { mode: "json", columns: [], ...exampleOf(signatures) };
 }
 
