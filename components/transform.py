@@ -60,7 +60,12 @@ class Executor(executor.Executor):
         shutil.copytree(folder, pathlib.Path(graph) / VOCABULARY)
         examples = output_dict[standard_component_specs.TRANSFORMED_EXAMPLES_KEY]
         train = artifact_utils.get_split_uris(examples, "train")
-        progress.emit(progress.Summary(_summary(graph, train, config["config"].get("max_length"))))
+        progress.emit(progress.Summary(_summary(graph, train, _cut(config["config"]))))
+
+
+def _cut(config: dict[str, Any]) -> int | None:
+    """The length that rows are cut to; None where they are not, or are read in windows."""
+    return None if "stride" in config else config.get("max_length")
 
 
 def _summary(graph: str, folders: list[str], max_length: int | None) -> str:
