@@ -86,14 +86,13 @@ def _train(
 ) -> tuple[pretraining.Figures, pretraining.Figures]:
     settings = config["pretrain"]
     train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
-    ids = Ids.of(tokenizer.vocabulary)
-    shape = {name: settings[name] for name in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
-    held_out = pretraining_data.held_out(eval_files, spec, ids, seed=config["seed"], **shape).take(_HELD_OUT_BATCHES)
+    recipe = pretraining_data.Recipe.of(settings, Ids.of(tokenizer.vocabulary), config["seed"])
+    held_out = pretraining_data.held_out(eval_files, spec, recipe).take(_HELD_OUT_BATCHES)
     unigrams = pretraining.unigram_log_probabilities(rows(train_files, spec), tokenizer.size)
     before = pretraining.evaluate(model, held_out, unigrams)
 
     def stream(start_step: int) -> tf.data.Dataset:
-        return pretraining_data.batches(train_files, spec, ids, seed=config["seed"], start_step=start_step, **shape)
+        return pretraining_data.batches(train_files, spec, recipe, start_step)
 
     steps = settings.get("steps") or _steps(settings["tokens"], stream(0))
     key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)

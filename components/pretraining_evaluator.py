@@ -54,8 +54,8 @@ class Executor(base_executor.BaseExecutor):
         folder = _folder(inputs, name)
         model = PretrainingModel(BertEncoder(**checkpoint.read(folder).encoder), "nsp" in settings["objectives"])
         checkpoint.load(folder, model.encoder, model.masked_language, model.next_sentence)
-        shape = {key: settings[key] for key in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
-        batches = pretraining_data.held_out(files["test"], spec, Ids.of(tokenizer.vocabulary), seed=seed, **shape)
+        recipe = pretraining_data.Recipe.of(settings, Ids.of(tokenizer.vocabulary), seed)
+        batches = pretraining_data.held_out(files["test"], spec, recipe)
         unigrams = pretraining.unigram_log_probabilities(rows(files["train"], spec), tokenizer.size)
         return pretraining.evaluate(model, batches, unigrams)
 

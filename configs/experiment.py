@@ -300,6 +300,8 @@ class Pretrain(Optimization):
       tokens: … in real tokens: a step counts ``batch_size · max_length`` at most.
       max_length: tokens a row, special ones included.
       mask_share: of the tokens; 80 % [MASK], 10 % random, 10 % kept.
+      masking: what is hidden together: a ``token``, all pieces of a ``whole_word``, or an ``ngram`` of one to three
+        words.
       pack: several short texts in one row, with no attention across them; for ``[mlm]`` only.
     """
 
@@ -309,6 +311,7 @@ class Pretrain(Optimization):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     max_length: Annotated[Count, Field(ge=8)] = 128
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    masking: Literal["token", "whole_word", "ngram"] = "token"
     pack: bool = False
 
     @model_validator(mode="after")

@@ -6,15 +6,15 @@ one block, whatever the corpus. All randomness is a function of (seed, epoch, bl
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tensorflow as tf
 
 from models import packing, text
-from models.masking import Ids, mask
+from models.masking import Ids, Masking, mask
 from schemas import DataError
 
-__all__ = ["Corpus", "Ids", "Objective", "batches", "held_out", "segments", "windows"]
+__all__ = ["Corpus", "Ids", "Objective", "Recipe", "batches", "held_out", "segments", "windows"]
 
 Objective = Literal["mlm", "nsp"]
 
@@ -43,16 +43,31 @@ class Corpus:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Recipe:
-    """What the rows look like; the arguments of ``batches``."""
+class Recipe:
+    """What batches look like.
+
+    Attributes:
+      ids: of the vocabulary.
+      objectives: with ``nsp`` a row is a pair of segments, else a document or a window of one.
+      batch_size: rows, B.
+      max_length: tokens a row, special ones included.
+      mask_share: of the tokens.
+      masking: what is hidden together.
+      pack: several documents in one row of exactly ``max_length``; ``mlm`` only.
+      seed: of everything random here.
+
+    Raises:
+      ValueError: these cannot go together.
+    """
 
     ids: Ids
     objectives: Sequence[Objective]
     batch_size: int
     max_length: int
-    mask_share: float
-    pack: bool
-    seed: int
+    mask_share: float = 0.15
+    masking: Masking = "token"
+    pack: bool = False
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.pack and "nsp" in self.objectives:
@@ -60,32 +75,22 @@ class _Recipe:
         if self.max_length < 8:
             raise ValueError(f"max_length must be at least 8 tokens. Received: max_length={self.max_length}")
 
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], ids: Ids, seed: int) -> Self:
+        """From the YAML's ``pretrain`` section."""
+        names = {field.name for field in dataclasses.fields(cls)} & settings.keys()
+        return cls(ids=ids, seed=seed, **{name: settings[name] for name in names})
+
 
 def batches(
-    files: Sequence[str],
-    feature_spec: Mapping[str, Any],
-    ids: Ids,
-    *,
-    objectives: Sequence[Objective],
-    batch_size: int,
-    max_length: int,
-    mask_share: float = 0.15,
-    pack: bool = False,
-    seed: int = 0,
-    start_step: int = 0,
+    files: Sequence[str], feature_spec: Mapping[str, Any], recipe: Recipe, start_step: int = 0
 ) -> tf.data.Dataset:
     """Training batches without end, the same for the same arguments.
 
     Args:
       files: TFRecords (gzip) that Transform wrote with ``Corpus``.
       feature_spec: of their features.
-      ids: of the vocabulary.
-      objectives: with ``nsp`` a row is a pair of segments, else a document or a window of one.
-      batch_size: rows, B.
-      max_length: tokens a row, special ones included.
-      mask_share: of the tokens.
-      pack: several documents in one row of exactly ``max_length``; ``mlm`` only.
-      seed: of everything random here.
+      recipe: of the batches.
       start_step: the first batch is the one that the stream from 0 has at this step. The rows before it are made
         again and thrown away, their masks are not.
 
@@ -99,33 +104,20 @@ def batches(
     Raises:
       DataError: the files give no row.
     """
-    recipe = _Recipe(ids, objectives, batch_size, max_length, mask_share, pack, seed)
     # An epoch without a row would be repeated for ever.
     if not list(_epoch(files, feature_spec, recipe, _TRAIN, tf.constant(0, tf.int64)).take(1)):
-        other = ", or for nsp nothing but one sentence" if "nsp" in objectives else ""
+        other = ", or for nsp nothing but one sentence" if "nsp" in recipe.objectives else ""
         raise DataError(f"the corpus holds no words to pretrain on{other}. Received: {len(files)} files")
     rows = tf.data.Dataset.counter().flat_map(lambda epoch: _epoch(files, feature_spec, recipe, _TRAIN, epoch))
-    return _batched(rows.skip(start_step * batch_size), recipe, _MASKS, start_step)
+    return _batched(rows.skip(start_step * recipe.batch_size), recipe, _MASKS, start_step)
 
 
-def held_out(
-    files: Sequence[str],
-    feature_spec: Mapping[str, Any],
-    ids: Ids,
-    *,
-    objectives: Sequence[Objective],
-    batch_size: int,
-    max_length: int,
-    mask_share: float = 0.15,
-    pack: bool = False,
-    seed: int = 0,
-) -> tf.data.Dataset:
+def held_out(files: Sequence[str], feature_spec: Mapping[str, Any], recipe: Recipe) -> tf.data.Dataset:
     """The same batches in one pass, for figures: the same rows and masks each time; the last may be smaller."""
-    recipe = _Recipe(ids, objectives, batch_size, max_length, mask_share, pack, seed)
     return _batched(_epoch(files, feature_spec, recipe, _HELD_OUT, tf.constant(0, tf.int64)), recipe, _HELD_OUT, 0)
 
 
-def _seed(recipe: _Recipe, stream: int, *indices: Any) -> Any:
+def _seed(recipe: Recipe, stream: int, *indices: Any) -> Any:
     """The int64 (2,) seed of ``stream`` at ``indices``."""
     seed = tf.constant([recipe.seed, stream], tf.int64)
     for index in indices:
@@ -133,7 +125,7 @@ def _seed(recipe: _Recipe, stream: int, *indices: Any) -> Any:
     return seed
 
 
-def _epoch(files: Sequence[str], spec: Mapping[str, Any], recipe: _Recipe, stream: int, epoch: Any) -> tf.data.Dataset:
+def _epoch(files: Sequence[str], spec: Mapping[str, Any], recipe: Recipe, stream: int, epoch: Any) -> tf.data.Dataset:
     """Each piece once: a dataset of ragged rows, shuffled by block."""
     file_seed, piece_seed, block_seed = tf.unstack(tf.random.split(_seed(recipe, stream, epoch), 3))
     order = tf.random.experimental.stateless_shuffle(tf.constant(sorted(files)), file_seed)
@@ -161,7 +153,7 @@ def _int32(**row: Any) -> dict[str, Any]:
 # --- documents to pieces --------------------------------------------------------------------------------------------
 
 
-def _pieces(files: Any, spec: Mapping[str, Any], recipe: _Recipe, seed: Any) -> tf.data.Dataset:
+def _pieces(files: Any, spec: Mapping[str, Any], recipe: Recipe, seed: Any) -> tf.data.Dataset:
     """``document`` int64, ``a`` int64 (tokens,) and, for nsp, ``b`` int64 (tokens,): in file order."""
 
     def cut(batch: Any, records: Any) -> dict[str, Any]:
@@ -230,7 +222,7 @@ def segments(ids: Any, documents: Any, max_length: int, seed: Any) -> dict[str, 
 # --- pieces to rows -------------------------------------------------------------------------------------------------
 
 
-def _pairs(pieces: Mapping[str, Any], recipe: _Recipe, seed: Any) -> dict[str, Any]:
+def _pairs(pieces: Mapping[str, Any], recipe: Recipe, seed: Any) -> dict[str, Any]:
     """A block of pairs: half of the second segments become one of another document.
 
     A chunk of one sentence always takes another document's; where eight draws find none, it is left out.
@@ -254,7 +246,7 @@ def _pairs(pieces: Mapping[str, Any], recipe: _Recipe, seed: Any) -> dict[str, A
 # --- rows to batches ------------------------------------------------------------------------------------------------
 
 
-def _batched(rows: tf.data.Dataset, recipe: _Recipe, stream: int, start_step: int) -> tf.data.Dataset:
+def _batched(rows: tf.data.Dataset, recipe: Recipe, stream: int, start_step: int) -> tf.data.Dataset:
     """Pads and masks. ``start_step`` is the number of the first batch."""
     length = recipe.max_length if recipe.pack else None
 
@@ -267,7 +259,12 @@ def _batched(rows: tf.data.Dataset, recipe: _Recipe, stream: int, start_step: in
         mask_seed = _seed(recipe, stream, step)
         padding_mask = tf.sequence_mask(ragged["token_ids"].row_lengths(), tf.shape(batch["token_ids"])[1])
         batch["token_ids"], indices, hidden = mask(
-            batch["token_ids"], padding_mask, recipe.ids, share=recipe.mask_share, seed=mask_seed
+            batch["token_ids"],
+            padding_mask,
+            recipe.ids,
+            share=recipe.mask_share,
+            seed=mask_seed,
+            masking=recipe.masking,
         )
         return {**ragged, **batch, "padding_mask": padding_mask, "masked_indices": indices, "masked_ids": hidden}
 

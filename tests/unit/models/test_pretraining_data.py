@@ -19,6 +19,7 @@ KINDS = {
     "nsp": {"objectives": ["mlm", "nsp"]},
     "mlm": {"objectives": ["mlm"]},
     "packed": {"objectives": ["mlm"], "pack": True},
+    "ngram": {"objectives": ["mlm"], "masking": "ngram"},
 }
 
 
@@ -62,8 +63,13 @@ def same(a: dict[str, tf.Tensor], b: dict[str, tf.Tensor]) -> bool:
 
 
 def stream(files: list[str], **changed):
+    start_step = changed.pop("start_step", 0)
+    return pretraining_data.batches(files, SPEC, recipe(**changed), start_step)
+
+
+def recipe(**changed):
     settings = {"objectives": ["mlm"], "batch_size": 16, "max_length": 32, "seed": 7, **changed}
-    return pretraining_data.batches(files, SPEC, IDS, **settings)
+    return pretraining_data.Recipe(IDS, **settings)
 
 
 # --- pieces ---------------------------------------------------------------------------------------------------------
@@ -234,7 +240,7 @@ def test_masks_are_new_in_every_epoch(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_held_out_is_one_pass_that_never_changes(corpus, kind):
     docs, files = corpus
-    data = pretraining_data.held_out(files, SPEC, IDS, batch_size=64, max_length=64, seed=7, **KINDS[kind])
+    data = pretraining_data.held_out(files, SPEC, recipe(batch_size=64, max_length=64, **KINDS[kind]))
     once, twice = list(data), list(data)
     assert all(same(a, b) for a, b in zip(once, twice, strict=True))
     if kind != "nsp":
