@@ -12,7 +12,7 @@ from tfx.components.trainer import fn_args_utils
 
 from components import training
 from models import card, checkpoint, export, pretraining, pretraining_data, progress, replicas, text
-from models.heads import PretrainingModel, pretraining_loss
+from models.heads import PAIR_LABELS, PretrainingModel, pretraining_loss
 from models.masking import Ids
 from models.text import Tokenizer
 from models.training import rows
@@ -35,7 +35,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     folder = training.base_checkpoint(fn_args.base_model)
     with replicas.strategy().scope():
         encoder = training.encoder(folder, config["encoder"], tokenizer.size)
-        model = PretrainingModel(encoder, "nsp" in config["pretrain"]["objectives"])
+        model = PretrainingModel(encoder, bool(PAIR_LABELS.keys() & config["pretrain"]["objectives"]))
     if folder:
         checkpoint.load(folder, encoder, model.masked_language, model.next_sentence)
     spec = transformed.transformed_feature_spec()
@@ -73,12 +73,19 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         "Base model",
         {
             "Encoder": card.encoder(encoder, tokenizer.rules.mode),
+            "Objectives": _objectives(config["pretrain"]["objectives"]),
             "Training": card.training(config["pretrain"], config["seed"], fn_args.base_model),
             "Result": result,
         },
         ["It answers with vectors, and is there to start from: checkpoint: {experiment: NAME}."],
     )
     progress.emit(progress.Summary(result))
+
+
+def _objectives(given: list[str]) -> str:
+    """For the card. Hugging Face's name of the head over pairs says next sentence, whatever it learned."""
+    order = ": cls.seq_relationship says whether two segments are in order" if "sop" in given else ""
+    return " + ".join(given).upper() + order
 
 
 def _train(

@@ -15,7 +15,7 @@ from components import report, training
 from components.verdict import ROUNDING, Check, Verdict, bless, compared, uri_of
 from models import checkpoint, pretraining, pretraining_data, progress
 from models.encoder import BertEncoder
-from models.heads import PretrainingModel
+from models.heads import PAIR_LABELS, PretrainingModel
 from models.masking import Ids
 from models.training import rows
 
@@ -52,7 +52,8 @@ class Executor(base_executor.BaseExecutor):
             for split in ("train", "test")
         }
         folder = _folder(inputs, name)
-        model = PretrainingModel(BertEncoder(**checkpoint.read(folder).encoder), "nsp" in settings["objectives"])
+        pairs = PAIR_LABELS.keys() & settings["objectives"]
+        model = PretrainingModel(BertEncoder(**checkpoint.read(folder).encoder), bool(pairs))
         checkpoint.load(folder, model.encoder, model.masked_language, model.next_sentence)
         recipe = pretraining_data.Recipe.of(settings, Ids.of(tokenizer.vocabulary), seed)
         batches = pretraining_data.held_out(files["test"], spec, recipe)
@@ -89,8 +90,8 @@ def verdict(
             Check(name="change", value=change, relation="≤", bound=allowed, passed=change <= allowed + ROUNDING)
         )
     metrics = {"mlm_loss": loss, "mlm_accuracy": figures.mlm_accuracy, "unigram_loss": figures.unigram_loss}
-    if figures.nsp_accuracy is not None:
-        metrics["nsp_accuracy"] = figures.nsp_accuracy
+    pairs = {"nsp_accuracy": figures.nsp_accuracy, "sop_accuracy": figures.sop_accuracy}
+    metrics |= {name: value for name, value in pairs.items() if value is not None}
     passed = all(check.passed for check in checks)
     return Verdict(blessed=passed, checks=checks, metrics=metrics, n=figures.masked, baseline=baseline)
 

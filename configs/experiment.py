@@ -292,10 +292,12 @@ class Optimization(Section):
 
 
 class Pretrain(Optimization):
-    """Masked language model, and next-sentence prediction.
+    """Masked language model, and next-sentence or sentence-order prediction.
 
     Attributes:
-      objectives: ``[mlm, nsp]`` or ``[mlm]``.
+      objectives: ``[mlm, nsp]``, ``[mlm, sop]`` or ``[mlm]``. Hugging Face has no BERT with sentence-order prediction:
+        its head stands where NSP's would, ``cls.seq_relationship`` of BertForPreTraining, and answers the other
+        question.
       steps: the budget in optimizer steps, or
       tokens: … in real tokens: a step counts ``batch_size · max_length`` at most.
       max_length: tokens a row, special ones included.
@@ -305,7 +307,7 @@ class Pretrain(Optimization):
       pack: several short texts in one row, with no attention across them; for ``[mlm]`` only.
     """
 
-    objectives: Annotated[list[Literal["mlm", "nsp"]], Field(min_length=1)] = ["mlm", "nsp"]
+    objectives: Annotated[list[Literal["mlm", "nsp", "sop"]], Field(min_length=1)] = ["mlm", "nsp"]
     steps: Count | None = None
     tokens: Count | None = None
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
@@ -320,7 +322,9 @@ class Pretrain(Optimization):
             raise ValueError("give either steps or tokens as the budget")
         if "mlm" not in self.objectives:
             raise ValueError(f"objectives must contain mlm. Received: {self.objectives}")
-        if self.pack and "nsp" in self.objectives:
+        if {"nsp", "sop"} <= set(self.objectives):
+            raise ValueError(f"a pair has one label: objectives takes nsp or sop. Received: {self.objectives}")
+        if self.pack and len(self.objectives) > 1:
             raise ValueError("pack joins unrelated texts in one row, so it goes with objectives: [mlm] only")
         return self
 

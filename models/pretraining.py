@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.heads import mlm_loss
+from models.heads import PAIR_LABELS, mlm_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,21 +16,24 @@ class Figures:
     Attributes:
       mlm_loss: mean over the masked tokens, nats.
       mlm_accuracy: share of the masked tokens whose best guess is right.
-      nsp_accuracy: share of the rows; None without next-sentence prediction.
       unigram_loss: what the train split's token frequencies alone would lose on the same masked tokens, nats.
       masked: how many tokens that is.
+      nsp_accuracy: share of the rows; None without next-sentence prediction.
+      sop_accuracy: … without sentence-order prediction.
     """
 
     mlm_loss: float
     mlm_accuracy: float
-    nsp_accuracy: float | None
     unigram_loss: float
     masked: int
+    nsp_accuracy: float | None = None
+    sop_accuracy: float | None = None
 
     def __str__(self) -> str:
-        nsp = "" if self.nsp_accuracy is None else f" · NSP accuracy {self.nsp_accuracy:.3f}"
+        pairs = {"NSP": self.nsp_accuracy, "SOP": self.sop_accuracy}
+        told = "".join(f" · {name} accuracy {value:.3f}" for name, value in pairs.items() if value is not None)
         return (
-            f"MLM {self.mlm_loss:.2f} nats (unigrams {self.unigram_loss:.2f}) · accuracy {self.mlm_accuracy:.3f}{nsp}"
+            f"MLM {self.mlm_loss:.2f} nats (unigrams {self.unigram_loss:.2f}) · accuracy {self.mlm_accuracy:.3f}{told}"
         )
 
 
@@ -54,10 +57,9 @@ def evaluate(model: Any, batches: tf.data.Dataset, unigrams: np.ndarray) -> Figu
             "right": tf.reduce_sum(tf.cast(guesses == batch["masked_ids"], tf.float32)),
             "unigram": -tf.reduce_sum(tf.gather(tf.constant(unigrams, tf.float32), batch["masked_ids"])),
         }
-        if "nsp_logits" in outputs:
-            label = batch["next_sentence_label"]
+        for objective, label in ((name, batch[key]) for name, key in PAIR_LABELS.items() if key in batch):
             right = tf.argmax(outputs["nsp_logits"], axis=-1, output_type=tf.int32) == label
-            sums |= {"rows": tf.cast(tf.size(label), tf.float32), "nsp": tf.reduce_sum(tf.cast(right, tf.float32))}
+            sums |= {"rows": tf.cast(tf.size(label), tf.float32), objective: tf.reduce_sum(tf.cast(right, tf.float32))}
         return sums
 
     totals: dict[str, float] = {}
@@ -69,9 +71,9 @@ def evaluate(model: Any, batches: tf.data.Dataset, unigrams: np.ndarray) -> Figu
     return Figures(
         mlm_loss=totals["loss"] / totals["masked"],
         mlm_accuracy=totals["right"] / totals["masked"],
-        nsp_accuracy=totals["nsp"] / totals["rows"] if "nsp" in totals else None,
         unigram_loss=totals["unigram"] / totals["masked"],
         masked=int(totals["masked"]),
+        **{f"{name}_accuracy": totals[name] / totals["rows"] for name in PAIR_LABELS if name in totals},
     )
 
 

@@ -16,7 +16,7 @@ from schemas import DataError
 
 __all__ = ["Corpus", "Ids", "Objective", "Recipe", "batches", "held_out", "segments", "windows"]
 
-Objective = Literal["mlm", "nsp"]
+Objective = Literal["mlm", "nsp", "sop"]
 
 # Documents tokenized at once, and pieces shuffled together: about 10 MB of tokens at length 128.
 _DOCUMENTS = 64
@@ -48,7 +48,7 @@ class Recipe:
 
     Attributes:
       ids: of the vocabulary.
-      objectives: with ``nsp`` a row is a pair of segments, else a document or a window of one.
+      objectives: with ``nsp`` or ``sop`` a row is a pair of segments, else a document or a window of one.
       batch_size: rows, B.
       max_length: tokens a row, special ones included.
       mask_share: of the tokens.
@@ -70,10 +70,17 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.pack and "nsp" in self.objectives:
+        if {"nsp", "sop"} <= set(self.objectives):
+            raise ValueError(f"a pair has one label, of nsp or of sop. Received: objectives={self.objectives}")
+        if self.pack and self.pairs:
             raise ValueError("pack joins unrelated texts in one row: it goes with objectives [mlm] only")
         if self.max_length < 8:
             raise ValueError(f"max_length must be at least 8 tokens. Received: max_length={self.max_length}")
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a row is a pair of segments."""
+        return "nsp" in self.objectives or "sop" in self.objectives
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], ids: Ids, seed: int) -> Self:
@@ -99,6 +106,7 @@ def batches(
       ``token_ids``, ``segment_ids`` int32 (B, S); ``padding_mask`` bool (B, S), False on padding;
       ``masked_indices`` int32 (M,) into the flattened (B · S) rows; ``masked_ids`` int32 (M,);
       with nsp ``next_sentence_label`` int32 (B,), 0 where the second segment is the next one;
+      with sop ``sentence_order_label`` int32 (B,), 1 where the two segments are swapped;
       packed ``position_ids``, ``group_ids`` int32 (B, S), groups from 1, 0 on padding.
 
     Raises:
@@ -106,7 +114,7 @@ def batches(
     """
     # An epoch without a row would be repeated for ever.
     if not list(_epoch(files, feature_spec, recipe, _TRAIN, tf.constant(0, tf.int64)).take(1)):
-        other = ", or for nsp nothing but one sentence" if "nsp" in recipe.objectives else ""
+        other = ", or for nsp and sop nothing but one sentence" if recipe.pairs else ""
         raise DataError(f"the corpus holds no words to pretrain on{other}. Received: {len(files)} files")
     rows = tf.data.Dataset.counter().flat_map(lambda epoch: _epoch(files, feature_spec, recipe, _TRAIN, epoch))
     return _batched(rows.skip(start_step * recipe.batch_size), recipe, _MASKS, start_step)
@@ -138,6 +146,8 @@ def _epoch(files: Sequence[str], spec: Mapping[str, Any], recipe: Recipe, stream
         pieces = {name: tf.gather(value, shuffled) for name, value in pieces.items()}
         if "nsp" in recipe.objectives:
             return _pairs(pieces, recipe, row_seed)
+        if "sop" in recipe.objectives:
+            return _ordered(pieces, recipe, row_seed)
         token_ids, segment_ids = text.single(pieces["a"], recipe.ids.cls, recipe.ids.sep, recipe.max_length)
         if recipe.pack:
             return _int32(**packing.pack(token_ids, recipe.max_length, row_seed))
@@ -154,14 +164,14 @@ def _int32(**row: Any) -> dict[str, Any]:
 
 
 def _pieces(files: Any, spec: Mapping[str, Any], recipe: Recipe, seed: Any) -> tf.data.Dataset:
-    """``document`` int64, ``a`` int64 (tokens,) and, for nsp, ``b`` int64 (tokens,): in file order."""
+    """``document`` int64, ``a`` int64 (tokens,) and, for pairs, ``b`` int64 (tokens,): in file order."""
 
     def cut(batch: Any, records: Any) -> dict[str, Any]:
         ids = tf.io.parse_example(records, {"token_ids": spec["token_ids"]})["token_ids"]
         ids = ids.with_row_splits_dtype(tf.int64)
         # Its content names a document, so that a copy of it is no other document.
         documents = tf.strings.to_hash_bucket_fast(records, 2**62)
-        if "nsp" in recipe.objectives:
+        if recipe.pairs:
             return segments(ids, documents, recipe.max_length, tf.random.fold_in(seed, batch))
         return windows(ids, documents, recipe.max_length - 2)
 
@@ -241,6 +251,18 @@ def _pairs(pieces: Mapping[str, Any], recipe: Recipe, seed: Any) -> dict[str, An
     token_ids, segment_ids = text.pair(a, second, recipe.ids.cls, recipe.ids.sep, recipe.max_length)
     rows = _int32(token_ids=token_ids, segment_ids=segment_ids, next_sentence_label=swapped)
     return {name: tf.ragged.boolean_mask(value, swapped | ~alone) for name, value in rows.items()}
+
+
+def _ordered(pieces: Mapping[str, Any], recipe: Recipe, seed: Any) -> dict[str, Any]:
+    """A block of pairs, half of them swapped (Lan et al. 2020, section 3.1). A chunk of one sentence is left out."""
+    paired = pieces["b"].row_lengths() > 0
+    a, b = (tf.ragged.boolean_mask(pieces[half], paired) for half in ("a", "b"))
+    count = tf.cast(a.nrows(), tf.int32)
+    swapped = tf.cast(tf.random.stateless_uniform([count], seed) < 0.5, tf.int32)
+    halves, places = tf.concat([a, b], axis=0), tf.range(count)
+    first, second = tf.gather(halves, places + count * swapped), tf.gather(halves, places + count * (1 - swapped))
+    token_ids, segment_ids = text.pair(first, second, recipe.ids.cls, recipe.ids.sep, recipe.max_length)
+    return _int32(token_ids=token_ids, segment_ids=segment_ids, sentence_order_label=swapped)
 
 
 # --- rows to batches ------------------------------------------------------------------------------------------------

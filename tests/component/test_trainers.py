@@ -97,6 +97,18 @@ def test_pretraining_writes_a_base_model_and_says_how_well_it_reads(base):
     assert embed(text=tf.constant(["a film"]))["mean"].shape == (1, 16)
 
 
+def test_what_the_yaml_can_ask_of_pretraining_reaches_it(corpus, tmp_path):
+    asked = {"objectives": ["mlm", "sop"], "masking": "ngram"}
+    settings = Pretrain(steps=4, batch_size=8, max_length=16, **asked).model_dump(mode="json", exclude_none=True)
+    train(pretrainer.run_fn, arguments(corpus, tmp_path, None, pretrain=settings, encoder=ENCODER), tmp_path)
+    extra = tmp_path / "Format-Serving/assets.extra"
+    figures = json.loads((extra / "pretraining.json").read_text())["after"]
+    assert (figures["nsp_accuracy"], 0 <= figures["sop_accuracy"] <= 1) == (None, True)
+    assert "cls.seq_relationship.weight" in load_file(extra / "checkpoint/model.safetensors")
+    said = "- **Objectives**: MLM + SOP: cls.seq_relationship says whether two segments are in order\n"
+    assert said in (extra / "model_card.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize(("bound", "blessed"), [(20.0, True), (0.1, False)])
 def test_its_gate_judges_the_test_split_against_the_bound_and_the_baseline(corpus, base, tmp_path, bound, blessed):
     outputs = {

@@ -137,6 +137,19 @@ def test_figures_weigh_tokens_and_not_batches():
     assert split.mlm_accuracy == once.mlm_accuracy
     assert once.unigram_loss == pytest.approx(math.log(VOCABULARY), abs=1e-6)
     assert 0 <= once.nsp_accuracy <= 1
+    assert once.sop_accuracy is None
+
+
+def test_sentence_order_is_learned_by_the_head_over_pairs_and_told_as_such():
+    model, data = model_of(), batch()
+    ordered = {name: value for name, value in data.items() if name != "next_sentence_label"}
+    ordered["sentence_order_label"] = data["next_sentence_label"]
+    assert pretraining_loss(model(ordered), ordered) == pretraining_loss(model(data), data)
+    uniform = np.full(VOCABULARY, -math.log(VOCABULARY))
+    nsp, sop = (pretraining.evaluate(model, tf.data.Dataset.from_tensors(each), uniform) for each in (data, ordered))
+    assert sop.nsp_accuracy is None
+    assert sop.sop_accuracy == nsp.nsp_accuracy
+    assert str(sop) == str(nsp).replace("NSP", "SOP")
 
 
 def test_unigrams_are_smoothed_shares():

@@ -17,6 +17,7 @@ SPEC = {"token_ids": tf.io.RaggedFeature(tf.int64, "values", [tf.io.RaggedFeatur
 IDS = Ids(size=50_000, pad=4, unk=1, cls=2, sep=3, mask=0)
 KINDS = {
     "nsp": {"objectives": ["mlm", "nsp"]},
+    "sop": {"objectives": ["mlm", "sop"]},
     "mlm": {"objectives": ["mlm"]},
     "packed": {"objectives": ["mlm"], "pack": True},
     "ngram": {"objectives": ["mlm"], "masking": "ngram"},
@@ -177,7 +178,8 @@ def test_packed_rows(corpus):
 def pairs(batches) -> list[tuple[int, list[int], list[int]]]:
     found = []
     for batch in batches:
-        for row, label in zip(unmasked(batch), batch["next_sentence_label"].numpy(), strict=True):
+        (label_of,) = (batch[name] for name in ("next_sentence_label", "sentence_order_label") if name in batch)
+        for row, label in zip(unmasked(batch), label_of.numpy(), strict=True):
             middle = row.index(3)
             found.append((int(label), row[1:middle], row[middle + 1 : -1]))
     return found
@@ -214,6 +216,16 @@ def test_copies_of_one_document_are_no_other_document(tmp_path):
     assert {label for label, _, _ in pairs(stream(files, objectives=["mlm", "nsp"]).take(10))} == {0}
 
 
+def test_half_of_the_ordered_pairs_are_swapped(tmp_path):
+    files = [write(tmp_path / "a.gz", documents(*[[3, 4]] * 1000, [9]))]
+    rows = pairs(stream(files, objectives=["mlm", "sop"], batch_size=1000).take(10))
+    for label, a, b in rows:
+        first, second = (b, a) if label else (a, b)
+        assert (len(first), len(second)) == (3, 4)  # the document of one sentence has no order
+        assert [*first, *second] == list(range(first[0], first[0] + 7))
+    assert abs(sum(label for label, _, _ in rows) - 5000) / np.sqrt(10_000 / 4) < 4
+
+
 # --- determinism ----------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +255,7 @@ def test_held_out_is_one_pass_that_never_changes(corpus, kind):
     data = pretraining_data.held_out(files, SPEC, recipe(batch_size=64, max_length=64, **KINDS[kind]))
     once, twice = list(data), list(data)
     assert all(same(a, b) for a, b in zip(once, twice, strict=True))
-    if kind != "nsp":
+    if kind not in ("nsp", "sop"):
         tokens = [token for batch in once for row in unmasked(batch) for token in row if token > 4]
         assert sorted(tokens) == [token for document in docs for sentence in document for token in sentence]
 
@@ -253,7 +265,13 @@ def test_held_out_is_one_pass_that_never_changes(corpus, kind):
 
 @pytest.mark.parametrize(
     ("docs", "objectives"),
-    [([], ["mlm"]), ([[[], []]], ["mlm"]), ([[[], []]], ["mlm", "nsp"]), ([[[5]]] * 2, ["mlm", "nsp"])],
+    [
+        ([], ["mlm"]),
+        ([[[], []]], ["mlm"]),
+        ([[[], []]], ["mlm", "nsp"]),
+        ([[[5]]] * 2, ["mlm", "nsp"]),
+        ([[[5]], [[6]]], ["mlm", "sop"]),
+    ],
 )
 def test_a_corpus_without_a_row_is_refused(tmp_path, docs, objectives):
     with pytest.raises(DataError, match="no words to pretrain on"):
@@ -262,7 +280,12 @@ def test_a_corpus_without_a_row_is_refused(tmp_path, docs, objectives):
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"objectives": ["mlm", "nsp"], "pack": True}, "objectives"), ({"max_length": 7}, "Received: max_length=7")],
+    [
+        ({"objectives": ["mlm", "nsp"], "pack": True}, "objectives"),
+        ({"objectives": ["mlm", "sop"], "pack": True}, "objectives"),
+        ({"objectives": ["mlm", "nsp", "sop"]}, "one label"),
+        ({"max_length": 7}, "Received: max_length=7"),
+    ],
 )
 def test_settings_that_cannot_work(corpus, changed, message):
     with pytest.raises(ValueError, match=message):
