@@ -15,7 +15,7 @@ import tensorflow as tf
 from components import digest
 from models import checkpoint, export, progress, replicas
 from models.encoder import BertEncoder
-from models.optimizer import AdamW, LinearSchedule
+from models.optimizer import SCHEDULES, AdamW
 from models.resume import TrainingState
 from models.text import Tokenizer
 from models.training import Batch, Loop
@@ -104,7 +104,7 @@ def loop(
       key: digest of all that decides the weights; another key is another training.
       logs: folder of the TensorBoard events.
     """
-    schedule = LinearSchedule(settings["learning_rate"], round(settings["warmup"] * steps), steps)
+    schedule = SCHEDULES[settings["schedule"]](settings["learning_rate"], round(settings["warmup"] * steps), steps)
     with replicas.strategy().scope():
         optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"])
         optimizer.build(model.trainable_variables)

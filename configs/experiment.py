@@ -274,12 +274,13 @@ class FromExperiment(Section):
 
 
 class Optimization(Section):
-    """AdamW as in BERT: linear warm-up, then linear decay to 0; no weight decay on biases and LayerNorm.
+    """AdamW as in BERT: linear warm-up, then a decay; no weight decay on biases and LayerNorm.
 
     Attributes:
       batch_size: rows a step.
       learning_rate: the peak.
       warmup: share of the steps.
+      schedule: of the learning rate behind the warm-up: ``linear`` or ``cosine`` to 0, or ``inverse_square_root``.
       weight_decay: decoupled (Loshchilov & Hutter 2019).
       clip_norm: of the global gradient norm.
     """
@@ -287,6 +288,7 @@ class Optimization(Section):
     batch_size: Count = 32
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-5
     warmup: Share = 0.1
+    schedule: Literal["linear", "cosine", "inverse_square_root"] = "linear"
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
 

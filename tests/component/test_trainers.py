@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import pathlib
 
 import numpy as np
@@ -98,9 +99,12 @@ def test_pretraining_writes_a_base_model_and_says_how_well_it_reads(base):
 
 
 def test_what_the_yaml_can_ask_of_pretraining_reaches_it(corpus, tmp_path):
-    asked = {"objectives": ["mlm", "sop"], "masking": "ngram"}
+    asked = {"objectives": ["mlm", "sop"], "masking": "ngram", "schedule": "cosine"}
     settings = Pretrain(steps=4, batch_size=8, max_length=16, **asked).model_dump(mode="json", exclude_none=True)
-    train(pretrainer.run_fn, arguments(corpus, tmp_path, None, pretrain=settings, encoder=ENCODER), tmp_path)
+    given = arguments(corpus, tmp_path, None, pretrain=settings, encoder=ENCODER)
+    events = train(pretrainer.run_fn, given, tmp_path)
+    (last,) = [event for event in events if isinstance(event, progress.Step) and event.step == 4]
+    assert last.learning_rate == pytest.approx(0.5e-4 * (1 + math.cos(0.75 * math.pi)))
     extra = tmp_path / "Format-Serving/assets.extra"
     figures = json.loads((extra / "pretraining.json").read_text())["after"]
     assert (figures["nsp_accuracy"], 0 <= figures["sop_accuracy"] <= 1) == (None, True)
