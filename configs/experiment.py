@@ -302,6 +302,8 @@ class Pretrain(Optimization):
         question.
       steps: the budget in optimizer steps, or
       tokens: … in real tokens: a step counts ``batch_size · max_length`` at most.
+      accumulate: micro-batches a step: ``batch_size`` rows are computed in so many parts, which need their share of the
+        memory, to the same weights.
       max_length: tokens a row, special ones included.
       mask_share: of the tokens; 80 % [MASK], 10 % random, 10 % kept.
       masking: what is hidden together: a ``token``, all pieces of a ``whole_word``, or an ``ngram`` of one to three
@@ -313,6 +315,7 @@ class Pretrain(Optimization):
     steps: Count | None = None
     tokens: Count | None = None
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    accumulate: Count = 1
     max_length: Annotated[Count, Field(ge=8)] = 128
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     masking: Literal["token", "whole_word", "ngram"] = "token"
@@ -324,6 +327,8 @@ class Pretrain(Optimization):
             raise ValueError("give either steps or tokens as the budget")
         if "mlm" not in self.objectives:
             raise ValueError(f"objectives must contain mlm. Received: {self.objectives}")
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate divides batch_size {self.batch_size}. Received: accumulate={self.accumulate}")
         if {"nsp", "sop"} <= set(self.objectives):
             raise ValueError(f"a pair has one label: objectives takes nsp or sop. Received: {self.objectives}")
         if self.pack and len(self.objectives) > 1:

@@ -81,11 +81,12 @@ def pretraining_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
     """Mean MLM loss over the masked tokens plus mean NSP or SOP loss over the rows: float32 scalar, nats."""
     loss = mlm_loss(outputs, batch)
     for label in (batch[name] for name in PAIR_LABELS.values() if name in batch):
-        loss += replicas.mean(tf.nn.sparse_softmax_cross_entropy_with_logits(label, outputs["nsp_logits"]))
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(label, outputs["nsp_logits"])
+        loss += replicas.mean(losses, batch.get("step_rows"))
     return loss
 
 
 def mlm_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
     """Mean over the masked tokens: float32 scalar, nats; 0 where nothing is masked."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["masked_ids"], outputs["mlm_logits"])
-    return replicas.mean(losses)
+    return replicas.mean(losses, batch.get("step_masked"))

@@ -99,7 +99,7 @@ def test_pretraining_writes_a_base_model_and_says_how_well_it_reads(base):
 
 
 def test_what_the_yaml_can_ask_of_pretraining_reaches_it(corpus, tmp_path):
-    asked = {"objectives": ["mlm", "sop"], "masking": "ngram", "schedule": "cosine"}
+    asked = {"objectives": ["mlm", "sop"], "masking": "ngram", "schedule": "cosine", "accumulate": 2}
     settings = Pretrain(steps=4, batch_size=8, max_length=16, **asked).model_dump(mode="json", exclude_none=True)
     given = arguments(corpus, tmp_path, None, pretrain=settings, encoder=ENCODER)
     events = train(pretrainer.run_fn, given, tmp_path)
