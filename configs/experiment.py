@@ -302,6 +302,8 @@ class Pretrain(Optimization):
         question.
       steps: the budget in optimizer steps, or
       tokens: … in real tokens: a step counts ``batch_size · max_length`` at most.
+      batch_tokens: tokens a step, padding included, at most, beside at most ``batch_size`` rows: rows of about one
+        length share a batch. Not with ``pack``, whose rows are of one length.
       accumulate: micro-batches a step: ``batch_size`` rows are computed in so many parts, which need their share of the
         memory, to the same weights.
       max_length: tokens a row, special ones included.
@@ -315,6 +317,7 @@ class Pretrain(Optimization):
     steps: Count | None = None
     tokens: Count | None = None
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    batch_tokens: Count | None = None
     accumulate: Count = 1
     max_length: Annotated[Count, Field(ge=8)] = 128
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
@@ -327,6 +330,9 @@ class Pretrain(Optimization):
             raise ValueError("give either steps or tokens as the budget")
         if "mlm" not in self.objectives:
             raise ValueError(f"objectives must contain mlm. Received: {self.objectives}")
+        if self.batch_tokens and (self.pack or self.batch_tokens < self.max_length):
+            rule = "packed rows are all of max_length" if self.pack else f"a row has up to max_length {self.max_length}"
+            raise ValueError(f"{rule} tokens: remove or raise batch_tokens. Received: batch_tokens={self.batch_tokens}")
         if self.accumulate > self.batch_size:
             raise ValueError(f"accumulate divides batch_size {self.batch_size}. Received: accumulate={self.accumulate}")
         if {"nsp", "sop"} <= set(self.objectives):

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import tensorflow as tf
 
-from models import packing, text
+from models import bucketing, packing, text
 from models.masking import Ids, Masking, mask
 from schemas import DataError
 
@@ -49,7 +49,8 @@ class Recipe:
     Attributes:
       ids: of the vocabulary.
       objectives: with ``nsp`` or ``sop`` a row is a pair of segments, else a document or a window of one.
-      batch_size: rows, B.
+      batch_size: rows, B; with ``batch_tokens`` at most.
+      batch_tokens: tokens of a batch, padding included, at most: rows of about one length are together; not packed.
       max_length: tokens a row, special ones included.
       mask_share: of the tokens.
       masking: what is hidden together.
@@ -67,6 +68,7 @@ class Recipe:
     mask_share: float = 0.15
     masking: Masking = "token"
     pack: bool = False
+    batch_tokens: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -117,7 +119,7 @@ def batches(
         other = ", or for nsp and sop nothing but one sentence" if recipe.pairs else ""
         raise DataError(f"the corpus holds no words to pretrain on{other}. Received: {len(files)} files")
     rows = tf.data.Dataset.counter().flat_map(lambda epoch: _epoch(files, feature_spec, recipe, _TRAIN, epoch))
-    return _batched(rows.skip(start_step * recipe.batch_size), recipe, _MASKS, start_step)
+    return _batched(rows, recipe, _MASKS, start_step)
 
 
 def held_out(files: Sequence[str], feature_spec: Mapping[str, Any], recipe: Recipe) -> tf.data.Dataset:
@@ -269,7 +271,7 @@ def _ordered(pieces: Mapping[str, Any], recipe: Recipe, seed: Any) -> dict[str, 
 
 
 def _batched(rows: tf.data.Dataset, recipe: Recipe, stream: int, start_step: int) -> tf.data.Dataset:
-    """Pads and masks. ``start_step`` is the number of the first batch."""
+    """Pads and masks, from the batch number ``start_step`` on."""
     length = recipe.max_length if recipe.pack else None
 
     def finish(step: Any, ragged: dict[str, Any]) -> dict[str, Any]:
@@ -290,5 +292,9 @@ def _batched(rows: tf.data.Dataset, recipe: Recipe, stream: int, start_step: int
         )
         return {**ragged, **batch, "padding_mask": padding_mask, "masked_indices": indices, "masked_ids": hidden}
 
-    numbered = rows.ragged_batch(recipe.batch_size).enumerate(start_step)
-    return numbered.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    if recipe.batch_tokens is None:
+        ragged = rows.skip(start_step * recipe.batch_size).ragged_batch(recipe.batch_size)
+    else:
+        sizes = {"batch_size": recipe.batch_size, "batch_tokens": recipe.batch_tokens}
+        ragged = bucketing.batches(rows, **sizes).skip(start_step)
+    return ragged.enumerate(start_step).map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

@@ -73,7 +73,8 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
     if experiment.pretrain:
         budget = experiment.pretrain
         row = budget.max_length if budget.pack else min(budget.max_length, amounts["corpus"][1])
-        seen = budget.tokens or (budget.steps or 0) * budget.batch_size * row
+        step = min(budget.batch_size * row, budget.batch_tokens or math.inf)
+        seen = budget.tokens or (budget.steps or 0) * step
         head = size_of.width * (size_of.vocabulary + size_of.width) * budget.mask_share
         work["pretraining"] = 6 * (size_of.dense + head) * seen
     if experiment.task:

@@ -21,6 +21,7 @@ KINDS = {
     "mlm": {"objectives": ["mlm"]},
     "packed": {"objectives": ["mlm"], "pack": True},
     "ngram": {"objectives": ["mlm"], "masking": "ngram"},
+    "tokens": {"objectives": ["mlm"], "batch_tokens": 128},
 }
 
 
@@ -170,6 +171,23 @@ def test_packed_rows(corpus):
         for group in range(1, numbers.max() + 1):
             assert np.array(row)[numbers[numbers > 0] == group].tolist() in whole
     assert np.mean(groups > 0) > 0.9
+
+
+def test_batches_by_tokens_hold_rows_of_about_one_length_and_every_document_once(corpus):
+    docs, files = corpus
+    made = recipe(batch_size=6, batch_tokens=96, max_length=64)
+    batches = list(pretraining_data.held_out(files, SPEC, made))
+    rows = [row for batch in batches for row in unmasked(batch)]
+    assert sorted(rows) == sorted([2, *itertools.chain.from_iterable(document), 3] for document in docs)
+    full = set()
+    for batch in batches:
+        count, width = batch["token_ids"].shape
+        lengths = batch["padding_mask"].numpy().sum(axis=1)
+        assert count <= 6
+        assert count * width <= 96
+        assert width - lengths.min() < 8
+        full.add(96 // (-(-width // 8) * 8) <= count or count == 6)
+    assert full == {True, False}  # the last of each length
 
 
 # --- next sentences -------------------------------------------------------------------------------------------------
