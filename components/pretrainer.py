@@ -11,6 +11,7 @@ import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
 
 from components import training
+from configs.experiment import Pretrain
 from models import card, checkpoint, export, pretraining, pretraining_data, progress, replicas, text
 from models.heads import PAIR_LABELS, PretrainingModel, pretraining_loss
 from models.masking import Ids
@@ -20,6 +21,7 @@ from models.training import rows
 FIGURES = "pretraining.json"  # inside assets.extra
 # Enough for ±0.03 nats, little enough to cost seconds; the gate of a pretraining experiment uses the whole test split.
 _HELD_OUT_BATCHES = 40
+_MEASURED = 20  # batches whose mean says how many tokens a step sees
 
 
 def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
@@ -98,13 +100,18 @@ def _train(
     unigrams = pretraining.unigram_log_probabilities(rows(train_files, spec), tokenizer.size)
     before = pretraining.evaluate(model, held_out, unigrams)
 
-    def stream(start_step: int) -> tf.data.Dataset:
-        return pretraining_data.batches(train_files, spec, recipe, start_step)
+    def stream(start_step: int, phases: list[tuple[int, int]]) -> tf.data.Dataset:
+        return pretraining_data.batches(train_files, spec, recipe, start_step, phases)
 
-    steps = settings.get("steps") or _steps(settings["tokens"], stream(0))
+    lengths = Pretrain.model_validate(settings).lengths
+    steps = settings.get("steps")
+    if steps is None:
+        seen = [(share, stream(0, [(_MEASURED, length)]).take(_MEASURED)) for share, length in lengths]
+        steps = _steps(settings["tokens"], seen)
+    phases = [(round(share * steps), length) for share, length in lengths[:-1]]
     key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
     loop = training.loop(model, pretraining_loss, settings, steps=steps, key=key, logs=fn_args.model_run_dir)
-    loop.run(stream(int(loop.state.step)), "pretraining")
+    loop.run(stream(int(loop.state.step), phases), "pretraining")
     loop.save()
     after = pretraining.evaluate(model, held_out, unigrams)
     with loop.writer.as_default(step=steps):
@@ -112,7 +119,15 @@ def _train(
     return before, after
 
 
-def _steps(tokens: int, batches: tf.data.Dataset) -> int:
-    """Optimizer steps that see about ``tokens`` real tokens, by the mean of the first 20 batches."""
-    seen = [int(tf.math.count_nonzero(batch["padding_mask"])) for batch in batches.take(20)]
-    return max(1, math.ceil(tokens * len(seen) / sum(seen)))
+def _steps(tokens: int, phases: list[tuple[float, tf.data.Dataset]]) -> int:
+    """Optimizer steps that see about ``tokens`` real tokens.
+
+    Args:
+      tokens: the budget.
+      phases: share of the steps, and some batches of each phase.
+    """
+    mean = 0.0
+    for share, batches in phases:
+        seen = [int(tf.math.count_nonzero(batch["padding_mask"])) for batch in batches]
+        mean += share * sum(seen) / len(seen)
+    return max(1, math.ceil(tokens / mean))

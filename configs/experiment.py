@@ -293,6 +293,18 @@ class Optimization(Section):
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
 
 
+class Phase(Section):
+    """Steps with shorter rows.
+
+    Attributes:
+      share: of the steps.
+      max_length: tokens a row.
+    """
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    max_length: Annotated[Count, Field(ge=8)]
+
+
 class Pretrain(Optimization):
     """Masked language model, and next-sentence or sentence-order prediction.
 
@@ -307,6 +319,8 @@ class Pretrain(Optimization):
       accumulate: micro-batches a step: ``batch_size`` rows are computed in so many parts, which need their share of the
         memory, to the same weights.
       max_length: tokens a row, special ones included.
+      phases: of shorter rows that come first, as in Devlin et al. 2019, A.2:
+        ``{max_length: 512, phases: [{share: 0.9, max_length: 128}]}``. Figures are of ``max_length``.
       mask_share: of the tokens; 80 % [MASK], 10 % random, 10 % kept.
       masking: what is hidden together: a ``token``, all pieces of a ``whole_word``, or an ``ngram`` of one to three
         words.
@@ -320,6 +334,7 @@ class Pretrain(Optimization):
     batch_tokens: Count | None = None
     accumulate: Count = 1
     max_length: Annotated[Count, Field(ge=8)] = 128
+    phases: list[Phase] = []
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     masking: Literal["token", "whole_word", "ngram"] = "token"
     pack: bool = False
@@ -333,6 +348,10 @@ class Pretrain(Optimization):
         if self.batch_tokens and (self.pack or self.batch_tokens < self.max_length):
             rule = "packed rows are all of max_length" if self.pack else f"a row has up to max_length {self.max_length}"
             raise ValueError(f"{rule} tokens: remove or raise batch_tokens. Received: batch_tokens={self.batch_tokens}")
+        if self.lengths[-1][0] <= 0:
+            raise ValueError("the phases' shares must sum to less than 1: the rest of the steps has max_length")
+        if longer := [phase.max_length for phase in self.phases if phase.max_length > self.max_length]:
+            raise ValueError(f"phases have shorter rows than max_length {self.max_length}. Received: {longer[0]}")
         if self.accumulate > self.batch_size:
             raise ValueError(f"accumulate divides batch_size {self.batch_size}. Received: accumulate={self.accumulate}")
         if {"nsp", "sop"} <= set(self.objectives):
@@ -340,6 +359,12 @@ class Pretrain(Optimization):
         if self.pack and len(self.objectives) > 1:
             raise ValueError("pack joins unrelated texts in one row, so it goes with objectives: [mlm] only")
         return self
+
+    @property
+    def lengths(self) -> list[tuple[float, int]]:
+        """Share of the steps and ``max_length`` of every phase, the last one included."""
+        shorter = [(phase.share, phase.max_length) for phase in self.phases]
+        return [*shorter, (1 - sum(share for share, _ in shorter), self.max_length)]
 
 
 class Train(Optimization):

@@ -5,6 +5,7 @@ one block, whatever the corpus. All randomness is a function of (seed, epoch, bl
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -92,7 +93,11 @@ class Recipe:
 
 
 def batches(
-    files: Sequence[str], feature_spec: Mapping[str, Any], recipe: Recipe, start_step: int = 0
+    files: Sequence[str],
+    feature_spec: Mapping[str, Any],
+    recipe: Recipe,
+    start_step: int = 0,
+    phases: Sequence[tuple[int, int]] = (),
 ) -> tf.data.Dataset:
     """Training batches without end, the same for the same arguments.
 
@@ -102,6 +107,8 @@ def batches(
       recipe: of the batches.
       start_step: the first batch is the one that the stream from 0 has at this step. The rows before it are made
         again and thrown away, their masks are not.
+      phases: steps and ``max_length`` of batches that come before the recipe's, in order. Each phase begins the corpus
+        anew, in an order of its own.
 
     Returns:
       A dataset of dicts, S being the longest row or, packed, ``max_length``:
@@ -118,13 +125,25 @@ def batches(
     if not list(_epoch(files, feature_spec, recipe, _TRAIN, tf.constant(0, tf.int64)).take(1)):
         other = ", or for nsp and sop nothing but one sentence" if recipe.pairs else ""
         raise DataError(f"the corpus holds no words to pretrain on{other}. Received: {len(files)} files")
-    rows = tf.data.Dataset.counter().flat_map(lambda epoch: _epoch(files, feature_spec, recipe, _TRAIN, epoch))
-    return _batched(rows, recipe, _MASKS, start_step)
+
+    def batches_of(phase: int, made: Recipe, first: int) -> tf.data.Dataset:
+        epochs = tf.data.Dataset.counter(phase << 32)
+        rows = epochs.flat_map(lambda epoch: _epoch(files, feature_spec, made, _TRAIN, epoch))
+        start = max(start_step, first)
+        return _batched(rows, made, _MASKS, start, start - first)
+
+    parts, first = [], 0
+    for phase, (steps, max_length) in enumerate(phases):
+        if start_step < first + steps:
+            part = batches_of(phase, dataclasses.replace(recipe, max_length=max_length), first)
+            parts.append(part.take(first + steps - max(start_step, first)))
+        first += steps
+    return functools.reduce(tf.data.Dataset.concatenate, [*parts, batches_of(len(phases), recipe, first)])
 
 
 def held_out(files: Sequence[str], feature_spec: Mapping[str, Any], recipe: Recipe) -> tf.data.Dataset:
     """The same batches in one pass, for figures: the same rows and masks each time; the last may be smaller."""
-    return _batched(_epoch(files, feature_spec, recipe, _HELD_OUT, tf.constant(0, tf.int64)), recipe, _HELD_OUT, 0)
+    return _batched(_epoch(files, feature_spec, recipe, _HELD_OUT, tf.constant(0, tf.int64)), recipe, _HELD_OUT)
 
 
 def _seed(recipe: Recipe, stream: int, *indices: Any) -> Any:
@@ -270,8 +289,10 @@ def _ordered(pieces: Mapping[str, Any], recipe: Recipe, seed: Any) -> dict[str, 
 # --- rows to batches ------------------------------------------------------------------------------------------------
 
 
-def _batched(rows: tf.data.Dataset, recipe: Recipe, stream: int, start_step: int) -> tf.data.Dataset:
-    """Pads and masks, from the batch number ``start_step`` on."""
+def _batched(
+    rows: tf.data.Dataset, recipe: Recipe, stream: int, start_step: int = 0, skipped: int = 0
+) -> tf.data.Dataset:
+    """Pads and masks. ``start_step`` is the number of the first batch, ``skipped`` how many come before it."""
     length = recipe.max_length if recipe.pack else None
 
     def finish(step: Any, ragged: dict[str, Any]) -> dict[str, Any]:
@@ -293,8 +314,8 @@ def _batched(rows: tf.data.Dataset, recipe: Recipe, stream: int, start_step: int
         return {**ragged, **batch, "padding_mask": padding_mask, "masked_indices": indices, "masked_ids": hidden}
 
     if recipe.batch_tokens is None:
-        ragged = rows.skip(start_step * recipe.batch_size).ragged_batch(recipe.batch_size)
+        ragged = rows.skip(skipped * recipe.batch_size).ragged_batch(recipe.batch_size)
     else:
         sizes = {"batch_size": recipe.batch_size, "batch_tokens": recipe.batch_tokens}
-        ragged = bucketing.batches(rows, **sizes).skip(start_step)
+        ragged = bucketing.batches(rows, **sizes).skip(skipped)
     return ragged.enumerate(start_step).map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

@@ -72,7 +72,8 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
     work = {}
     if experiment.pretrain:
         budget = experiment.pretrain
-        row = budget.max_length if budget.pack else min(budget.max_length, amounts["corpus"][1])
+        longest = math.inf if budget.pack else amounts["corpus"][1]
+        row = sum(share * min(length, longest) for share, length in budget.lengths)
         step = min(budget.batch_size * row, budget.batch_tokens or math.inf)
         seen = budget.tokens or (budget.steps or 0) * step
         head = size_of.width * (size_of.vocabulary + size_of.width) * budget.mask_share

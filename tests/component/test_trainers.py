@@ -98,8 +98,17 @@ def test_pretraining_writes_a_base_model_and_says_how_well_it_reads(base):
     assert embed(text=tf.constant(["a film"]))["mean"].shape == (1, 16)
 
 
+def test_a_budget_of_tokens_becomes_steps_by_the_mean_of_each_phase():
+    def seen(*counts):
+        return tf.data.Dataset.from_tensor_slices({"padding_mask": tf.sequence_mask(counts)})
+
+    assert pretrainer._steps(1000, [(0.75, seen(10, 30)), (0.25, seen(100))]) == 25
+    assert pretrainer._steps(1, [(1.0, seen(10))]) == 1
+
+
 def test_what_the_yaml_can_ask_of_pretraining_reaches_it(corpus, tmp_path):
     asked = {"objectives": ["mlm", "sop"], "masking": "ngram", "schedule": "cosine", "accumulate": 2}
+    asked["phases"] = [{"share": 0.5, "max_length": 8}]
     settings = Pretrain(steps=4, batch_size=8, max_length=16, **asked).model_dump(mode="json", exclude_none=True)
     given = arguments(corpus, tmp_path, None, pretrain=settings, encoder=ENCODER)
     events = train(pretrainer.run_fn, given, tmp_path)

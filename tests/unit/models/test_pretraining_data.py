@@ -22,6 +22,8 @@ KINDS = {
     "packed": {"objectives": ["mlm"], "pack": True},
     "ngram": {"objectives": ["mlm"], "masking": "ngram"},
     "tokens": {"objectives": ["mlm"], "batch_tokens": 128},
+    "phases": {"objectives": ["mlm"], "phases": [(20, 8), (22, 16)]},
+    "packed phases": {"objectives": ["mlm"], "pack": True, "phases": [(20, 16), (22, 24)]},
 }
 
 
@@ -65,8 +67,8 @@ def same(a: dict[str, tf.Tensor], b: dict[str, tf.Tensor]) -> bool:
 
 
 def stream(files: list[str], **changed):
-    start_step = changed.pop("start_step", 0)
-    return pretraining_data.batches(files, SPEC, recipe(**changed), start_step)
+    where = {name: changed.pop(name) for name in ("start_step", "phases") if name in changed}
+    return pretraining_data.batches(files, SPEC, recipe(**changed), **where)
 
 
 def recipe(**changed):
@@ -173,6 +175,14 @@ def test_packed_rows(corpus):
     assert np.mean(groups > 0) > 0.9
 
 
+def test_phases_have_rows_of_their_length_and_read_the_corpus_anew(corpus):
+    packed = {"pack": True, "batch_size": 4}
+    phases = list(stream(corpus[1], phases=[(3, 16), (2, 24)], **packed).take(8))
+    assert [batch["token_ids"].shape[1] for batch in phases] == [16, 16, 16, 24, 24, 32, 32, 32]
+    assert unmasked(phases[0]) == unmasked(next(iter(stream(corpus[1], max_length=16, **packed))))
+    assert unmasked(phases[5]) != unmasked(next(iter(stream(corpus[1], **packed))))
+
+
 def test_batches_by_tokens_hold_rows_of_about_one_length_and_every_document_once(corpus):
     docs, files = corpus
     made = recipe(batch_size=6, batch_tokens=96, max_length=64)
@@ -270,7 +280,8 @@ def test_masks_are_new_in_every_epoch(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_held_out_is_one_pass_that_never_changes(corpus, kind):
     docs, files = corpus
-    data = pretraining_data.held_out(files, SPEC, recipe(batch_size=64, max_length=64, **KINDS[kind]))
+    asked = {name: value for name, value in KINDS[kind].items() if name != "phases"}
+    data = pretraining_data.held_out(files, SPEC, recipe(batch_size=64, max_length=64, **asked))
     once, twice = list(data), list(data)
     assert all(same(a, b) for a, b in zip(once, twice, strict=True))
     if kind not in ("nsp", "sop"):
