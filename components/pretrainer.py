@@ -69,7 +69,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     )
     figures = {"before": dataclasses.asdict(before), "after": dataclasses.asdict(after)}
     (extra / FIGURES).write_text(json.dumps(figures, indent=1), "utf-8")
-    result = f"held-out MLM {before.mlm_loss:.2f}→{after.mlm_loss:.2f} nats · unigrams {after.unigram_loss:.2f}"
+    result = f"held-out MLM {before.mlm.loss:.2f}→{after.mlm.loss:.2f} nats · unigrams {after.unigram_loss:.2f}"
     card.write(
         extra,
         "Base model",
@@ -114,8 +114,10 @@ def _train(
     loop.run(stream(int(loop.state.step), phases), "pretraining")
     loop.save()
     after = pretraining.evaluate(model, held_out, unigrams)
-    with loop.writer.as_default(step=steps):
-        tf.summary.scalar("eval/mlm_loss", after.mlm_loss)
+    for step, figures in ((0, before), (steps, after)):
+        with loop.writer.as_default(step=step):
+            for name, value in figures.metrics().items():
+                tf.summary.scalar(f"eval/{name}", value)
     return before, after
 
 

@@ -82,18 +82,15 @@ def verdict(
     figures: pretraining.Figures, before: pretraining.Figures | None, bounds: dict[str, Any], baseline: str | None
 ) -> Verdict:
     """Blessed if the loss is under its bound, by default the unigrams' loss, and no worse than the baseline's."""
-    loss, bound = figures.mlm_loss, bounds.get("mlm_loss", figures.unigram_loss)
-    checks = [Check(name="mlm_loss", value=loss, relation="≤", bound=bound, passed=loss <= bound, n=figures.masked)]
+    loss, bound = figures.mlm.loss, bounds.get("mlm_loss", figures.unigram_loss)
+    checks = [Check(name="mlm_loss", value=loss, relation="≤", bound=bound, passed=loss <= bound, n=figures.mlm.count)]
     if before:
-        change, allowed = loss - before.mlm_loss, bounds["max_regression"]
+        change, allowed = loss - before.mlm.loss, bounds["max_regression"]
         checks.append(
             Check(name="change", value=change, relation="≤", bound=allowed, passed=change <= allowed + ROUNDING)
         )
-    metrics = {"mlm_loss": loss, "mlm_accuracy": figures.mlm_accuracy, "unigram_loss": figures.unigram_loss}
-    pairs = {"nsp_accuracy": figures.nsp_accuracy, "sop_accuracy": figures.sop_accuracy}
-    metrics |= {name: value for name, value in pairs.items() if value is not None}
     passed = all(check.passed for check in checks)
-    return Verdict(blessed=passed, checks=checks, metrics=metrics, n=figures.masked, baseline=baseline)
+    return Verdict(blessed=passed, checks=checks, metrics=figures.metrics(), n=figures.mlm.count, baseline=baseline)
 
 
 class Spec(ComponentSpec):

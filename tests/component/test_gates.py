@@ -13,7 +13,7 @@ from components import pretraining_evaluator, serving_validator
 from components.resolver import PreviousBlessedModel
 from models import checkpoint, export, golden
 from models.encoder import BertEncoder
-from models.pretraining import Figures
+from models.pretraining import Figures, Masked
 from models.tasks.classification import Task
 from models.text import SPECIAL, TextRules, Tokenizer
 
@@ -60,7 +60,7 @@ def test_the_first_run_has_no_baseline():
 
 
 def figures(loss, unigrams=5.0):
-    return Figures(mlm_loss=loss, mlm_accuracy=0.2, unigram_loss=unigrams, masked=100)
+    return Figures(Masked(loss, accuracy=0.2, count=100), unigrams)
 
 
 BOUNDS = {"max_regression": 0.1}

@@ -92,7 +92,7 @@ def test_pretraining_writes_a_base_model_and_says_how_well_it_reads(base):
     (checkpoints,) = [event.folder for event in events if isinstance(event, progress.Checkpoints)]
     assert pathlib.Path(checkpoints).parent == folder / "checkpoints"
     extra = folder / "Format-Serving/assets.extra"
-    assert json.loads((extra / "pretraining.json").read_text())["after"]["masked"] > 0
+    assert json.loads((extra / "pretraining.json").read_text())["after"]["mlm"]["count"] > 0
     assert "cls.predictions.bias" in load_file(extra / "checkpoint/model.safetensors")
     embed = tf.saved_model.load(str(folder / "Format-Serving")).signatures["serving_default"]
     assert embed(text=tf.constant(["a film"]))["mean"].shape == (1, 16)
@@ -118,6 +118,10 @@ def test_what_the_yaml_can_ask_of_pretraining_reaches_it(corpus, tmp_path):
     figures = json.loads((extra / "pretraining.json").read_text())["after"]
     assert (figures["nsp_accuracy"], 0 <= figures["sop_accuracy"] <= 1) == (None, True)
     assert "cls.seq_relationship.weight" in load_file(extra / "checkpoint/model.safetensors")
+    assert set(figures["bands"]) == {"frequent", "middle"}  # so few pieces: nothing rare is masked
+    curves = list(tf.compat.v1.train.summary_iterator(str(next((tmp_path / "logs").glob("events*")))))
+    tags = [(event.step, value.tag) for event in curves for value in event.summary.value]
+    assert {(0, "eval/mlm_loss[middle]"), (4, "eval/mlm_loss[middle]"), (4, "eval/sop_accuracy")} <= set(tags)
     said = "- **Objectives**: MLM + SOP: cls.seq_relationship says whether two segments are in order\n"
     assert said in (extra / "model_card.md").read_text("utf-8")
 
