@@ -153,6 +153,8 @@ class Corpus(SplitSource):
     Attributes:
       text: the column, or several: each is a sentence of the row's document. Unused for plain text, where a line is a
         sentence.
+      sentences: ``lines``: as above; ``split``: a column, or the lines of a plain-text document run together, are
+        running text, whose sentences are found by its punctuation. Only pairs of sentences (nsp, sop) need them.
       document: rows with the same value here are one document; for plain text ``file``: a file is one document.
       order: sorts the rows of a document; else they keep the file's order.
     """
@@ -160,6 +162,7 @@ class Corpus(SplitSource):
     section = "corpus"
 
     text: Columns = ["text"]
+    sentences: Literal["lines", "split"] = "lines"
     document: str | None = None
     order: str | None = None
 
