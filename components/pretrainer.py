@@ -11,8 +11,9 @@ import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
 
 from components import training
+from configs.experiment import Pretrain
 from models import card, checkpoint, export, pretraining, pretraining_data, progress, replicas, text
-from models.heads import PretrainingModel, pretraining_loss
+from models.heads import PAIR_LABELS, PretrainingModel, pretraining_loss
 from models.masking import Ids
 from models.text import Tokenizer
 from models.training import rows
@@ -20,6 +21,7 @@ from models.training import rows
 FIGURES = "pretraining.json"  # inside assets.extra
 # Enough for ±0.03 nats, little enough to cost seconds; the gate of a pretraining experiment uses the whole test split.
 _HELD_OUT_BATCHES = 40
+_MEASURED = 20  # batches whose mean says how many tokens a step sees
 
 
 @replicas.together()
@@ -36,38 +38,13 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     folder = training.base_checkpoint(fn_args.base_model)
     with replicas.strategy().scope():
         encoder = training.encoder(folder, config["encoder"], tokenizer.size)
-        model = PretrainingModel(encoder, "nsp" in config["pretrain"]["objectives"])
+        model = PretrainingModel(encoder, bool(PAIR_LABELS.keys() & config["pretrain"]["objectives"]))
     if folder:
         checkpoint.load(folder, encoder, model.masked_language, model.next_sentence)
     spec = transformed.transformed_feature_spec()
     before, after = _train(fn_args, config, model, tokenizer, spec)
     if replicas.chief():
         _export(fn_args, config, model, tokenizer, before, after)
-
-
-def _train(
-    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], model: PretrainingModel, tokenizer: Tokenizer, spec: Any
-) -> tuple[pretraining.Figures, pretraining.Figures]:
-    settings = config["pretrain"]
-    train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
-    ids = Ids.of(tokenizer.vocabulary)
-    shape = {name: settings[name] for name in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
-    held_out = pretraining_data.held_out(eval_files, spec, ids, seed=config["seed"], **shape).take(_HELD_OUT_BATCHES)
-    unigrams = pretraining.unigram_log_probabilities(rows(train_files, spec), tokenizer.size)
-    before = pretraining.evaluate(model, held_out, unigrams)
-
-    def stream(start_step: int) -> tf.data.Dataset:
-        return pretraining_data.batches(train_files, spec, ids, seed=config["seed"], start_step=start_step, **shape)
-
-    steps = settings.get("steps") or _steps(settings["tokens"], stream(0))
-    key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
-    loop = training.loop(model, pretraining_loss, settings, steps=steps, key=key, logs=fn_args.model_run_dir)
-    loop.run(stream(int(loop.state.step)), "pretraining")
-    loop.save()
-    after = pretraining.evaluate(model, held_out, unigrams)
-    with loop.writer.as_default(step=steps):
-        tf.summary.scalar("eval/mlm_loss", after.mlm_loss)
-    return before, after
 
 
 def _export(
@@ -106,12 +83,13 @@ def _export(
     )
     figures = {"before": dataclasses.asdict(before), "after": dataclasses.asdict(after)}
     (extra / FIGURES).write_text(json.dumps(figures, indent=1), "utf-8")
-    result = f"held-out MLM {before.mlm_loss:.2f}→{after.mlm_loss:.2f} nats · unigrams {after.unigram_loss:.2f}"
+    result = f"held-out MLM {before.mlm.loss:.2f}→{after.mlm.loss:.2f} nats · unigrams {after.unigram_loss:.2f}"
     card.write(
         extra,
         "Base model",
         {
             "Encoder": card.encoder(encoder, tokenizer.rules.mode),
+            "Objectives": _objectives(config["pretrain"]["objectives"]),
             "Training": card.training(config["pretrain"], config["seed"], fn_args.base_model),
             "Result": result,
         },
@@ -120,7 +98,52 @@ def _export(
     progress.emit(progress.Summary(result))
 
 
-def _steps(tokens: int, batches: tf.data.Dataset) -> int:
-    """Optimizer steps that see about ``tokens`` real tokens, by the mean of the first 20 batches."""
-    seen = [int(tf.math.count_nonzero(batch["padding_mask"])) for batch in batches.take(20)]
-    return max(1, math.ceil(tokens * len(seen) / sum(seen)))
+def _objectives(given: list[str]) -> str:
+    """For the card. Hugging Face's name of the head over pairs says next sentence, whatever it learned."""
+    order = ": cls.seq_relationship says whether two segments are in order" if "sop" in given else ""
+    return " + ".join(given).upper() + order
+
+
+def _train(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], model: PretrainingModel, tokenizer: Tokenizer, spec: Any
+) -> tuple[pretraining.Figures, pretraining.Figures]:
+    settings = config["pretrain"]
+    train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
+    recipe = pretraining_data.Recipe.of(settings, Ids.of(tokenizer.vocabulary), config["seed"])
+    held_out = pretraining_data.held_out(eval_files, spec, recipe).take(_HELD_OUT_BATCHES)
+    unigrams = pretraining.unigram_log_probabilities(rows(train_files, spec), tokenizer.size)
+    before = pretraining.evaluate(model, held_out, unigrams)
+
+    def stream(start_step: int, phases: list[tuple[int, int]]) -> tf.data.Dataset:
+        return pretraining_data.batches(train_files, spec, recipe, start_step, phases)
+
+    lengths = Pretrain.model_validate(settings).lengths
+    steps = settings.get("steps")
+    if steps is None:
+        seen = [(share, stream(0, [(_MEASURED, length)]).take(_MEASURED)) for share, length in lengths]
+        steps = _steps(settings["tokens"], seen)
+    phases = [(round(share * steps), length) for share, length in lengths[:-1]]
+    key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
+    loop = training.loop(model, pretraining_loss, settings, steps=steps, key=key, logs=fn_args.model_run_dir)
+    loop.run(stream(int(loop.state.step), phases), "pretraining")
+    loop.save()
+    after = pretraining.evaluate(model, held_out, unigrams)
+    for step, figures in ((0, before), (steps, after)):
+        with loop.writer.as_default(step=step):
+            for name, value in figures.metrics().items():
+                tf.summary.scalar(f"eval/{name}", value)
+    return before, after
+
+
+def _steps(tokens: int, phases: list[tuple[float, tf.data.Dataset]]) -> int:
+    """Optimizer steps that see about ``tokens`` real tokens.
+
+    Args:
+      tokens: the budget.
+      phases: share of the steps, and some batches of each phase.
+    """
+    mean = 0.0
+    for share, batches in phases:
+        seen = [int(tf.math.count_nonzero(batch["padding_mask"])) for batch in batches]
+        mean += share * sum(seen) / len(seen)
+    return max(1, math.ceil(tokens / mean))

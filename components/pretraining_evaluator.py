@@ -15,7 +15,7 @@ from components import report, training
 from components.verdict import ROUNDING, Check, Verdict, bless, compared, uri_of
 from models import checkpoint, pretraining, pretraining_data, progress
 from models.encoder import BertEncoder
-from models.heads import PretrainingModel
+from models.heads import PAIR_LABELS, PretrainingModel
 from models.masking import Ids
 from models.training import rows
 
@@ -52,10 +52,11 @@ class Executor(base_executor.BaseExecutor):
             for split in ("train", "test")
         }
         folder = _folder(inputs, name)
-        model = PretrainingModel(BertEncoder(**checkpoint.read(folder).encoder), "nsp" in settings["objectives"])
+        pairs = PAIR_LABELS.keys() & settings["objectives"]
+        model = PretrainingModel(BertEncoder(**checkpoint.read(folder).encoder), bool(pairs))
         checkpoint.load(folder, model.encoder, model.masked_language, model.next_sentence)
-        shape = {key: settings[key] for key in ("objectives", "batch_size", "max_length", "mask_share", "pack")}
-        batches = pretraining_data.held_out(files["test"], spec, Ids.of(tokenizer.vocabulary), seed=seed, **shape)
+        recipe = pretraining_data.Recipe.of(settings, Ids.of(tokenizer.vocabulary), seed)
+        batches = pretraining_data.held_out(files["test"], spec, recipe)
         unigrams = pretraining.unigram_log_probabilities(rows(files["train"], spec), tokenizer.size)
         return pretraining.evaluate(model, batches, unigrams)
 
@@ -81,18 +82,15 @@ def verdict(
     figures: pretraining.Figures, before: pretraining.Figures | None, bounds: dict[str, Any], baseline: str | None
 ) -> Verdict:
     """Blessed if the loss is under its bound, by default the unigrams' loss, and no worse than the baseline's."""
-    loss, bound = figures.mlm_loss, bounds.get("mlm_loss", figures.unigram_loss)
-    checks = [Check(name="mlm_loss", value=loss, relation="≤", bound=bound, passed=loss <= bound, n=figures.masked)]
+    loss, bound = figures.mlm.loss, bounds.get("mlm_loss", figures.unigram_loss)
+    checks = [Check(name="mlm_loss", value=loss, relation="≤", bound=bound, passed=loss <= bound, n=figures.mlm.count)]
     if before:
-        change, allowed = loss - before.mlm_loss, bounds["max_regression"]
+        change, allowed = loss - before.mlm.loss, bounds["max_regression"]
         checks.append(
             Check(name="change", value=change, relation="≤", bound=allowed, passed=change <= allowed + ROUNDING)
         )
-    metrics = {"mlm_loss": loss, "mlm_accuracy": figures.mlm_accuracy, "unigram_loss": figures.unigram_loss}
-    if figures.nsp_accuracy is not None:
-        metrics["nsp_accuracy"] = figures.nsp_accuracy
     passed = all(check.passed for check in checks)
-    return Verdict(blessed=passed, checks=checks, metrics=metrics, n=figures.masked, baseline=baseline)
+    return Verdict(blessed=passed, checks=checks, metrics=figures.metrics(), n=figures.mlm.count, baseline=baseline)
 
 
 class Spec(ComponentSpec):

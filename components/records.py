@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from components import sentences
 from components.readers import MAX_TEXT, Bad, format_of, json_type, rows
 from configs.experiment import (
     RANGE,
@@ -184,22 +185,25 @@ def corpus_records(path: str, source: Corpus) -> Iterator[Record | Part | Bad]:
             yield row
             continue
         try:
-            sentences = _lines(row.values["sentences"]) if plain else [_text(row.values, name) for name in source.text]
+            texts = _lines(row.values["sentences"]) if plain else [_text(row.values, name) for name in source.text]
+            if source.sentences == "split":
+                running = [" ".join(texts)] if plain else texts
+                texts = [sentence for text in running for sentence in sentences.split(text)]
             if plain or source.document is None:
-                yield document(sentences, path, row.line)
+                yield document(texts, path, row.line)
             else:
                 name = _plain(row.values, source.document)
                 if not name:
                     raise _RowError(f"column {source.document!r} is empty")
-                yield Part(name, _order(row.values, source.order), path, row.line, tuple(sentences))
+                yield Part(name, _order(row.values, source.order), path, row.line, tuple(texts))
         except _RowError as fault:
             yield Bad(path, row.line, str(fault))
 
 
-def document(sentences: Sequence[str], path: str, line: int) -> Record:
+def document(texts: Sequence[str], path: str, line: int) -> Record:
     """A document of a corpus."""
-    features = {"sentences": [sentence.encode() for sentence in sentences], "origin": [f"{path}:{line}".encode()]}
-    return Record(features, key(sentences), path, line)
+    features = {"sentences": [text.encode() for text in texts], "origin": [f"{path}:{line}".encode()]}
+    return Record(features, key(texts), path, line)
 
 
 def join(parts: Sequence[Part]) -> Record:
@@ -209,10 +213,10 @@ def join(parts: Sequence[Part]) -> Record:
     return document([sentence for part in parts for sentence in part.sentences], parts[0].file, parts[0].line)
 
 
-def _lines(sentences: list[str]) -> list[str]:
-    for sentence in sentences:
-        _refuse(sentence, "the document")
-    return sentences
+def _lines(lines: list[str]) -> list[str]:
+    for line in lines:
+        _refuse(line, "the document")
+    return lines
 
 
 def _order(values: Mapping[str, Any], name: str | None) -> str | float:

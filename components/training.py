@@ -15,7 +15,7 @@ import tensorflow as tf
 from components import digest
 from models import checkpoint, export, progress, replicas
 from models.encoder import BertEncoder
-from models.optimizer import AdamW, LinearSchedule
+from models.optimizer import SCHEDULES, AdamW
 from models.resume import TrainingState
 from models.text import Tokenizer
 from models.training import Batch, Loop
@@ -99,12 +99,12 @@ def loop(
     Args:
       model: built.
       loss: ``loss(outputs, batch)``, a float32 scalar in nats.
-      settings: the fields of ``configs.experiment.Optimization``.
+      settings: the fields of ``configs.experiment.Optimization``, and ``accumulate`` where there is one.
       steps: of the whole training.
       key: digest of all that decides the weights; another key is another training.
       logs: folder of the TensorBoard events.
     """
-    schedule = LinearSchedule(settings["learning_rate"], round(settings["warmup"] * steps), steps)
+    schedule = SCHEDULES[settings["schedule"]](settings["learning_rate"], round(settings["warmup"] * steps), steps)
     with replicas.strategy().scope():
         optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"])
         optimizer.build(model.trainable_variables)
@@ -118,7 +118,10 @@ def loop(
     if done := state.restore():
         progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))
     seconds = float(os.environ[_SECONDS])
-    return Loop(model, loss, optimizer, state, steps=steps, checkpoint_seconds=seconds, logs=logs)
+    accumulate = settings.get("accumulate", 1)
+    return Loop(
+        model, loss, optimizer, state, steps=steps, checkpoint_seconds=seconds, logs=logs, accumulate=accumulate
+    )
 
 
 def key(files: list[str], folder: pathlib.Path | None, config: dict[str, Any]) -> str:

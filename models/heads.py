@@ -14,6 +14,8 @@ from models import replicas
 from models.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
 
 Batch = Mapping[str, Any]
+# What the head over pairs learns, by the objective (Devlin et al. 2019, section 3.1; Lan et al. 2020, section 3.1).
+PAIR_LABELS = {"nsp": "next_sentence_label", "sop": "sentence_order_label"}
 
 
 class Classifier(keras.layers.Layer):
@@ -98,11 +100,11 @@ class PairEncoder(keras.layers.Layer):
 
 
 class PretrainingModel(keras.layers.Layer):
-    """Masked language model, and next-sentence prediction where asked (Devlin et al. 2019, section 3.1).
+    """Masked language model, and where asked a head over pairs: next-sentence or sentence-order prediction.
 
     Args:
       encoder: shared with the fine-tuned model.
-      next_sentence: whether there is an NSP head.
+      next_sentence: whether there is a head over pairs; which of the two it learns, a batch's label decides.
     """
 
     def __init__(self, encoder: BertEncoder, next_sentence: bool, **kwargs: Any) -> None:
@@ -130,16 +132,15 @@ class PretrainingModel(keras.layers.Layer):
 
 
 def pretraining_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
-    """Mean MLM loss over the masked tokens plus mean NSP loss over the rows: float32 scalar, nats."""
+    """Mean MLM loss over the masked tokens plus mean NSP or SOP loss over the rows: float32 scalar, nats."""
     loss = mlm_loss(outputs, batch)
-    if "nsp_logits" in outputs:
-        loss += replicas.mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(batch["next_sentence_label"], outputs["nsp_logits"])
-        )
+    for label in (batch[name] for name in PAIR_LABELS.values() if name in batch):
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(label, outputs["nsp_logits"])
+        loss += replicas.mean(losses, batch.get("step_rows"))
     return loss
 
 
 def mlm_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
     """Mean over the masked tokens: float32 scalar, nats; 0 where nothing is masked."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["masked_ids"], outputs["mlm_logits"])
-    return replicas.mean(losses)
+    return replicas.mean(losses, batch.get("step_masked"))

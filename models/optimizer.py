@@ -1,9 +1,11 @@
-"""AdamW as BERT is trained with it: decoupled decay, clipping by the global norm, linear warm-up and decay.
+"""AdamW as BERT is trained with it: decoupled decay, clipping by the global norm, linear warm-up, then a schedule.
 
 The step equals ``torch.optim.AdamW`` after ``torch.nn.utils.clip_grad_norm_`` to 1e-6.
 """
 
+import abc
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,13 +17,13 @@ Tensor = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class LinearSchedule:
-    """Linear warm-up from 0, then linear decay to 0 (Devlin et al. 2019, A.2; transformers' ``linear`` schedule).
+class _Schedule(abc.ABC):
+    """Linear warm-up from 0, then a part of the peak (the formulas of transformers' ``get_*_schedule_with_warmup``).
 
     Attributes:
       peak: the learning rate after ``warmup_steps``.
       warmup_steps: optimizer steps; 0 starts at the peak.
-      steps: of the whole training; from there on the rate is 0.
+      steps: of the whole training.
     """
 
     peak: float
@@ -32,8 +34,47 @@ class LinearSchedule:
         """The learning rate, float64 scalar, of the step that follows ``step`` finished ones."""
         done = tf.cast(step, tf.float64)
         rising = done / max(1, self.warmup_steps)
-        falling = (self.steps - done) / max(1, self.steps - self.warmup_steps)
-        return self.peak * tf.maximum(tf.where(done < self.warmup_steps, rising, falling), 0.0)
+        return self.peak * tf.where(done < self.warmup_steps, rising, self._after(done - self.warmup_steps))
+
+    @abc.abstractmethod
+    def _after(self, done: Tensor) -> Tensor:
+        """The part of the peak, float64 scalar, after ``done`` steps at and behind it."""
+
+    def _left(self, done: Tensor) -> Tensor:
+        """From 1 to 0, then 0."""
+        return tf.maximum(1 - done / max(1, self.steps - self.warmup_steps), 0.0)
+
+
+class LinearSchedule(_Schedule):
+    """Linear decay to 0 (Devlin et al. 2019, A.2)."""
+
+    def _after(self, done: Tensor) -> Tensor:
+        return self._left(done)
+
+
+class CosineSchedule(_Schedule):
+    """Half a cosine down to 0 (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
+
+    def _after(self, done: Tensor) -> Tensor:
+        return 0.5 - 0.5 * tf.cos(math.pi * self._left(done))
+
+
+class InverseSquareRootSchedule(_Schedule):
+    """Decay by the root of the steps since the start (Vaswani et al. 2017, 5.3): the end is above 0.
+
+    Without a warm-up as if after one of 10,000 steps, as in transformers.
+    """
+
+    def _after(self, done: Tensor) -> Tensor:
+        timescale = self.warmup_steps or 10_000
+        return tf.math.rsqrt(1 + done / timescale)
+
+
+SCHEDULES: dict[str, type[_Schedule]] = {
+    "linear": LinearSchedule,
+    "cosine": CosineSchedule,
+    "inverse_square_root": InverseSquareRootSchedule,
+}
 
 
 class AdamW(tf.Module):

@@ -5,18 +5,19 @@ one block, whatever the corpus. All randomness is a function of (seed, epoch, bl
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tensorflow as tf
 
-from models import packing, text
-from models.masking import Ids, mask
+from models import bucketing, packing, text
+from models.masking import Ids, Masking, mask
 from schemas import DataError
 
-__all__ = ["Corpus", "Ids", "Objective", "batches", "held_out", "segments", "windows"]
+__all__ = ["Corpus", "Ids", "Objective", "Recipe", "batches", "held_out", "segments", "windows"]
 
-Objective = Literal["mlm", "nsp"]
+Objective = Literal["mlm", "nsp", "sop"]
 
 # Documents tokenized at once, and pieces shuffled together: about 10 MB of tokens at length 128.
 _DOCUMENTS = 64
@@ -43,89 +44,109 @@ class Corpus:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Recipe:
-    """What the rows look like; the arguments of ``batches``."""
+class Recipe:
+    """What batches look like.
+
+    Attributes:
+      ids: of the vocabulary.
+      objectives: with ``nsp`` or ``sop`` a row is a pair of segments, else a document or a window of one.
+      batch_size: rows, B; with ``batch_tokens`` at most.
+      batch_tokens: tokens of a batch, padding included, at most: rows of about one length are together; not packed.
+      max_length: tokens a row, special ones included.
+      mask_share: of the tokens.
+      masking: what is hidden together.
+      pack: several documents in one row of exactly ``max_length``; ``mlm`` only.
+      seed: of everything random here.
+
+    Raises:
+      ValueError: these cannot go together.
+    """
 
     ids: Ids
     objectives: Sequence[Objective]
     batch_size: int
     max_length: int
-    mask_share: float
-    pack: bool
-    seed: int
+    mask_share: float = 0.15
+    masking: Masking = "token"
+    pack: bool = False
+    batch_tokens: int | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.pack and "nsp" in self.objectives:
+        if {"nsp", "sop"} <= set(self.objectives):
+            raise ValueError(f"a pair has one label, of nsp or of sop. Received: objectives={self.objectives}")
+        if self.pack and self.pairs:
             raise ValueError("pack joins unrelated texts in one row: it goes with objectives [mlm] only")
         if self.max_length < 8:
             raise ValueError(f"max_length must be at least 8 tokens. Received: max_length={self.max_length}")
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a row is a pair of segments."""
+        return "nsp" in self.objectives or "sop" in self.objectives
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], ids: Ids, seed: int) -> Self:
+        """From the YAML's ``pretrain`` section."""
+        names = {field.name for field in dataclasses.fields(cls)} & settings.keys()
+        return cls(ids=ids, seed=seed, **{name: settings[name] for name in names})
 
 
 def batches(
     files: Sequence[str],
     feature_spec: Mapping[str, Any],
-    ids: Ids,
-    *,
-    objectives: Sequence[Objective],
-    batch_size: int,
-    max_length: int,
-    mask_share: float = 0.15,
-    pack: bool = False,
-    seed: int = 0,
+    recipe: Recipe,
     start_step: int = 0,
+    phases: Sequence[tuple[int, int]] = (),
 ) -> tf.data.Dataset:
     """Training batches without end, the same for the same arguments.
 
     Args:
       files: TFRecords (gzip) that Transform wrote with ``Corpus``.
       feature_spec: of their features.
-      ids: of the vocabulary.
-      objectives: with ``nsp`` a row is a pair of segments, else a document or a window of one.
-      batch_size: rows, B.
-      max_length: tokens a row, special ones included.
-      mask_share: of the tokens.
-      pack: several documents in one row of exactly ``max_length``; ``mlm`` only.
-      seed: of everything random here.
+      recipe: of the batches.
       start_step: the first batch is the one that the stream from 0 has at this step. The rows before it are made
         again and thrown away, their masks are not.
+      phases: steps and ``max_length`` of batches that come before the recipe's, in order. Each phase begins the corpus
+        anew, in an order of its own.
 
     Returns:
       A dataset of dicts, S being the longest row or, packed, ``max_length``:
       ``token_ids``, ``segment_ids`` int32 (B, S); ``padding_mask`` bool (B, S), False on padding;
       ``masked_indices`` int32 (M,) into the flattened (B · S) rows; ``masked_ids`` int32 (M,);
       with nsp ``next_sentence_label`` int32 (B,), 0 where the second segment is the next one;
+      with sop ``sentence_order_label`` int32 (B,), 1 where the two segments are swapped;
       packed ``position_ids``, ``group_ids`` int32 (B, S), groups from 1, 0 on padding.
 
     Raises:
       DataError: the files give no row.
     """
-    recipe = _Recipe(ids, objectives, batch_size, max_length, mask_share, pack, seed)
     # An epoch without a row would be repeated for ever.
     if not list(_epoch(files, feature_spec, recipe, _TRAIN, tf.constant(0, tf.int64)).take(1)):
-        other = ", or for nsp nothing but one sentence" if "nsp" in objectives else ""
+        other = ", or for nsp and sop nothing but one sentence" if recipe.pairs else ""
         raise DataError(f"the corpus holds no words to pretrain on{other}. Received: {len(files)} files")
-    rows = tf.data.Dataset.counter().flat_map(lambda epoch: _epoch(files, feature_spec, recipe, _TRAIN, epoch))
-    return _batched(rows.skip(start_step * batch_size), recipe, _MASKS, start_step)
+
+    def batches_of(phase: int, made: Recipe, first: int) -> tf.data.Dataset:
+        epochs = tf.data.Dataset.counter(phase << 32)
+        rows = epochs.flat_map(lambda epoch: _epoch(files, feature_spec, made, _TRAIN, epoch))
+        start = max(start_step, first)
+        return _batched(rows, made, _MASKS, start, start - first)
+
+    parts, first = [], 0
+    for phase, (steps, max_length) in enumerate(phases):
+        if start_step < first + steps:
+            part = batches_of(phase, dataclasses.replace(recipe, max_length=max_length), first)
+            parts.append(part.take(first + steps - max(start_step, first)))
+        first += steps
+    return functools.reduce(tf.data.Dataset.concatenate, [*parts, batches_of(len(phases), recipe, first)])
 
 
-def held_out(
-    files: Sequence[str],
-    feature_spec: Mapping[str, Any],
-    ids: Ids,
-    *,
-    objectives: Sequence[Objective],
-    batch_size: int,
-    max_length: int,
-    mask_share: float = 0.15,
-    pack: bool = False,
-    seed: int = 0,
-) -> tf.data.Dataset:
+def held_out(files: Sequence[str], feature_spec: Mapping[str, Any], recipe: Recipe) -> tf.data.Dataset:
     """The same batches in one pass, for figures: the same rows and masks each time; the last may be smaller."""
-    recipe = _Recipe(ids, objectives, batch_size, max_length, mask_share, pack, seed)
-    return _batched(_epoch(files, feature_spec, recipe, _HELD_OUT, tf.constant(0, tf.int64)), recipe, _HELD_OUT, 0)
+    return _batched(_epoch(files, feature_spec, recipe, _HELD_OUT, tf.constant(0, tf.int64)), recipe, _HELD_OUT)
 
 
-def _seed(recipe: _Recipe, stream: int, *indices: Any) -> Any:
+def _seed(recipe: Recipe, stream: int, *indices: Any) -> Any:
     """The int64 (2,) seed of ``stream`` at ``indices``."""
     seed = tf.constant([recipe.seed, stream], tf.int64)
     for index in indices:
@@ -133,7 +154,7 @@ def _seed(recipe: _Recipe, stream: int, *indices: Any) -> Any:
     return seed
 
 
-def _epoch(files: Sequence[str], spec: Mapping[str, Any], recipe: _Recipe, stream: int, epoch: Any) -> tf.data.Dataset:
+def _epoch(files: Sequence[str], spec: Mapping[str, Any], recipe: Recipe, stream: int, epoch: Any) -> tf.data.Dataset:
     """Each piece once: a dataset of ragged rows, shuffled by block."""
     file_seed, piece_seed, block_seed = tf.unstack(tf.random.split(_seed(recipe, stream, epoch), 3))
     order = tf.random.experimental.stateless_shuffle(tf.constant(sorted(files)), file_seed)
@@ -146,6 +167,8 @@ def _epoch(files: Sequence[str], spec: Mapping[str, Any], recipe: _Recipe, strea
         pieces = {name: tf.gather(value, shuffled) for name, value in pieces.items()}
         if "nsp" in recipe.objectives:
             return _pairs(pieces, recipe, row_seed)
+        if "sop" in recipe.objectives:
+            return _ordered(pieces, recipe, row_seed)
         token_ids, segment_ids = text.single(pieces["a"], recipe.ids.cls, recipe.ids.sep, recipe.max_length)
         if recipe.pack:
             return _int32(**packing.pack(token_ids, recipe.max_length, row_seed))
@@ -161,15 +184,15 @@ def _int32(**row: Any) -> dict[str, Any]:
 # --- documents to pieces --------------------------------------------------------------------------------------------
 
 
-def _pieces(files: Any, spec: Mapping[str, Any], recipe: _Recipe, seed: Any) -> tf.data.Dataset:
-    """``document`` int64, ``a`` int64 (tokens,) and, for nsp, ``b`` int64 (tokens,): in file order."""
+def _pieces(files: Any, spec: Mapping[str, Any], recipe: Recipe, seed: Any) -> tf.data.Dataset:
+    """``document`` int64, ``a`` int64 (tokens,) and, for pairs, ``b`` int64 (tokens,): in file order."""
 
     def cut(batch: Any, records: Any) -> dict[str, Any]:
         ids = tf.io.parse_example(records, {"token_ids": spec["token_ids"]})["token_ids"]
         ids = ids.with_row_splits_dtype(tf.int64)
         # Its content names a document, so that a copy of it is no other document.
         documents = tf.strings.to_hash_bucket_fast(records, 2**62)
-        if "nsp" in recipe.objectives:
+        if recipe.pairs:
             return segments(ids, documents, recipe.max_length, tf.random.fold_in(seed, batch))
         return windows(ids, documents, recipe.max_length - 2)
 
@@ -230,7 +253,7 @@ def segments(ids: Any, documents: Any, max_length: int, seed: Any) -> dict[str, 
 # --- pieces to rows -------------------------------------------------------------------------------------------------
 
 
-def _pairs(pieces: Mapping[str, Any], recipe: _Recipe, seed: Any) -> dict[str, Any]:
+def _pairs(pieces: Mapping[str, Any], recipe: Recipe, seed: Any) -> dict[str, Any]:
     """A block of pairs: half of the second segments become one of another document.
 
     A chunk of one sentence always takes another document's; where eight draws find none, it is left out.
@@ -251,11 +274,25 @@ def _pairs(pieces: Mapping[str, Any], recipe: _Recipe, seed: Any) -> dict[str, A
     return {name: tf.ragged.boolean_mask(value, swapped | ~alone) for name, value in rows.items()}
 
 
+def _ordered(pieces: Mapping[str, Any], recipe: Recipe, seed: Any) -> dict[str, Any]:
+    """A block of pairs, half of them swapped (Lan et al. 2020, section 3.1). A chunk of one sentence is left out."""
+    paired = pieces["b"].row_lengths() > 0
+    a, b = (tf.ragged.boolean_mask(pieces[half], paired) for half in ("a", "b"))
+    count = tf.cast(a.nrows(), tf.int32)
+    swapped = tf.cast(tf.random.stateless_uniform([count], seed) < 0.5, tf.int32)
+    halves, places = tf.concat([a, b], axis=0), tf.range(count)
+    first, second = tf.gather(halves, places + count * swapped), tf.gather(halves, places + count * (1 - swapped))
+    token_ids, segment_ids = text.pair(first, second, recipe.ids.cls, recipe.ids.sep, recipe.max_length)
+    return _int32(token_ids=token_ids, segment_ids=segment_ids, sentence_order_label=swapped)
+
+
 # --- rows to batches ------------------------------------------------------------------------------------------------
 
 
-def _batched(rows: tf.data.Dataset, recipe: _Recipe, stream: int, start_step: int) -> tf.data.Dataset:
-    """Pads and masks. ``start_step`` is the number of the first batch."""
+def _batched(
+    rows: tf.data.Dataset, recipe: Recipe, stream: int, start_step: int = 0, skipped: int = 0
+) -> tf.data.Dataset:
+    """Pads and masks. ``start_step`` is the number of the first batch, ``skipped`` how many come before it."""
     length = recipe.max_length if recipe.pack else None
 
     def finish(step: Any, ragged: dict[str, Any]) -> dict[str, Any]:
@@ -267,9 +304,18 @@ def _batched(rows: tf.data.Dataset, recipe: _Recipe, stream: int, start_step: in
         mask_seed = _seed(recipe, stream, step)
         padding_mask = tf.sequence_mask(ragged["token_ids"].row_lengths(), tf.shape(batch["token_ids"])[1])
         batch["token_ids"], indices, hidden = mask(
-            batch["token_ids"], padding_mask, recipe.ids, share=recipe.mask_share, seed=mask_seed
+            batch["token_ids"],
+            padding_mask,
+            recipe.ids,
+            share=recipe.mask_share,
+            seed=mask_seed,
+            masking=recipe.masking,
         )
         return {**ragged, **batch, "padding_mask": padding_mask, "masked_indices": indices, "masked_ids": hidden}
 
-    numbered = rows.ragged_batch(recipe.batch_size).enumerate(start_step)
-    return numbered.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    if recipe.batch_tokens is None:
+        ragged = rows.skip(skipped * recipe.batch_size).ragged_batch(recipe.batch_size)
+    else:
+        sizes = {"batch_size": recipe.batch_size, "batch_tokens": recipe.batch_tokens}
+        ragged = bucketing.batches(rows, **sizes).skip(skipped)
+    return ragged.enumerate(start_step).map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

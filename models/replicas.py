@@ -70,35 +70,46 @@ def together() -> Iterator[None]:
         ) from error
 
 
-def share(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+def share(batch: Mapping[str, Any], part: Any = 0, parts: int = 1) -> Mapping[str, Any]:
     """The rows of this replica; none where there are fewer rows than replicas.
 
     Args:
       batch: of the whole step: tensors with a row an element, among them ``token_ids`` (B, S). ``masked_indices`` count
         through the flattened (B · S) rows.
+      part: which micro-batch of these, int scalar.
+      parts: how many of them there are.
+
+    Returns:
+      The rows; of a pretraining batch also ``step_rows`` and ``step_masked``, int32 scalars: rows and masked tokens of
+      the whole step, where these are not all of them.
     """
     context = tf.distribute.get_replica_context()
-    if context.num_replicas_in_sync == 1:
+    shares = context.num_replicas_in_sync * parts
+    if shares == 1:
         return batch
     rows, length = tf.unstack(tf.shape(batch["token_ids"]))
-    first, end = ((context.replica_id_in_sync_group + i) * rows // context.num_replicas_in_sync for i in (0, 1))
-    part = {name: value[first:end] for name, value in batch.items() if name not in _BY_TOKEN}
+    number = context.replica_id_in_sync_group * parts + part
+    first, end = ((number + i) * rows // shares for i in (0, 1))
+    mine = {name: value[first:end] for name, value in batch.items() if name not in _BY_TOKEN}
     if "masked_indices" in batch:
         row = batch["masked_indices"] // length
-        mine = (row >= first) & (row < end)
-        part |= {name: tf.boolean_mask(batch[name], mine) for name in _BY_TOKEN}
-        part["masked_indices"] -= first * length
-    return part
+        here = (row >= first) & (row < end)
+        mine |= {name: tf.boolean_mask(batch[name], here) for name in _BY_TOKEN}
+        mine["masked_indices"] -= first * length
+        mine |= {"step_rows": rows, "step_masked": tf.size(batch["masked_ids"])}
+    return mine
 
 
-def mean(losses: Any) -> Any:
+def mean(losses: Any, step_count: Any = None) -> Any:
     """This replica's part of the mean over all of them: float32 scalar; their sum is the mean, 0 of nothing.
 
     Args:
       losses: float32 (N,), of this replica.
+      step_count: how many the whole step has; None asks the other replicas.
     """
-    context, count = tf.distribute.get_replica_context(), tf.cast(tf.size(losses), losses.dtype)
-    if context.num_replicas_in_sync > 1:
+    context = tf.distribute.get_replica_context()
+    count = tf.cast(tf.size(losses) if step_count is None else step_count, losses.dtype)
+    if step_count is None and context.num_replicas_in_sync > 1:
         count = context.all_reduce("SUM", count)
     return tf.math.divide_no_nan(tf.reduce_sum(losses), count)
 

@@ -35,6 +35,8 @@ class Loop:
       steps: of the whole training.
       checkpoint_seconds: at least this long between two checkpoints.
       logs: folder of the TensorBoard events.
+      accumulate: micro-batches a step: its rows are computed in so many parts, one after another. More than one takes a
+        loss that knows the whole step's counts, as ``heads.pretraining_loss`` does.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Loop:
         steps: int,
         checkpoint_seconds: float,
         logs: str,
+        accumulate: int = 1,
     ) -> None:
         self.model, self.loss, self.optimizer, self.state = model, loss, optimizer, state
-        self.steps, self.checkpoint_seconds = steps, checkpoint_seconds
+        self.steps, self.checkpoint_seconds, self.accumulate = steps, checkpoint_seconds, accumulate
         self.writer = tf.summary.create_file_writer(logs) if replicas.chief() else tf.summary.create_noop_writer()
         self._variables = [variable.value for variable in model.trainable_variables]
         self._step_function: Any = None
@@ -60,10 +63,8 @@ class Loop:
         strategy = replicas.strategy()
 
         def replica(batch: Batch) -> tf.Tensor:
-            share = replicas.share(batch)
-            with tf.GradientTape() as tape:
-                loss = self.loss(self.model(share, training=True), share)
-            self.optimizer.apply(replicas.total(tape.gradient(loss, self._variables)), self._variables)
+            loss, gradients = self._accumulated(batch) if self.accumulate > 1 else self._gradients(batch)
+            self.optimizer.apply(replicas.total(gradients), self._variables)
             return loss
 
         @tf.function(input_signature=[batch_spec], autograph=False)
@@ -72,6 +73,24 @@ class Loop:
             return loss, tf.reduce_sum(tf.cast(batch["padding_mask"], tf.int32))
 
         return step
+
+    def _gradients(self, batch: Batch, part: Any = 0) -> tuple[tf.Tensor, list[Any]]:
+        share = replicas.share(batch, part, self.accumulate)
+        with tf.GradientTape() as tape:
+            loss = self.loss(self.model(share, training=True), share)
+        return loss, tape.gradient(loss, self._variables)
+
+    def _accumulated(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The sums over the micro-batches: each one's loss is its part of the whole step's mean."""
+
+        def add(sums: tuple[tf.Tensor, list[tf.Tensor]], part: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            loss, gradients = self._gradients(batch, part)
+            return sums[0] + loss, [_sum(*each) for each in zip(sums[1], gradients, strict=True)]
+
+        nothing = (tf.constant(0.0), [tf.zeros(variable.shape, variable.dtype) for variable in self._variables])
+        # One at a time, or the memory of all would be needed.
+        sums: tuple[tf.Tensor, list[tf.Tensor]] = tf.foldl(add, tf.range(self.accumulate), nothing, 1)
+        return sums
 
     def run(self, batches: tf.data.Dataset, phase: str) -> None:
         """Trains on every batch, or until ``steps`` are done.
@@ -135,6 +154,13 @@ class Loop:
                 f"the last good checkpoint is kept in {self.state.folder}. Lower learning_rate, or raise warmup."
             )
         return float(values.mean())
+
+
+def _sum(total: tf.Tensor, gradient: Any) -> tf.Tensor:
+    """Dense; None is a zero gradient."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.tensor_scatter_nd_add(total, gradient.indices[:, None], gradient.values)
+    return total if gradient is None else total + gradient
 
 
 def rows(files: list[str], spec: Mapping[str, Any]) -> tf.data.Dataset:

@@ -1,6 +1,7 @@
 """How long and how large a run will be: an estimate, with the formula shown."""
 
 import gzip
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -71,8 +72,10 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
     work = {}
     if experiment.pretrain:
         budget = experiment.pretrain
-        row = budget.max_length if budget.pack else min(budget.max_length, amounts["corpus"][1])
-        seen = budget.tokens or (budget.steps or 0) * budget.batch_size * row
+        longest = math.inf if budget.pack else amounts["corpus"][1]
+        row = sum(share * min(length, longest) for share, length in budget.lengths)
+        step = min(budget.batch_size * row, budget.batch_tokens or math.inf)
+        seen = budget.tokens or (budget.steps or 0) * step
         head = size_of.width * (size_of.vocabulary + size_of.width) * budget.mask_share
         work["pretraining"] = 6 * (size_of.dense + head) * seen
     if experiment.task:
@@ -91,7 +94,8 @@ def memory(experiment: Experiment, size_of: Shape) -> float:
     """Peak bytes: weights, gradients, two moments; activations (Korthikanti et al. 2022, eq. 1); all in fp32."""
     rows = [(experiment.train.batch_size, getattr(experiment.task, "max_length", 128))] if experiment.task else []
     if experiment.pretrain:
-        rows.append((experiment.pretrain.batch_size, experiment.pretrain.max_length))
+        pretrain = experiment.pretrain
+        rows.append((math.ceil(pretrain.batch_size / pretrain.accumulate), pretrain.max_length))
     activations = max(2 * 34 * batch * length * size_of.width * size_of.layers for batch, length in rows)
     return BASE_MEMORY + 16 * size_of.parameters + activations
 

@@ -13,7 +13,7 @@ from components import pretraining_evaluator, serving_validator
 from components.resolver import PreviousBlessedModel
 from models import checkpoint, export, golden
 from models.encoder import BertEncoder
-from models.pretraining import Figures
+from models.pretraining import Figures, Masked
 from models.tasks.classification import Task
 from models.text import SPECIAL, TextRules, Tokenizer
 
@@ -60,7 +60,7 @@ def test_the_first_run_has_no_baseline():
 
 
 def figures(loss, unigrams=5.0):
-    return Figures(mlm_loss=loss, mlm_accuracy=0.2, nsp_accuracy=None, unigram_loss=unigrams, masked=100)
+    return Figures(Masked(loss, accuracy=0.2, count=100), unigrams)
 
 
 BOUNDS = {"max_regression": 0.1}
@@ -72,6 +72,12 @@ def test_pretraining_must_beat_the_unigrams_where_nothing_is_asked():
     assert not refused.blessed
     (check,) = refused.checks
     assert (check.name, check.value, check.relation, check.bound, check.passed) == ("mlm_loss", 5.1, "≤", 5.0, False)
+
+
+def test_the_accuracy_over_pairs_goes_by_its_objective():
+    pairs = dataclasses.replace(figures(4.9), sop_accuracy=0.75)
+    found = pretraining_evaluator.verdict(pairs, None, BOUNDS, None).metrics
+    assert (found["sop_accuracy"], "nsp_accuracy" in found) == (0.75, False)
 
 
 def test_pretraining_takes_the_threshold_that_is_given():

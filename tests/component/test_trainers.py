@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import pathlib
 
 import keras
@@ -109,10 +110,38 @@ def test_pretraining_writes_a_base_model_and_says_how_well_it_reads(base):
     (checkpoints,) = [event.folder for event in events if isinstance(event, progress.Checkpoints)]
     assert pathlib.Path(checkpoints).parent == folder / "checkpoints"
     extra = folder / "Format-Serving/assets.extra"
-    assert json.loads((extra / "pretraining.json").read_text())["after"]["masked"] > 0
+    assert json.loads((extra / "pretraining.json").read_text())["after"]["mlm"]["count"] > 0
     assert "cls.predictions.bias" in load_file(extra / "checkpoint/model.safetensors")
     embed = tf.saved_model.load(str(folder / "Format-Serving")).signatures["serving_default"]
     assert embed(text=tf.constant(["a film"]))["mean"].shape == (1, 16)
+
+
+def test_a_budget_of_tokens_becomes_steps_by_the_mean_of_each_phase():
+    def seen(*counts):
+        return tf.data.Dataset.from_tensor_slices({"padding_mask": tf.sequence_mask(counts)})
+
+    assert pretrainer._steps(1000, [(0.75, seen(10, 30)), (0.25, seen(100))]) == 25
+    assert pretrainer._steps(1, [(1.0, seen(10))]) == 1
+
+
+def test_what_the_yaml_can_ask_of_pretraining_reaches_it(corpus, tmp_path):
+    asked = {"objectives": ["mlm", "sop"], "masking": "ngram", "schedule": "cosine", "accumulate": 2}
+    asked["phases"] = [{"share": 0.5, "max_length": 8}]
+    settings = Pretrain(steps=4, batch_size=8, max_length=16, **asked).model_dump(mode="json", exclude_none=True)
+    given = arguments(corpus, tmp_path, None, pretrain=settings, encoder=ENCODER)
+    events = train(pretrainer.run_fn, given, tmp_path)
+    (last,) = [event for event in events if isinstance(event, progress.Step) and event.step == 4]
+    assert last.learning_rate == pytest.approx(0.5e-4 * (1 + math.cos(0.75 * math.pi)))
+    extra = tmp_path / "Format-Serving/assets.extra"
+    figures = json.loads((extra / "pretraining.json").read_text())["after"]
+    assert (figures["nsp_accuracy"], 0 <= figures["sop_accuracy"] <= 1) == (None, True)
+    assert "cls.seq_relationship.weight" in load_file(extra / "checkpoint/model.safetensors")
+    assert set(figures["bands"]) == {"frequent", "middle"}  # so few pieces: nothing rare is masked
+    curves = list(tf.compat.v1.train.summary_iterator(str(next((tmp_path / "logs").glob("events*")))))
+    tags = [(event.step, value.tag) for event in curves for value in event.summary.value]
+    assert {(0, "eval/mlm_loss[middle]"), (4, "eval/mlm_loss[middle]"), (4, "eval/sop_accuracy")} <= set(tags)
+    said = "- **Objectives**: MLM + SOP: cls.seq_relationship says whether two segments are in order\n"
+    assert said in (extra / "model_card.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("bound", "blessed"), [(20.0, True), (0.1, False)])

@@ -32,7 +32,7 @@ def test_pretraining_alone_on_beam_then_a_task_from_it(folder):
     assert run.verdict == "blessed"
     assert run.pushed.version == 1
     assert run.metrics["mlm_loss"] < 20
-    assert json.loads((pathlib.Path(run.pushed.path) / "assets.extra/pretraining.json").read_text())["after"]["masked"]
+    assert json.loads((pathlib.Path(run.pushed.path) / "assets.extra/pretraining.json").read_text())["after"]["bands"]
 
     chained = {key: EXPERIMENT[key] for key in ("task", "train", "evaluate")} | {
         "name": "chained",

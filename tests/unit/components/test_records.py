@@ -137,6 +137,17 @@ def test_several_columns_are_the_sentences_of_a_document():
     assert found.features == {"sentences": [b"one", b"two"], "origin": [b"a.jsonl:1"]}
 
 
+def test_running_text_is_split_into_sentences():
+    (found,) = corpus([{"q": "One. Two?", "a": "three"}], text=["q", "a"], sentences="split")
+    assert found.features["sentences"] == [b"One.", b"Two?", b"three"]
+    Path("a.txt").write_text("A line that\ngoes on. It\nends.\n\nNext. One.\n")
+    found = corpus_records("a.txt", Corpus(path=["a.txt"], sentences="split"))
+    assert [record.features["sentences"] for record in found] == [
+        [b"A line that goes on.", b"It ends."],
+        [b"Next.", b"One."],
+    ]
+
+
 def test_an_empty_sentence_is_a_bad_record():
     assert corpus([{"q": "one", "a": ""}], text=["q", "a"]) == [Bad("a.jsonl", 1, "column 'a' is empty")]
 

@@ -8,6 +8,7 @@ from configs.experiment import ConfigError, FromExperiment
 from models.tasks.classification import Config
 
 GOLDEN = Path("tests/data/experiments")
+PRETRAINING = "name: x\ncorpus: {path: a.txt}\nvocabulary: {learn: 100}\nencoder: bert_tiny\npretrain: {steps: 3}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +136,7 @@ evaluate:
         "x.yaml:8 $.train.epochs: must be at least 1, received 0",
         "x.yaml:9 $.train.bath_size: unknown key, did you mean batch_size?",
         "x.yaml:10 $.train.learning_rate: expected a number, received 'fast'",
-        "x.yaml:11 $.max_length: unknown key here; max_length stands in $.task or $.pretrain",
+        "x.yaml:11 $.max_length: unknown key here; max_length stands in $.task or $.pretrain or $.pretrain.phases",
         "x.yaml:12 $.vocabulary: expected a section (KEY: VALUE), received [1]",
         "x.yaml:14 $.evaluate.bless.recall: expected a section (KEY: VALUE), received 3",
         "x.yaml:14 $.evaluate.bless.accuracy: must be at most 1.0, received 87",
@@ -216,11 +217,26 @@ def test_what_score_leaves_out_is_as_the_task_has_it(tmp_path):
         loader.load(tmp_path / "x.yaml", ["score={path: n.csv, text: u}"])
 
 
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("objectives=[mlm, nsp, sop]", "a pair has one label: objectives takes nsp or sop. Received: "),
+        ("accumulate=33", "accumulate divides batch_size 32. Received: accumulate=33"),
+        ("batch_tokens=100", "a row has up to max_length 128 tokens: remove or raise batch_tokens. Received: "),
+        ("phases=[{share: .6, max_length: 8}, {share: .4, max_length: 8}]", "shares must sum to less than 1"),
+        ("phases=[{share: .9, max_length: 512}]", "phases have shorter rows than max_length 128. Received: 512"),
+        ("masking=word", "allowed token|whole_word|ngram, received 'word'"),
+    ],
+)
+def test_contradictions_of_pretraining(tmp_path, override, sentence):
+    (found,) = complaints(PRETRAINING, tmp_path, f"pretrain.{override}")
+    assert "$.pretrain" in found
+    assert sentence in found
+
+
 def test_a_task_without_a_corpus_has_no_use_for_train_in_pretraining(tmp_path):
     file = tmp_path / "x.yaml"
-    file.write_text(
-        "name: x\ncorpus: {path: a.txt}\nvocabulary: {learn: 100}\nencoder: bert_tiny\npretrain: {steps: 3}\n"
-    )
+    file.write_text(PRETRAINING)
     loader.load(file)
     with pytest.raises(ConfigError, match="there is no task to train"):
         loader.load(file, ["train.epochs=9"])

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from models.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
-from models.optimizer import AdamW, LinearSchedule
+from models.optimizer import SCHEDULES, AdamW, LinearSchedule
 
 # Made by torch.optim.AdamW and clip_grad_norm_: tests/golden/make_bert_golden.py.
 GOLDEN = dict(np.load(pathlib.Path(__file__).parents[2] / "data" / "adamw.npz"))
@@ -60,12 +60,28 @@ def test_a_restored_optimizer_goes_on_as_if_nothing_happened(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_schedule_at_its_corners():
-    schedule = LinearSchedule(1e-3, warmup_steps=10, steps=110)
-    assert [float(schedule(step)) for step in (0, 9, 10, 11, 60, 110, 500)] == pytest.approx(
-        [0, 9e-4, 1e-3, 9.9e-4, 5e-4, 0, 0], abs=1e-15
-    )
-    assert float(LinearSchedule(1e-3, 0, 10)(0)) == pytest.approx(1e-3)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # As transformers' get_*_schedule_with_warmup gives them at steps 0, w-1, w, w+1, the middle, N and behind N.
+        ("linear", [0, 9e-4, 1e-3, 9.9e-4, 5e-4, 0, 0]),
+        ("cosine", [0, 9e-4, 1e-3, 9.997532801828659e-4, 5e-4, 0, 0]),
+        ("inverse_square_root", [0, 9e-4, 1e-3, 9.534625892455924e-4, 4.082482904638631e-4, 3.0151134457776363e-4,
+                                 1.414213562373095e-4]),
+    ],
+)  # fmt: skip
+def test_the_schedules_at_their_corners(kind, expected):
+    schedule = SCHEDULES[kind](1e-3, warmup_steps=10, steps=110)
+    assert [float(schedule(step)) for step in (0, 9, 10, 11, 60, 110, 500)] == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("kind", "second"),
+    [("linear", 9e-4), ("cosine", 9.755282581475769e-4), ("inverse_square_root", 9.999500037496876e-4)],
+)
+def test_schedules_without_a_warm_up_begin_at_the_peak(kind, second):
+    schedule = SCHEDULES[kind](1e-3, 0, 10)
+    assert [float(schedule(step)) for step in (0, 1)] == pytest.approx([1e-3, second], abs=1e-15)
 
 
 def test_everything_but_biases_and_layer_norms_is_decayed():

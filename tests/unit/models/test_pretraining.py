@@ -132,11 +132,50 @@ def test_figures_weigh_tokens_and_not_batches():
     parts = tf.data.Dataset.from_generator(lambda: [first, rest], output_signature=spec)
     whole = tf.data.Dataset.from_tensors(data)
     split, once = pretraining.evaluate(model, parts, uniform), pretraining.evaluate(model, whole, uniform)
-    assert (split.masked, once.masked) == (8, 8)
-    assert split.mlm_loss == pytest.approx(once.mlm_loss, abs=1e-6)
-    assert split.mlm_accuracy == once.mlm_accuracy
+    assert (split.mlm.count, once.mlm.count) == (8, 8)
+    assert split.mlm.loss == pytest.approx(float(mlm_loss(model(data), data)), abs=1e-6)
+    assert split.metrics() == pytest.approx(once.metrics(), rel=1e-6)
     assert once.unigram_loss == pytest.approx(math.log(VOCABULARY), abs=1e-6)
     assert 0 <= once.nsp_accuracy <= 1
+    assert once.sop_accuracy is None
+
+
+def test_sentence_order_is_learned_by_the_head_over_pairs_and_told_as_such():
+    model, data = model_of(), batch()
+    ordered = {name: value for name, value in data.items() if name != "next_sentence_label"}
+    ordered["sentence_order_label"] = data["next_sentence_label"]
+    assert pretraining_loss(model(ordered), ordered) == pretraining_loss(model(data), data)
+    uniform = np.full(VOCABULARY, -math.log(VOCABULARY))
+    nsp, sop = (pretraining.evaluate(model, tf.data.Dataset.from_tensors(each), uniform) for each in (data, ordered))
+    assert sop.nsp_accuracy is None
+    assert sop.sop_accuracy == nsp.nsp_accuracy
+    assert str(sop) == str(nsp).replace("NSP", "SOP")
+
+
+def test_bands_are_halves_of_the_tokens_and_not_of_the_pieces():
+    shares = np.array([0.02, 0.3, 0.25, 0.2, 0.16, 0.04, 0.03])
+    #  0.3 + 0.25 reach a half, 0.2 + 0.16 nine tenths: a piece on a border belongs to the band it begins in
+    assert pretraining.bands(np.log(shares)).tolist() == [2, 0, 0, 1, 1, 2, 2]
+
+
+def test_figures_by_frequency_add_up_to_the_whole():
+    model, data = model_of(), batch()
+    counts = np.ones(VOCABULARY)
+    often, hidden = data["masked_ids"].numpy()[:3], data["masked_ids"].numpy()
+    counts[often] = 1002, 1001, 1000
+    found = pretraining.evaluate(model, tf.data.Dataset.from_tensors(data), np.log(counts / counts.sum()))
+    outputs = model(data)["mlm_logits"]
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(hidden, outputs).numpy()
+    frequent = np.isin(hidden, often[:2])
+    assert set(found.bands) == {"frequent", "middle", "rare"}
+    assert sum(band.count for band in found.bands.values()) == found.mlm.count == 8
+    band = found.bands["frequent"]
+    assert (band.count, band.loss) == (frequent.sum(), pytest.approx(losses[frequent].mean(), abs=1e-6))
+    assert found.metrics()["perplexity[frequent]"] == pytest.approx(math.exp(losses[frequent].mean()), rel=1e-6)
+    assert sum(band.loss * band.count for band in found.bands.values()) == pytest.approx(found.mlm.loss * 8, abs=1e-5)
+    first = {**data, "masked_indices": data["masked_indices"][:1], "masked_ids": data["masked_ids"][:1]}
+    alone = pretraining.evaluate(model, tf.data.Dataset.from_tensors(first), np.log(counts / counts.sum()))
+    assert alone.bands == {"frequent": alone.mlm}
 
 
 def test_unigrams_are_smoothed_shares():

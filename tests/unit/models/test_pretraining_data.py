@@ -17,8 +17,13 @@ SPEC = {"token_ids": tf.io.RaggedFeature(tf.int64, "values", [tf.io.RaggedFeatur
 IDS = Ids(size=50_000, pad=4, unk=1, cls=2, sep=3, mask=0)
 KINDS = {
     "nsp": {"objectives": ["mlm", "nsp"]},
+    "sop": {"objectives": ["mlm", "sop"]},
     "mlm": {"objectives": ["mlm"]},
     "packed": {"objectives": ["mlm"], "pack": True},
+    "ngram": {"objectives": ["mlm"], "masking": "ngram"},
+    "tokens": {"objectives": ["mlm"], "batch_tokens": 128},
+    "phases": {"objectives": ["mlm"], "phases": [(20, 8), (22, 16)]},
+    "packed phases": {"objectives": ["mlm"], "pack": True, "phases": [(20, 16), (22, 24)]},
 }
 
 
@@ -62,8 +67,13 @@ def same(a: dict[str, tf.Tensor], b: dict[str, tf.Tensor]) -> bool:
 
 
 def stream(files: list[str], **changed):
+    where = {name: changed.pop(name) for name in ("start_step", "phases") if name in changed}
+    return pretraining_data.batches(files, SPEC, recipe(**changed), **where)
+
+
+def recipe(**changed):
     settings = {"objectives": ["mlm"], "batch_size": 16, "max_length": 32, "seed": 7, **changed}
-    return pretraining_data.batches(files, SPEC, IDS, **settings)
+    return pretraining_data.Recipe(IDS, **settings)
 
 
 # --- pieces ---------------------------------------------------------------------------------------------------------
@@ -165,13 +175,39 @@ def test_packed_rows(corpus):
     assert np.mean(groups > 0) > 0.9
 
 
+def test_phases_have_rows_of_their_length_and_read_the_corpus_anew(corpus):
+    packed = {"pack": True, "batch_size": 4}
+    phases = list(stream(corpus[1], phases=[(3, 16), (2, 24)], **packed).take(8))
+    assert [batch["token_ids"].shape[1] for batch in phases] == [16, 16, 16, 24, 24, 32, 32, 32]
+    assert unmasked(phases[0]) == unmasked(next(iter(stream(corpus[1], max_length=16, **packed))))
+    assert unmasked(phases[5]) != unmasked(next(iter(stream(corpus[1], **packed))))
+
+
+def test_batches_by_tokens_hold_rows_of_about_one_length_and_every_document_once(corpus):
+    docs, files = corpus
+    made = recipe(batch_size=6, batch_tokens=96, max_length=64)
+    batches = list(pretraining_data.held_out(files, SPEC, made))
+    rows = [row for batch in batches for row in unmasked(batch)]
+    assert sorted(rows) == sorted([2, *itertools.chain.from_iterable(document), 3] for document in docs)
+    full = set()
+    for batch in batches:
+        count, width = batch["token_ids"].shape
+        lengths = batch["padding_mask"].numpy().sum(axis=1)
+        assert count <= 6
+        assert count * width <= 96
+        assert width - lengths.min() < 8
+        full.add(96 // (-(-width // 8) * 8) <= count or count == 6)
+    assert full == {True, False}  # the last of each length
+
+
 # --- next sentences -------------------------------------------------------------------------------------------------
 
 
 def pairs(batches) -> list[tuple[int, list[int], list[int]]]:
     found = []
     for batch in batches:
-        for row, label in zip(unmasked(batch), batch["next_sentence_label"].numpy(), strict=True):
+        (label_of,) = (batch[name] for name in ("next_sentence_label", "sentence_order_label") if name in batch)
+        for row, label in zip(unmasked(batch), label_of.numpy(), strict=True):
             middle = row.index(3)
             found.append((int(label), row[1:middle], row[middle + 1 : -1]))
     return found
@@ -208,6 +244,16 @@ def test_copies_of_one_document_are_no_other_document(tmp_path):
     assert {label for label, _, _ in pairs(stream(files, objectives=["mlm", "nsp"]).take(10))} == {0}
 
 
+def test_half_of_the_ordered_pairs_are_swapped(tmp_path):
+    files = [write(tmp_path / "a.gz", documents(*[[3, 4]] * 1000, [9]))]
+    rows = pairs(stream(files, objectives=["mlm", "sop"], batch_size=1000).take(10))
+    for label, a, b in rows:
+        first, second = (b, a) if label else (a, b)
+        assert (len(first), len(second)) == (3, 4)  # the document of one sentence has no order
+        assert [*first, *second] == list(range(first[0], first[0] + 7))
+    assert abs(sum(label for label, _, _ in rows) - 5000) / np.sqrt(10_000 / 4) < 4
+
+
 # --- determinism ----------------------------------------------------------------------------------------------------
 
 
@@ -234,10 +280,11 @@ def test_masks_are_new_in_every_epoch(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_held_out_is_one_pass_that_never_changes(corpus, kind):
     docs, files = corpus
-    data = pretraining_data.held_out(files, SPEC, IDS, batch_size=64, max_length=64, seed=7, **KINDS[kind])
+    asked = {name: value for name, value in KINDS[kind].items() if name != "phases"}
+    data = pretraining_data.held_out(files, SPEC, recipe(batch_size=64, max_length=64, **asked))
     once, twice = list(data), list(data)
     assert all(same(a, b) for a, b in zip(once, twice, strict=True))
-    if kind != "nsp":
+    if kind not in ("nsp", "sop"):
         tokens = [token for batch in once for row in unmasked(batch) for token in row if token > 4]
         assert sorted(tokens) == [token for document in docs for sentence in document for token in sentence]
 
@@ -247,7 +294,13 @@ def test_held_out_is_one_pass_that_never_changes(corpus, kind):
 
 @pytest.mark.parametrize(
     ("docs", "objectives"),
-    [([], ["mlm"]), ([[[], []]], ["mlm"]), ([[[], []]], ["mlm", "nsp"]), ([[[5]]] * 2, ["mlm", "nsp"])],
+    [
+        ([], ["mlm"]),
+        ([[[], []]], ["mlm"]),
+        ([[[], []]], ["mlm", "nsp"]),
+        ([[[5]]] * 2, ["mlm", "nsp"]),
+        ([[[5]], [[6]]], ["mlm", "sop"]),
+    ],
 )
 def test_a_corpus_without_a_row_is_refused(tmp_path, docs, objectives):
     with pytest.raises(DataError, match="no words to pretrain on"):
@@ -256,7 +309,12 @@ def test_a_corpus_without_a_row_is_refused(tmp_path, docs, objectives):
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"objectives": ["mlm", "nsp"], "pack": True}, "objectives"), ({"max_length": 7}, "Received: max_length=7")],
+    [
+        ({"objectives": ["mlm", "nsp"], "pack": True}, "objectives"),
+        ({"objectives": ["mlm", "sop"], "pack": True}, "objectives"),
+        ({"objectives": ["mlm", "nsp", "sop"]}, "one label"),
+        ({"max_length": 7}, "Received: max_length=7"),
+    ],
 )
 def test_settings_that_cannot_work(corpus, changed, message):
     with pytest.raises(ValueError, match=message):

@@ -36,6 +36,12 @@ def test_weights_and_losses_are_those_of_one_device(got, kind):
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
 
 
+def test_weights_and_losses_of_accumulated_gradients_are_those_of_the_whole_batch(got):
+    one, two = got["pairs", 1], got["accumulated"]
+    assert difference(one["weights"], two["weights"]) <= 1e-6
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["classification", "pairs"])
 def test_every_replica_ends_with_the_same_weights(got, kind):
     for copies in got[kind, 2]["copies"]:
@@ -137,7 +143,7 @@ def main(folder: pathlib.Path) -> None:
                 return task.build(encoder), task.loss
             return heads.PretrainingModel(encoder, next_sentence=True), heads.pretraining_loss
 
-    def trained(kind, devices, name=None):
+    def trained(kind, devices, name=None, accumulate=1):
         """From the checkpoint called ``name`` where there is one, which is written at the end."""
         model, loss = built(kind, devices)
         start = [variable.numpy() for variable in model.trainable_variables]
@@ -146,8 +152,9 @@ def main(folder: pathlib.Path) -> None:
             optimizer.build(model.trainable_variables)
         state = TrainingState(str(folder / (name or f"{kind}{devices}")), model, optimizer)
         done = state.restore()
+        logs = str(folder / "logs")
         loop = training.Loop(
-            model, loss, optimizer, state, steps=STEPS, checkpoint_seconds=1e9, logs=str(folder / "logs")
+            model, loss, optimizer, state, steps=STEPS, checkpoint_seconds=1e9, logs=logs, accumulate=accumulate
         )
         losses = []
         loop._report = lambda step, loss, *_: losses.append(loss)
@@ -163,6 +170,8 @@ def main(folder: pathlib.Path) -> None:
     found = {(kind, devices): trained(kind, devices) for kind in data for devices in (1, 2)}
     for saved, restored in ((1, 2), (2, 1)):
         found[f"{restored} from {saved}"] = trained("classification", restored, name=f"classification{saved}")
+
+    found["accumulated"] = trained("pairs", 2, name="accumulated", accumulate=2)
 
     def shares(batch):
         parts = [{}, {}]

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from models import progress
 from models.encoder import BertEncoder
+from models.heads import PretrainingModel, pretraining_loss
 from models.optimizer import AdamW, LinearSchedule
 from models.resume import TrainingState
 from models.tasks.classification import Task
@@ -127,4 +128,67 @@ def test_best_weights_come_back(tmp_path):
     assert not state.keep_best(0.4)
     state.restore_best()
     for expected, got in zip(best, weights(model), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+# --- accumulation ---------------------------------------------------------------------------------------------------
+
+
+def pretraining(folder, accumulate, dropout=0.0):
+    """A loop over pairs whose masks are spread unevenly."""
+    keras.utils.set_random_seed(7)
+    encoder = BertEncoder(
+        vocabulary_size=50, num_layers=1, hidden_dim=16, num_heads=2, max_positions=16,
+        dropout=dropout, attention_dropout=dropout,
+    )  # fmt: skip
+    model = PretrainingModel(encoder, next_sentence=True)
+    optimizer = AdamW(LinearSchedule(1e-2, 2, STEPS))
+    optimizer.build(model.trainable_variables)
+    state, logs = TrainingState(f"{folder}/checkpoints", model, optimizer), f"{folder}/logs"
+    loop = Loop(
+        model, pretraining_loss, optimizer, state, steps=STEPS, checkpoint_seconds=1e9, logs=logs, accumulate=accumulate
+    )
+    return model, loop
+
+
+def pairs():
+    generator = np.random.default_rng(0)
+    steps = []
+    for count in (6, 6, 5, 4, 6, 1):  # the last ones have parts of unequal and of no rows
+        lengths = generator.integers(3, 9, size=count)
+        ids = (generator.integers(5, 50, size=(count, 9)) * (np.arange(9) < lengths[:, None])).astype(np.int32)
+        grid = (ids > 0) & ((np.arange(count) > 1)[:, None] | (np.arange(9) == 1))
+        places = np.flatnonzero(grid).astype(np.int32)
+        labels = generator.integers(0, 2, count, np.int32)
+        steps.append({"token_ids": ids, "segment_ids": ids * 0, "padding_mask": ids > 0, "masked_indices": places,
+                      "masked_ids": ids.reshape(-1)[places], "next_sentence_label": labels})  # fmt: skip
+    spec = {name: tf.TensorSpec([None] * value.ndim, value.dtype) for name, value in steps[0].items()}
+    return tf.data.Dataset.from_generator(lambda: iter(steps), output_signature=spec)
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_micro_batches_train_as_the_whole_batch_does(tmp_path, accumulate, caplog):
+    caplog.set_level("INFO", "tfx_bert")
+    whole, loop = pretraining(tmp_path / "whole", 1)
+    start = weights(whole)
+    loop.run(pairs(), "")
+    parts, loop = pretraining(tmp_path / "parts", accumulate)
+    loop.run(pairs(), "")
+    assert max(np.abs(a - b).max() for a, b in zip(start, weights(whole), strict=True)) > 1e-3
+    for expected, got in zip(weights(whole), weights(parts), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    one, other = (event.loss for event in (getattr(r, "event", None) for r in caplog.records) if event)
+    assert other == pytest.approx(one, rel=1e-5)
+
+
+def test_accumulated_training_resumes_to_the_same_weights(tmp_path):
+    whole, loop = pretraining(tmp_path / "whole", 2, dropout=0.1)
+    loop.run(pairs(), "")
+    _, loop = pretraining(tmp_path / "killed", 2, dropout=0.1)
+    loop.run(pairs().take(3), "")
+    loop.save()
+    resumed, loop = pretraining(tmp_path / "killed", 2, dropout=0.1)
+    assert loop.state.restore() == 3
+    loop.run(pairs().skip(3), "")
+    for expected, got in zip(weights(whole), weights(resumed), strict=True):
         np.testing.assert_array_equal(got, expected)

@@ -32,6 +32,17 @@ def test_a_packed_row_is_full():
     assert packed == 8 * loose  # rows of 128 tokens
 
 
+def test_batches_by_tokens_and_micro_batches_count():
+    plain, capped = (
+        loader.load("from_scratch", ["train.batch_size=1", *more]) for more in ([], ["pretrain.batch_tokens=640"])
+    )
+    work = [estimate.flops(each, AMOUNTS, estimate.shape(each))["pretraining"] for each in (plain, capped)]
+    assert work[0] == 2 * work[1]  # 64 rows of 20 tokens
+    parts = loader.load("from_scratch", ["train.batch_size=1", "pretrain.accumulate=4"])
+    whole, part = (estimate.memory(each, estimate.shape(each)) for each in (plain, parts))
+    assert whole - part == 2 * 34 * 48 * 64 * 128 * 2  # of 48 rows of 64 tokens, two layers of 128
+
+
 def test_memory_grows_with_the_model():
     experiments = [loader.load("from_scratch", [f"encoder={name}"]) for name in ("bert_tiny", "bert_base")]
     tiny, base = (estimate.memory(each, estimate.shape(each)) for each in experiments)
