@@ -166,8 +166,8 @@ def built(kind, folder, name, dropout):
 
     def batches(start):
         if packed:
-            settings = {"objectives": ["mlm"], "batch_size": 3, "max_length": 16, "mask_share": 0.3, "pack": True}
-            return pretraining_data.batches([f"{folder}/corpus.gz"], SPEC, IDS, **settings, start_step=start)
+            recipe = pretraining_data.Recipe(IDS, ["mlm"], batch_size=3, max_length=16, mask_share=0.3, pack=True)
+            return pretraining_data.batches([f"{folder}/corpus.gz"], SPEC, recipe, start)
         spec = {key: tf.TensorSpec([None] * np.ndim(each), each.dtype) for key, each in next(classified()).items()}
         return tf.data.Dataset.from_generator(classified, output_signature=spec).skip(start)
 
