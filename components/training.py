@@ -99,7 +99,7 @@ def loop(
     Args:
       model: built.
       loss: ``loss(outputs, batch)``, a float32 scalar in nats.
-      settings: the fields of ``configs.experiment.Optimization``, and ``accumulate`` where there is one.
+      settings: the fields of ``configs.experiment.Optimization``, or of its ``Pretrain``.
       steps: of the whole training.
       key: digest of all that decides the weights; another key is another training.
       logs: folder of the TensorBoard events.
@@ -118,10 +118,8 @@ def loop(
     if done := state.restore():
         progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))
     seconds = float(os.environ[_SECONDS])
-    accumulate = settings.get("accumulate", 1)
-    return Loop(
-        model, loss, optimizer, state, steps=steps, checkpoint_seconds=seconds, logs=logs, accumulate=accumulate
-    )
+    how = {name: settings[name] for name in ("accumulate", "jit_compile", "precision") if name in settings}
+    return Loop(model, loss, optimizer, state, steps=steps, checkpoint_seconds=seconds, logs=logs, **how)
 
 
 def key(files: list[str], folder: pathlib.Path | None, config: dict[str, Any]) -> str:

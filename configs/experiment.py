@@ -385,6 +385,7 @@ class Optimization(Section):
       schedule: of the learning rate behind the warm-up: ``linear`` or ``cosine`` to 0, or ``inverse_square_root``.
       weight_decay: decoupled (Loshchilov & Hutter 2019).
       clip_norm: of the global gradient norm.
+      precision: that a step computes in; weights, optimizer, evaluation and exports are float32 either way.
     """
 
     batch_size: Count = 32
@@ -393,6 +394,7 @@ class Optimization(Section):
     schedule: Literal["linear", "cosine", "inverse_square_root"] = "linear"
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class Phase(Section):
@@ -427,6 +429,7 @@ class Pretrain(Optimization):
       masking: what is hidden together: a ``token``, all pieces of a ``whole_word``, or an ``ngram`` of one to three
         words.
       pack: several short texts in one row, with no attention across them; for ``[mlm]`` only.
+      jit_compile: XLA compiles the step, once for each ``max_length``; with ``pack``, whose batches have one shape.
     """
 
     objectives: Annotated[list[Literal["mlm", "nsp", "sop"]], Field(min_length=1)] = ["mlm", "nsp"]
@@ -440,6 +443,7 @@ class Pretrain(Optimization):
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     masking: Literal["token", "whole_word", "ngram"] = "token"
     pack: bool = False
+    jit_compile: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -450,6 +454,10 @@ class Pretrain(Optimization):
         if self.batch_tokens and (self.pack or self.batch_tokens < self.max_length):
             rule = "packed rows are all of max_length" if self.pack else f"a row has up to max_length {self.max_length}"
             raise ValueError(f"{rule} tokens: remove or raise batch_tokens. Received: batch_tokens={self.batch_tokens}")
+        if self.jit_compile and not self.pack:
+            raise ValueError("jit_compile needs batches of one shape: add pack: true, or remove it")
+        if self.jit_compile and self.accumulate > 1:
+            raise ValueError("micro-batches have no one shape: give accumulate or jit_compile")
         if self.lengths[-1][0] <= 0:
             raise ValueError("the phases' shares must sum to less than 1: the rest of the steps has max_length")
         if longer := [phase.max_length for phase in self.phases if phase.max_length > self.max_length]:

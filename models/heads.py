@@ -141,6 +141,8 @@ def pretraining_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
 
 
 def mlm_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
-    """Mean over the masked tokens: float32 scalar, nats; 0 where nothing is masked."""
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["masked_ids"], outputs["mlm_logits"])
-    return replicas.mean(losses, batch.get("step_masked"))
+    """Mean over the masked tokens, without those of ``masked_ids`` -1: float32 scalar, nats; 0 where there is none."""
+    ids = batch["masked_ids"]
+    real = tf.cast(ids >= 0, tf.float32)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(ids, 0), outputs["mlm_logits"])
+    return replicas.mean(losses * real, batch.get("step_masked", tf.reduce_sum(real)))

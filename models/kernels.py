@@ -48,7 +48,10 @@ def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor
       epsilon: added to the variance.
     """
     if _TENSORFLOW:
-        return _layer_norm(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta), epsilon)
+        # Statistics of a row need more than bfloat16's eight bits.
+        wide = tf.float32 if x.dtype == tf.bfloat16 else x.dtype
+        normal = _layer_norm(tf.cast(x, wide), tf.cast(gamma, wide), tf.cast(beta, wide), epsilon)
+        return tf.cast(normal, x.dtype)
     normal, _ = _normalize(x, epsilon)
     return normal * gamma + beta
 

@@ -56,6 +56,8 @@ class Recipe:
       mask_share: of the tokens.
       masking: what is hidden together.
       pack: several documents in one row of exactly ``max_length``; ``mlm`` only.
+      jit_compile: as many ``masked_ids`` in every training batch, with -1 behind the masked tokens: XLA compiles each
+        shape anew. Packed only.
       seed: of everything random here.
 
     Raises:
@@ -70,6 +72,7 @@ class Recipe:
     masking: Masking = "token"
     pack: bool = False
     batch_tokens: int | None = None
+    jit_compile: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -143,6 +146,7 @@ def batches(
 
 def held_out(files: Sequence[str], feature_spec: Mapping[str, Any], recipe: Recipe) -> tf.data.Dataset:
     """The same batches in one pass, for figures: the same rows and masks each time; the last may be smaller."""
+    recipe = dataclasses.replace(recipe, jit_compile=False)
     return _batched(_epoch(files, feature_spec, recipe, _HELD_OUT, tf.constant(0, tf.int64)), recipe, _HELD_OUT)
 
 
@@ -311,6 +315,10 @@ def _batched(
             seed=mask_seed,
             masking=recipe.masking,
         )
+        if recipe.jit_compile:
+            most = recipe.batch_size * max(1, round(recipe.mask_share * recipe.max_length))
+            missing = [[0, most - tf.size(hidden)]]
+            indices, hidden = tf.pad(indices, missing), tf.pad(hidden, missing, constant_values=-1)
         return {**ragged, **batch, "padding_mask": padding_mask, "masked_indices": indices, "masked_ids": hidden}
 
     if recipe.batch_tokens is None:

@@ -4,10 +4,12 @@ A loop of our own, because Keras 3's ``fit`` cannot resume in the middle of an e
 (keras-team/keras#20585).
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,6 +18,7 @@ from models.optimizer import AdamW
 from models.resume import TrainingState
 
 Batch = Mapping[str, tf.Tensor]
+Precision = Literal["float32", "bfloat16"]
 # Often enough for a live view, rare enough to cost nothing.
 _REPORT_SECONDS = 1.0
 
@@ -35,6 +38,8 @@ class Loop:
       steps: of the whole training.
       checkpoint_seconds: at least this long between two checkpoints.
       logs: folder of the TensorBoard events.
+      jit_compile: let XLA compile the step, once for each shape of a batch; on one device, without micro-batches.
+      precision: that the step computes in. Weights, sums and what comes after training are float32.
       accumulate: micro-batches a step: its rows are computed in so many parts, one after another. More than one takes a
         loss that knows the whole step's counts, as ``heads.pretraining_loss`` does.
     """
@@ -50,9 +55,14 @@ class Loop:
         checkpoint_seconds: float,
         logs: str,
         accumulate: int = 1,
+        jit_compile: bool = False,
+        precision: Precision = "float32",
     ) -> None:
+        if jit_compile and (devices := replicas.strategy().num_replicas_in_sync) > 1:
+            raise ValueError(f"jit_compile compiles a step of one device, and there are {devices}: remove it")
         self.model, self.loss, self.optimizer, self.state = model, loss, optimizer, state
         self.steps, self.checkpoint_seconds, self.accumulate = steps, checkpoint_seconds, accumulate
+        self.jit_compile, self.precision = jit_compile, precision
         self.writer = tf.summary.create_file_writer(logs) if replicas.chief() else tf.summary.create_noop_writer()
         self._variables = [variable.value for variable in model.trainable_variables]
         self._step_function: Any = None
@@ -64,10 +74,12 @@ class Loop:
 
         def replica(batch: Batch) -> tf.Tensor:
             loss, gradients = self._accumulated(batch) if self.accumulate > 1 else self._gradients(batch)
+            if self.jit_compile:  # which rows of IndexedSlices repeat is no static shape
+                gradients = [_sum(tf.zeros_like(v), each) for v, each in zip(self._variables, gradients, strict=True)]
             self.optimizer.apply(replicas.total(gradients), self._variables)
             return loss
 
-        @tf.function(input_signature=[batch_spec], autograph=False)
+        @tf.function(input_signature=[batch_spec], autograph=False, jit_compile=self.jit_compile or None)
         def step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
             loss = strategy.reduce("SUM", strategy.run(replica, [batch]), axis=None)
             return loss, tf.reduce_sum(tf.cast(batch["padding_mask"], tf.int32))
@@ -76,8 +88,9 @@ class Loop:
 
     def _gradients(self, batch: Batch, part: Any = 0) -> tuple[tf.Tensor, list[Any]]:
         share = replicas.share(batch, part, self.accumulate)
-        with tf.GradientTape() as tape:
-            loss = self.loss(self.model(share, training=True), share)
+        with _computing_in(self.precision, self.model), tf.GradientTape() as tape:
+            outputs = {name: tf.cast(value, tf.float32) for name, value in self.model(share, training=True).items()}
+            loss = self.loss(outputs, share)
         return loss, tape.gradient(loss, self._variables)
 
     def _accumulated(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -154,6 +167,21 @@ class Loop:
                 f"the last good checkpoint is kept in {self.state.folder}. Lower learning_rate, or raise warmup."
             )
         return float(values.mean())
+
+
+@contextlib.contextmanager
+def _computing_in(precision: Precision, model: keras.layers.Layer) -> Iterator[None]:
+    """What is traced inside computes in ``precision`` from float32 weights, in every layer of ``model``."""
+    layers = list(model._flatten_layers())
+    before = [layer.dtype_policy for layer in layers]
+    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    try:
+        for layer in layers:
+            layer.dtype_policy = policy
+        yield
+    finally:
+        for layer, kept in zip(layers, before, strict=True):
+            layer.dtype_policy = kept
 
 
 def _sum(total: tf.Tensor, gradient: Any) -> tf.Tensor:

@@ -25,7 +25,7 @@ SENTENCES = ["a gorgeous film !", "dull film", "unable !", "a dull film", "a fil
 SPLITS = {"train": 24, "eval": 8, "test": 8}
 ENCODER = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32, "max_positions": 32}
 PRETRAIN = Pretrain(steps=4, batch_size=8, max_length=16).model_dump(mode="json", exclude_none=True)
-TRAIN = Train(epochs=2, batch_size=8, learning_rate=1e-3).model_dump(mode="json")
+TRAIN = Train(epochs=2, batch_size=8, learning_rate=1e-3, precision="bfloat16").model_dump(mode="json")
 TASK = {"type": "classification", "config": {"labels": ["bad", "good"], "max_length": 16, "dropout": 0.1}}
 
 
@@ -126,6 +126,7 @@ def test_a_budget_of_tokens_becomes_steps_by_the_mean_of_each_phase():
 
 def test_what_the_yaml_can_ask_of_pretraining_reaches_it(corpus, tmp_path):
     asked = {"objectives": ["mlm", "sop"], "masking": "ngram", "schedule": "cosine", "accumulate": 2}
+    asked["precision"] = "bfloat16"
     asked["phases"] = [{"share": 0.5, "max_length": 8}]
     settings = Pretrain(steps=4, batch_size=8, max_length=16, **asked).model_dump(mode="json", exclude_none=True)
     given = arguments(corpus, tmp_path, None, pretrain=settings, encoder=ENCODER)

@@ -225,6 +225,7 @@ def test_what_score_leaves_out_is_as_the_task_has_it(tmp_path):
         ("batch_tokens=100", "a row has up to max_length 128 tokens: remove or raise batch_tokens. Received: "),
         ("phases=[{share: .6, max_length: 8}, {share: .4, max_length: 8}]", "shares must sum to less than 1"),
         ("phases=[{share: .9, max_length: 512}]", "phases have shorter rows than max_length 128. Received: 512"),
+        ("jit_compile=true", "jit_compile needs batches of one shape: add pack: true, or remove it"),
         ("masking=word", "allowed token|whole_word|ngram, received 'word'"),
     ],
 )

@@ -23,6 +23,7 @@ KINDS = {
     "ngram": {"objectives": ["mlm"], "masking": "ngram"},
     "tokens": {"objectives": ["mlm"], "batch_tokens": 128},
     "phases": {"objectives": ["mlm"], "phases": [(20, 8), (22, 16)]},
+    "compiled": {"objectives": ["mlm"], "pack": True, "jit_compile": True},
     "packed phases": {"objectives": ["mlm"], "pack": True, "phases": [(20, 16), (22, 24)]},
 }
 
@@ -173,6 +174,19 @@ def test_packed_rows(corpus):
         for group in range(1, numbers.max() + 1):
             assert np.array(row)[numbers[numbers > 0] == group].tolist() in whole
     assert np.mean(groups > 0) > 0.9
+
+
+def test_compiled_batches_have_as_many_masks_and_the_same_ones(corpus):
+    packed = {"pack": True, "batch_size": 4}
+    pairs = zip(stream(corpus[1], **packed).take(5), stream(corpus[1], jit_compile=True, **packed).take(5), strict=True)
+    counts = set()
+    for plain, filled in pairs:
+        count = len(plain["masked_ids"])
+        counts.add(count)
+        assert filled["masked_ids"].shape == filled["masked_indices"].shape == (4 * 5,)  # .15 of 32 tokens
+        assert filled["masked_ids"].numpy().tolist() == [*plain["masked_ids"].numpy().tolist(), *[-1] * (20 - count)]
+        assert filled["masked_indices"].numpy()[count:].tolist() == [0] * (20 - count)
+    assert len(counts) > 1
 
 
 def test_phases_have_rows_of_their_length_and_read_the_corpus_anew(corpus):

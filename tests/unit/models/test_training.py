@@ -1,5 +1,6 @@
 """The training loop: a killed training ends with the weights of an uninterrupted one."""
 
+import types
 import uuid
 
 import keras
@@ -134,24 +135,23 @@ def test_best_weights_come_back(tmp_path):
 # --- accumulation ---------------------------------------------------------------------------------------------------
 
 
-def pretraining(folder, accumulate, dropout=0.0):
-    """A loop over pairs whose masks are spread unevenly."""
+def pretraining(folder, dropout=0.0, next_sentence=True, **how):
+    """A loop that computes as ``how`` says."""
     keras.utils.set_random_seed(7)
     encoder = BertEncoder(
         vocabulary_size=50, num_layers=1, hidden_dim=16, num_heads=2, max_positions=16,
         dropout=dropout, attention_dropout=dropout,
     )  # fmt: skip
-    model = PretrainingModel(encoder, next_sentence=True)
+    model = PretrainingModel(encoder, next_sentence)
     optimizer = AdamW(LinearSchedule(1e-2, 2, STEPS))
     optimizer.build(model.trainable_variables)
     state, logs = TrainingState(f"{folder}/checkpoints", model, optimizer), f"{folder}/logs"
-    loop = Loop(
-        model, pretraining_loss, optimizer, state, steps=STEPS, checkpoint_seconds=1e9, logs=logs, accumulate=accumulate
-    )
+    loop = Loop(model, pretraining_loss, optimizer, state, steps=STEPS, checkpoint_seconds=1e9, logs=logs, **how)
     return model, loop
 
 
 def pairs():
+    """Batches whose masks are spread unevenly."""
     generator = np.random.default_rng(0)
     steps = []
     for count in (6, 6, 5, 4, 6, 1):  # the last ones have parts of unequal and of no rows
@@ -166,29 +166,91 @@ def pairs():
     return tf.data.Dataset.from_generator(lambda: iter(steps), output_signature=spec)
 
 
+def losses(caplog):
+    return [event.loss for event in (getattr(record, "event", None) for record in caplog.records) if event]
+
+
 @pytest.mark.parametrize("accumulate", [2, 3])
 def test_micro_batches_train_as_the_whole_batch_does(tmp_path, accumulate, caplog):
     caplog.set_level("INFO", "tfx_bert")
-    whole, loop = pretraining(tmp_path / "whole", 1)
+    whole, loop = pretraining(tmp_path / "whole")
     start = weights(whole)
     loop.run(pairs(), "")
-    parts, loop = pretraining(tmp_path / "parts", accumulate)
+    parts, loop = pretraining(tmp_path / "parts", accumulate=accumulate)
     loop.run(pairs(), "")
     assert max(np.abs(a - b).max() for a, b in zip(start, weights(whole), strict=True)) > 1e-3
     for expected, got in zip(weights(whole), weights(parts), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-5)
-    one, other = (event.loss for event in (getattr(r, "event", None) for r in caplog.records) if event)
+    one, other = losses(caplog)
     assert other == pytest.approx(one, rel=1e-5)
 
 
 def test_accumulated_training_resumes_to_the_same_weights(tmp_path):
-    whole, loop = pretraining(tmp_path / "whole", 2, dropout=0.1)
+    whole, loop = pretraining(tmp_path / "whole", 0.1, accumulate=2)
     loop.run(pairs(), "")
-    _, loop = pretraining(tmp_path / "killed", 2, dropout=0.1)
+    _, loop = pretraining(tmp_path / "killed", 0.1, accumulate=2)
     loop.run(pairs().take(3), "")
     loop.save()
-    resumed, loop = pretraining(tmp_path / "killed", 2, dropout=0.1)
+    resumed, loop = pretraining(tmp_path / "killed", 0.1, accumulate=2)
     assert loop.state.restore() == 3
     loop.run(pairs().skip(3), "")
     for expected, got in zip(weights(whole), weights(resumed), strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+# --- XLA and bfloat16 -----------------------------------------------------------------------------------------------
+
+
+def packed(jit_compile):
+    """Two texts a row, as ``pretraining_data`` makes them; with ``jit_compile`` filled up to seven masked tokens."""
+    generator = np.random.default_rng(0)
+    steps = []
+    for masked in (5, 3, 7, 4, 6, 2):
+        ids = generator.integers(5, 50, size=(4, 12), dtype=np.int32)
+        position, group = (np.tile(row, (4, 1)).astype(np.int32) for row in ([*range(7), *range(5)], [1] * 7 + [2] * 5))
+        places = np.sort(generator.choice(48, masked, replace=False)).astype(np.int32)
+        hidden = ids.reshape(-1)[places]
+        if jit_compile:
+            places, hidden = (
+                np.pad(each, (0, 7 - masked), constant_values=v) for each, v in ((places, 0), (hidden, -1))
+            )
+        steps.append({"token_ids": ids, "segment_ids": ids * 0, "padding_mask": ids > 0, "position_ids": position,
+                      "group_ids": group, "masked_indices": places, "masked_ids": hidden})  # fmt: skip
+    spec = {name: tf.TensorSpec([None] * value.ndim, value.dtype) for name, value in steps[0].items()}
+    return tf.data.Dataset.from_generator(lambda: iter(steps), output_signature=spec)
+
+
+@pytest.mark.parametrize(
+    ("how", "tolerance"),
+    # Of the change of all weights. Eight bits of bfloat16 are two or three digits of each product.
+    [
+        ({"jit_compile": True}, 1e-5),
+        ({"precision": "bfloat16"}, 0.05),
+        ({"jit_compile": True, "precision": "bfloat16"}, 0.05),
+    ],
+    ids=str,
+)
+def test_compiled_and_bfloat16_steps_train_as_plain_ones(tmp_path, caplog, how, tolerance):
+    caplog.set_level("INFO", "tfx_bert")
+    plain, loop = pretraining(tmp_path / "plain", next_sentence=False)
+    start = weights(plain)
+    loop.run(packed(False), "")
+    model, loop = pretraining(tmp_path / "other", next_sentence=False, **how)
+    loop.run(packed("jit_compile" in how), "")
+    one, other = losses(caplog)
+    assert other == pytest.approx(one, rel=min(tolerance, 1e-3))
+    changes = [
+        np.concatenate([(a - b).ravel() for a, b in zip(weights(each), start, strict=True)]) for each in (plain, model)
+    ]
+    assert np.linalg.norm(changes[1] - changes[0]) < tolerance * np.linalg.norm(changes[0])
+    assert (np.abs(changes[1] - changes[0]).max() > 1e-6) == ("precision" in how)
+    assert bool(loop._step_function._jit_compile) == ("jit_compile" in how)
+    # What follows training computes in float32.
+    assert {value.dtype for value in weights(model)} == {np.dtype("float32")}
+    assert model(next(iter(packed(False))))["mlm_logits"].dtype == tf.float32
+
+
+def test_a_step_of_several_devices_is_not_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr("models.replicas.strategy", lambda: types.SimpleNamespace(num_replicas_in_sync=2))
+    with pytest.raises(ValueError, match="one device, and there are 2: remove it"):
+        pretraining(tmp_path, jit_compile=True)
