@@ -49,7 +49,7 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task
     epoch_steps = math.ceil(count / settings["batch_size"])
     key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
     steps, logs = epoch_steps * settings["epochs"], fn_args.model_run_dir
-    loop = training.loop(model, the_task.loss, settings, steps=steps, key=key, logs=logs)
+    loop = training.loop(model, the_task.fitted(train).loss, settings, steps=steps, key=key, logs=logs)
     state = loop.state
     evaluate = _scorer(the_task, model, the_task.examine(held_out, settings["batch_size"]))
     metric = the_task.metrics[0]

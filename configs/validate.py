@@ -96,7 +96,7 @@ def _faults(error: pydantic.ValidationError, values: Any) -> Iterator[tuple[tupl
     """Each fault with its path in the YAML; pydantic's locations also name the branches of unions."""
     faults = [(_path(fault, values), fault) for fault in error.errors(include_url=False)]
     for path, fault in faults:
-        wrong_kind = fault["type"] in _EXPECTED and isinstance(fault["input"], dict)
+        wrong_kind = fault["type"] in (*_EXPECTED, "literal_error") and isinstance(fault["input"], dict)
         if wrong_kind and any(len(other) > len(path) and other[: len(path)] == path for other, _ in faults):
             continue  # the section was checked as a section too; that fault says more
         yield path, fault

@@ -91,13 +91,15 @@ def share(batch: Mapping[str, Any]) -> Mapping[str, Any]:
     return part
 
 
-def mean(losses: Any) -> Any:
+def mean(losses: Any, weights: Any = None) -> Any:
     """This replica's part of the mean over all of them: float32 scalar; their sum is the mean, 0 of nothing.
 
     Args:
-      losses: float32 (N,), of this replica.
+      losses: float32 (N,), of this replica, each times its weight.
+      weights: float32 (N,), whose sum over all replicas divides; 1 each where left out.
     """
-    context, count = tf.distribute.get_replica_context(), tf.cast(tf.size(losses), losses.dtype)
+    context = tf.distribute.get_replica_context()
+    count = tf.cast(tf.size(losses), losses.dtype) if weights is None else tf.reduce_sum(weights)
     if context.num_replicas_in_sync > 1:
         count = context.all_reduce("SUM", count)
     return tf.math.divide_no_nan(tf.reduce_sum(losses), count)

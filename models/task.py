@@ -84,6 +84,15 @@ class Task(abc.ABC):
           int64, float32 or string tensors, one row a record; ragged where lengths differ.
         """
 
+    def fitted(self, rows: "tf.data.Dataset") -> "Task":
+        """The task with what it has to know of the train split before training: here nothing.
+
+        Args:
+          rows: as for ``batches``.
+        """
+        del rows
+        return self
+
     @abc.abstractmethod
     def batches(
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0

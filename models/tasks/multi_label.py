@@ -11,7 +11,7 @@ from models import task
 from models.tasks import classification
 
 
-class Config(classification.Config):
+class Config(classification.Labels):
     """The task's own keys.
 
     Attributes:
