@@ -13,6 +13,7 @@ from tfx.components.trainer import fn_args_utils
 
 from components import training
 from models import card, checkpoint, export, progress, replicas, task
+from models.optimizer import layer_decay
 from models.training import rows
 
 
@@ -34,6 +35,8 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         model = the_task.build(encoder)
     if folder:
         checkpoint.load(folder, encoder)
+    if frozen := config["train"].get("freeze"):
+        encoder.freeze(0 if frozen == "embeddings" else frozen)
     best = _train(fn_args, config, the_task, model, transformed.transformed_feature_spec())
     if replicas.chief():
         _export(fn_args, config, the_task, model, encoder, transformed)
@@ -49,7 +52,9 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task
     epoch_steps = math.ceil(count / settings["batch_size"])
     key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
     steps, logs = epoch_steps * settings["epochs"], fn_args.model_run_dir
-    loop = training.loop(model, the_task.fitted(train).loss, settings, steps=steps, key=key, logs=logs)
+    factors = layer_decay(model.trainable_variables, model.encoder.layers_of_variables, settings["layer_decay"])
+    loss = the_task.fitted(train).loss
+    loop = training.loop(model, loss, settings, steps=steps, key=key, logs=logs, factors=factors)
     state = loop.state
     evaluate = _scorer(the_task, model, the_task.examine(held_out, settings["batch_size"]))
     metric = the_task.metrics[0]

@@ -422,10 +422,18 @@ class Pretrain(Optimization):
 
 
 class Train(Optimization):
-    """Fine-tuning; the epoch with the best figure on the eval split is kept."""
+    """Fine-tuning; the epoch with the best figure on the eval split is kept.
+
+    Attributes:
+      layer_decay: from the head down, each layer's learning rate is that of the layer above times this; the embeddings
+        have the lowest one (Sun et al. 2019, section 3.1; ELECTRA takes 0.9 for small models, 0.8 for others).
+      freeze: ``embeddings``, or N: the embeddings and the first N layers keep the weights that training starts from.
+    """
 
     epochs: Count = 3
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 3e-5
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    freeze: Literal["embeddings"] | Count | None = None
 
 
 # --- evaluation ----------------------------------------------------------------------------------------------------
