@@ -8,6 +8,19 @@ import pydantic
 FILE = "fine_tuning.json"  # inside assets.extra
 
 
+class Calibration(pydantic.BaseModel):
+    """What the logits were divided by, and the expected calibration error of the eval split without and with it."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    temperature: float
+    ece_before: float
+    ece_after: float
+
+    def __str__(self) -> str:
+        return f"temperature {self.temperature:.2f}, ECE {self.ece_before:.3f}→{self.ece_after:.3f}"
+
+
 class FineTuning(pydantic.BaseModel):
     """Figures of the eval split.
 
@@ -18,6 +31,7 @@ class FineTuning(pydantic.BaseModel):
       records: of the train split.
       epochs: that this seed was trained for.
       planned: epochs without early stopping.
+      calibration: None where there is none.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="constants")
@@ -28,6 +42,7 @@ class FineTuning(pydantic.BaseModel):
     records: int
     epochs: int
     planned: int
+    calibration: Calibration | None = None
 
     def __str__(self) -> str:
         score = f"{self.scores[self.seed]:.3f}"
@@ -36,7 +51,8 @@ class FineTuning(pydantic.BaseModel):
             spread = f"{statistics.fmean(values):.3f} ± {statistics.stdev(values):.3f}"
             score = f"{spread} over {len(values)} seeds, best {score} (seed {self.seed})"
         epochs = f"{self.epochs} of {self.planned}" if self.epochs < self.planned else self.epochs
-        return f"eval {self.metric} {score} · {self.records:,} records · {epochs} epochs"
+        calibrated = f" · {self.calibration}" if self.calibration else ""
+        return f"eval {self.metric} {score} · {self.records:,} records · {epochs} epochs{calibrated}"
 
     @property
     def seeds(self) -> str:

@@ -12,8 +12,8 @@ import yaml
 from tfx.components.trainer import fn_args_utils
 
 from components import training
-from components.fine_tuning import FineTuning
-from models import card, checkpoint, export, progress, replicas, task
+from components.fine_tuning import Calibration, FineTuning
+from models import calibration, card, checkpoint, export, progress, replicas, task
 from models.encoder import BertEncoder
 from models.optimizer import layer_decay
 from models.resume import TrainingState
@@ -58,6 +58,7 @@ def _train(
         kept = {best: kept[best]}  # two models in memory at most
     model, state = kept[best]
     state.restore_best()
+    examined = the_task.examine(held_out, settings["batch_size"])
     metric = the_task.metrics[0]
     return model, FineTuning(
         metric=metric.name,
@@ -66,6 +67,7 @@ def _train(
         records=records,
         epochs=int(state.epoch),
         planned=settings["epochs"],
+        calibration=_calibrate(the_task, model, examined) if settings["calibrate"] and the_task.calibrates else None,
     )
 
 
@@ -129,6 +131,25 @@ def _scorer(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Any:
         return the_task.figures(rows)[the_task.metrics[0].name]
 
     return evaluate
+
+
+def _calibrate(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Calibration:
+    """Makes the model's scores as sure as they are right over one pass of ``batches``."""
+    target = the_task.targets[0]
+
+    @tf.function(input_signature=[batches.element_spec], autograph=False)
+    def answered(batch: task.Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        return model(batch, training=False)["logits"], batch[target]
+
+    logits, right = (np.concatenate(parts) for parts in zip(*map(answered, batches), strict=True))
+    temperature = calibration.temperature(logits, right)
+
+    def error(by: float) -> float:
+        rows = the_task.score({"logits": tf.constant(logits / by)}, {target: tf.constant(right)})
+        return the_task.figures(rows.numpy().astype(float))["ece"]
+
+    calibration.divide(model.logits, temperature)
+    return Calibration(temperature=temperature, ece_before=error(1.0), ece_after=error(temperature))
 
 
 def _export(

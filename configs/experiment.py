@@ -439,6 +439,9 @@ class Train(Optimization):
     Attributes:
       seeds: trains once with each, of the head's weights, the order of the records and dropout, and keeps the best by
         the eval split; where not given, the experiment's ``seed``.
+      calibrate: whether logits are divided by one number, so that scores are as sure as they are right (Guo et al.
+        2017): classification and multi_label, fitted on the eval split. No answer changes, but those of multi_label
+        where ``threshold`` is not .5.
       layer_decay: from the head down, each layer's learning rate is that of the layer above times this; the embeddings
         have the lowest one (Sun et al. 2019, section 3.1; ELECTRA takes 0.9 for small models, 0.8 for others).
       freeze: ``embeddings``, or N: the embeddings and the first N layers keep the weights that training starts from.
@@ -448,6 +451,7 @@ class Train(Optimization):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 3e-5
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     early_stopping: EarlyStopping | None = None
+    calibrate: bool = True
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     freeze: Literal["embeddings"] | Count | None = None
 

@@ -75,6 +75,7 @@ class Task(task.Task):
     answers: ClassVar[tuple[str, ...]] = ("label", "score", "scores")
     metrics = (task.Metric("accuracy"), task.Metric("f1"), task.Metric("auc"), task.Metric("mcc"))
     plots = True
+    calibrates = True
     slices = {"length_bucket": _BUCKET_NAMES}
     head = "classification"
 
@@ -205,7 +206,7 @@ class Task(task.Task):
             "f1": f1[1] if binary else f1.mean(),
             "auc": np.mean(areas),
             "mcc": metrics.matthews_corrcoef(right, answers),
-            "ece": _calibration_error(scores.max(axis=1), right == answers),
+            "ece": calibration_error(scores.max(axis=1), right == answers),
         }
         np.fill_diagonal(confusion, 0)
         for place, label in enumerate(labels):
@@ -252,7 +253,7 @@ def _area(positive: np.ndarray, scores: np.ndarray) -> float:
     return float(metrics.roc_auc_score(positive, scores)) if 0 < positive.sum() < len(positive) else math.nan
 
 
-def _calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
     """How far confidence and accuracy lie apart, mean over answers in equally wide bins (Guo et al. 2017, eq. 3)."""
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(which, weights=right - confidence, minlength=bins)

@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 from tokenizers import Tokenizer
 
 import schemas
-from components import artifacts, pretrainer, pretraining_evaluator, pusher, trainer, training, verdict
+from components import artifacts, fine_tuning, pretrainer, pretraining_evaluator, pusher, trainer, training, verdict
 from configs.experiment import Pretrain, Train
 from models import checkpoint, progress, task
 from models.encoder import BertEncoder
@@ -173,7 +173,7 @@ def labelled(tmp_path_factory, transforming):
 
 
 def fine_tuned(labelled, folder, kill=None, seed=1, **settings):
-    """A training from nothing without its export: the weights, what it came to, and its events."""
+    """A training from nothing without its export: the weights by path, what it came to, and its events."""
     config = {"task": TASK, "train": TRAIN | settings, "encoder": ENCODER, "seed": seed}
     the_task, spec = task.load("classification")(TASK["config"]), tft.TFTransformOutput(f"{labelled}/graph")
     found = []
@@ -182,7 +182,7 @@ def fine_tuned(labelled, folder, kill=None, seed=1, **settings):
         found.extend(trainer._train(given, given.custom_config, the_task, spec.transformed_feature_spec()))
 
     events = train(run, arguments(labelled, folder, None, **config), folder, kill)
-    return [variable.numpy() for variable in found[0].weights], found[1], events
+    return {variable.path: variable.numpy() for variable in found[0].weights}, found[1], events
 
 
 def phases(events):
@@ -212,7 +212,7 @@ def test_each_seed_is_trained_as_alone_and_the_best_is_kept(labelled, seeded, tm
     for seed, score in came_to.scores.items():
         alone, one, _ = fine_tuned(labelled, tmp_path / f"{seed}", seed=seed, learning_rate=3e-2)
         assert one.scores == {seed: score}
-        assert all(np.array_equal(a, b) for a, b in zip(weights, alone, strict=True)) == (seed == 3)
+        assert all(np.array_equal(weights[path], alone[path]) for path in weights) == (seed == 3)
 
 
 @pytest.mark.usefixtures("every_step")
@@ -225,8 +225,19 @@ def test_a_killed_run_goes_on_at_its_seed_and_ends_with_the_same_weights(labelle
     assert notices == ["resumed at step 6 of 6", "resumed at step 4 of 6"]
     assert phases(events) == ["seed 3 (2/2) · epoch 2/2"]
     assert again == whole
-    for a, b in zip(weights, resumed, strict=True):
-        np.testing.assert_array_equal(a, b)
+    for path, expected in weights.items():
+        np.testing.assert_array_equal(resumed[path], expected)
+
+
+def test_the_temperature_of_the_eval_split_is_in_the_weights_of_the_head(labelled, seeded, tmp_path):
+    weights, came_to, _ = seeded
+    plain, without, _ = fine_tuned(labelled, tmp_path, **SEEDS, calibrate=False)
+    found = came_to.calibration
+    assert without == came_to.model_copy(update={"calibration": None})
+    assert found.temperature != pytest.approx(1, abs=0.01)
+    for path, value in plain.items():
+        by = found.temperature if path.startswith("logits/") else 1.0
+        np.testing.assert_allclose(weights[path], value / by, rtol=1e-6, err_msg=path)
 
 
 @pytest.mark.usefixtures("every_step")
@@ -238,7 +249,7 @@ def test_training_stops_when_the_headline_does_not_rise_also_after_a_kill(labell
     assert phases(events) == ["epoch 3/9"]
     assert events[-1].steps == 27  # the schedule's
     assert (came_to.epochs, came_to.planned) == (3, 9)
-    assert str(came_to).endswith(" · 24 records · 3 of 9 epochs")
+    assert " · 24 records · 3 of 9 epochs · temperature " in str(came_to)
     _, same, events = fine_tuned(labelled, tmp_path, **settings)
     assert (same, phases(events)) == (came_to, [])
 
@@ -248,10 +259,13 @@ def test_fine_tuning_starts_from_it_and_answers_text(base, labelled, tmp_path):
     events = train(trainer.run_fn, given, tmp_path)
     (summary,) = [str(event) for event in events if isinstance(event, progress.Summary)]
     assert summary.startswith("eval accuracy ")
-    assert summary.endswith("24 records · 2 epochs")
+    assert " · 24 records · 2 epochs · temperature " in summary
     card = (tmp_path / "model/Format-Serving/assets.extra/model_card.md").read_text()
     assert card.startswith("# Classification: bad, good\n\n- **Encoder**: BERT of 1 layers, 16 wide, 2 heads, ")
     assert "- **Training**: epochs 2, batch size 8, learning rate 0.001, seed 1, from a checkpoint\n" in card
+    assert f"- **Result**: {summary}; the figures of the test split: tfx-bert show\n" in card
+    came_to = fine_tuning.read(tmp_path / "model/Format-Serving/assets.extra")
+    assert str(came_to) == summary
     assert "- Texts are cut after 16 tokens.\n" in card
     serve = tf.saved_model.load(str(tmp_path / "model/Format-Serving")).signatures["serving_default"]
     assert serve(text=tf.constant(["a film", ""]))["label"].numpy().tolist()[0] in (b"bad", b"good")

@@ -10,6 +10,13 @@ def test_one_seed_is_one_figure():
     assert fine_tuning.FineTuning(**ONE).seeds == ""
 
 
+def test_calibration_comes_last():
+    calibration = {"temperature": 1.314, "ece_before": 0.052, "ece_after": 0.021}
+    assert str(fine_tuning.FineTuning(**ONE, calibration=calibration)).endswith(
+        " · 2 epochs · temperature 1.31, ECE 0.052→0.021"
+    )
+
+
 def test_several_seeds_are_mean_and_standard_deviation_and_the_best():
     found = fine_tuning.FineTuning(**ONE | {"scores": {1: 0.88, 2: 0.87, 3: 0.896}, "seed": 3, "planned": 5})
     assert str(found) == (
