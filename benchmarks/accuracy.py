@@ -70,7 +70,7 @@ def ours(experiment: Experiment, data: runs.Prepared, base: Path, seed: int) -> 
         model_run_dir=str(WORK / "logs"),
         custom_config={
             "task": {"type": experiment.task.type, "config": experiment.task.own()},
-            "train": experiment.train.model_dump(mode="json"),
+            "train": experiment.train.model_dump(mode="json", exclude_none=True),
             "encoder": None,
             "seed": seed,
             "source_digest": "",
@@ -149,7 +149,7 @@ def measure(
     common = {
         "records": digest.of_files([f"{data.examples}/*/*"]),
         "task": experiment.task.own(),
-        "train": experiment.train.model_dump(mode="json"),
+        "train": experiment.train.model_dump(mode="json", exclude_none=True),
         "base": checkpoint.read(base).digest,
         "seed": seed,
     }

@@ -12,61 +12,116 @@ import yaml
 from tfx.components.trainer import fn_args_utils
 
 from components import training
-from models import card, checkpoint, export, progress, replicas, task
+from components.fine_tuning import Calibration, FineTuning
+from models import calibration, card, checkpoint, export, progress, replicas, task
+from models.encoder import BertEncoder
+from models.optimizer import layer_decay
+from models.resume import TrainingState
 from models.training import rows
+
+
+_NONE = -1e9  # less than any figure
 
 
 @replicas.together()
 def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
-    """Trains the task named in ``custom_config`` and exports the epoch that did best on the eval split.
+    """Trains the task named in ``custom_config`` and exports what did best on the eval split, of all epochs and seeds.
 
     ``custom_config``: ``task`` (its section of the YAML), ``train``, ``encoder`` (None with a base model), ``seed``,
     ``source_digest``.
     """
     config = fn_args.custom_config
-    keras.utils.set_random_seed(config["seed"])
     transformed = tft.TFTransformOutput(fn_args.transform_output)
     the_task = task.load(config["task"]["type"])(config["task"]["config"])
-    folder = training.base_checkpoint(fn_args.base_model)
-    tokenizer = training.tokenizer(fn_args.transform_output)
+    model, came_to = _train(fn_args, config, the_task, transformed.transformed_feature_spec())
+    if replicas.chief():
+        _export(fn_args, config, the_task, model, transformed)
+        folder = export.assets(fn_args.serving_model_dir)
+        came_to.write(folder)
+        _card(folder, fn_args, config, model.encoder, came_to)
+        progress.emit(progress.Summary(str(came_to)))
+
+
+def _train(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, spec: Any
+) -> tuple[Any, FineTuning]:
+    """One training a seed; the best one's model at its best epoch, and what all came to."""
+    train, held_out = (rows(training.matching(files), spec) for files in (fn_args.train_files, fn_args.eval_files))
+    train = the_task.learned(train)
+    records, fitted = int(train.reduce(0, lambda n, _: n + 1)), the_task.fitted(train)
+    settings = {name: value for name, value in config["train"].items() if name != "seeds"}
+    seeds = config["train"].get("seeds") or [config["seed"]]
+    scores, kept = dict[int, float](), dict[int, tuple[Any, TrainingState]]()
+    for seed in seeds:
+        # As an experiment of this seed alone: checkpoints too are those of one.
+        alone = {**config, "seed": seed, "train": settings}
+        phase = f"seed {seed} ({len(scores) + 1}/{len(seeds)}) · " if len(seeds) > 1 else ""
+        kept[seed] = _train_once(fn_args, alone, fitted, train, held_out, records, phase)
+        scores[seed] = float(kept[seed][1].best_score)
+        best = max(scores, key=scores.__getitem__)
+        kept = {best: kept[best]}  # two models in memory at most
+    model, state = kept[best]
+    state.restore_best()
+    examined = the_task.examine(held_out, settings["batch_size"])
+    metric = the_task.metrics[0]
+    return model, FineTuning(
+        metric=metric.name,
+        scores={seed: score if metric.better == "higher" else -score for seed, score in scores.items()},
+        seed=best,
+        records=records,
+        epochs=int(state.epoch),
+        planned=settings["epochs"],
+        calibration=_calibrate(the_task, model, examined) if settings["calibrate"] and the_task.calibrates else None,
+    )
+
+
+def _train_once(
+    fn_args: fn_args_utils.FnArgs,
+    config: dict[str, Any],
+    the_task: task.Task,
+    train: tf.data.Dataset,
+    held_out: tf.data.Dataset,
+    records: int,
+    phase: str,
+) -> tuple[Any, TrainingState]:
+    """Goes on where a killed training was, and ends where it did if it was through."""
+    settings, seed = config["train"], config["seed"]
+    folder, tokenizer = training.base_checkpoint(fn_args.base_model), training.tokenizer(fn_args.transform_output)
+    keras.utils.set_random_seed(seed)
     with replicas.strategy().scope():
         encoder = training.encoder(folder, config["encoder"], tokenizer.size)
         model = the_task.build(encoder)
     if folder:
         checkpoint.load(folder, encoder)
-    best = _train(fn_args, config, the_task, model, transformed.transformed_feature_spec())
-    if replicas.chief():
-        _export(fn_args, config, the_task, model, encoder, transformed)
-        _card(export.assets(fn_args.serving_model_dir), fn_args, config, encoder, best)
-        progress.emit(progress.Summary(best))
-
-
-def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, model: Any, spec: Any) -> str:
-    settings = config["train"]
-    train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
-    train, held_out = rows(train_files, spec), rows(eval_files, spec)
-    count = int(train.reduce(0, lambda n, _: n + 1))
-    epoch_steps = math.ceil(count / settings["batch_size"])
-    key = training.key([*train_files, *eval_files], training.base_checkpoint(fn_args.base_model), config)
-    steps, logs = epoch_steps * settings["epochs"], fn_args.model_run_dir
-    loop = training.loop(model, the_task.loss, settings, steps=steps, key=key, logs=logs)
-    state = loop.state
-    evaluate = _scorer(the_task, model, the_task.examine(held_out, settings["batch_size"]))
-    metric = the_task.metrics[0]
-    for epoch in range(int(state.epoch), settings["epochs"]):
+    if frozen := settings.get("freeze"):
+        encoder.freeze(0 if frozen == "embeddings" else frozen)
+    batch_size, epochs = settings["batch_size"], settings["epochs"]
+    epoch_steps = math.ceil(records / batch_size)
+    files = [*training.matching(fn_args.train_files), *training.matching(fn_args.eval_files)]
+    loop = training.loop(
+        model,
+        the_task.loss,
+        settings,
+        steps=epoch_steps * epochs,
+        key=training.key(files, folder, config),
+        logs=f"{fn_args.model_run_dir}/seed-{seed}",
+        factors=layer_decay(model.trainable_variables, encoder.layers_of_variables, settings["layer_decay"]),
+    )
+    state, metric = loop.state, the_task.metrics[0]
+    evaluate = _scorer(the_task, model, the_task.examine(held_out, batch_size))
+    patience = settings.get("early_stopping", {}).get("patience", epochs)
+    while (epoch := int(state.epoch)) < epochs and epoch - int(state.best_epoch) < patience:
         start = int(state.step) - epoch * epoch_steps
-        batches = the_task.batches(
-            train, batch_size=settings["batch_size"], seed=config["seed"], epoch=epoch, start_step=start
-        )
-        loop.run(batches, f"epoch {epoch + 1}/{settings['epochs']}")
+        batches = the_task.batches(train, batch_size=batch_size, seed=seed, epoch=epoch, start_step=start)
+        loop.run(batches, f"{phase}epoch {epoch + 1}/{epochs}")
         score = evaluate()
         with loop.writer.as_default(step=int(state.step)):
             tf.summary.scalar(f"eval/{metric.name}", score)
-        state.keep_best(score if metric.better == "higher" else -score)
         state.epoch.assign(epoch + 1)
+        # A correlation of answers that are all alike is none: any other is better.
+        state.keep_best(_NONE if math.isnan(score) else score if metric.better == "higher" else -score)
         loop.save()
-    state.restore_best()
-    return f"eval {metric.name} {abs(float(state.best_score)):.3f} · {count:,} records · {settings['epochs']} epochs"
+    return model, state
 
 
 def _scorer(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Any:
@@ -83,20 +138,34 @@ def _scorer(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Any:
     return evaluate
 
 
+def _calibrate(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Calibration:
+    """Makes the model's scores as sure as they are right over one pass of ``batches``."""
+    target = the_task.targets[0]
+
+    @tf.function(input_signature=[batches.element_spec], autograph=False)
+    def answered(batch: task.Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        return model(batch, training=False)["logits"], batch[target]
+
+    logits, right = (np.concatenate(parts) for parts in zip(*map(answered, batches), strict=True))
+    temperature = calibration.temperature(logits, right)
+
+    def error(by: float) -> float:
+        rows = the_task.score({"logits": tf.constant(logits / by)}, {target: tf.constant(right)})
+        return the_task.figures(rows.numpy().astype(float))["ece"]
+
+    calibration.divide(model.logits, temperature)
+    return Calibration(temperature=temperature, ece_before=error(1.0), ece_after=error(temperature))
+
+
 def _export(
-    fn_args: fn_args_utils.FnArgs,
-    config: dict[str, Any],
-    the_task: task.Task,
-    model: Any,
-    encoder: Any,
-    transformed: Any,
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, model: Any, transformed: Any
 ) -> None:
     raw = transformed.raw_feature_spec()
     columns = [name for name in ("text", "text_pair") if name in raw]
     export.write(
         fn_args.serving_model_dir,
         model=model,
-        encoder=encoder,
+        encoder=model.encoder,
         the_task=the_task,
         featurize=transformed.transform_features_layer(),
         columns=columns,
@@ -112,13 +181,19 @@ def _export(
             kind, model.logits, getattr(the_task, "tags", own.get("labels", ())), own["dropout"], own["max_length"]
         )
     checkpoint.save(
-        folder / training.CHECKPOINT, encoder, list(tokenizer.vocabulary), tokenizer.rules.dump(), head=head
+        folder / training.CHECKPOINT, model.encoder, list(tokenizer.vocabulary), tokenizer.rules.dump(), head=head
     )
     made_with = {name: config[name] for name in ("task", "train", "encoder", "seed")}
     (folder / "experiment.yaml").write_text(yaml.safe_dump(made_with, allow_unicode=True, sort_keys=False), "utf-8")
 
 
-def _card(folder: pathlib.Path, fn_args: fn_args_utils.FnArgs, config: dict[str, Any], encoder: Any, best: str) -> None:
+def _card(
+    folder: pathlib.Path,
+    fn_args: fn_args_utils.FnArgs,
+    config: dict[str, Any],
+    encoder: BertEncoder,
+    came_to: FineTuning,
+) -> None:
     own = config["task"]["config"]
     tokenizer = training.tokenizer(fn_args.transform_output)
     card.write(
@@ -127,8 +202,9 @@ def _card(folder: pathlib.Path, fn_args: fn_args_utils.FnArgs, config: dict[str,
         + (f": {', '.join(own['labels'])}" if "labels" in own else ""),
         {
             "Encoder": card.encoder(encoder, tokenizer.rules.mode),
-            "Training": card.training(config["train"], config["seed"], fn_args.base_model),
-            "Result": f"{best}; the figures of the test split: tfx-bert show",
+            "Training": card.training(config["train"], came_to.seed, fn_args.base_model),
+            "Result": f"{came_to}; the figures of the test split: tfx-bert show",
+            **({"Seeds": came_to.seeds} if came_to.seeds else {}),
         },
         [
             *([f"Texts are cut after {own['max_length']} tokens."] if "stride" not in own else []),

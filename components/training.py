@@ -6,7 +6,7 @@ TFX reloads the modules behind ``run_fn``: functions only, no state.
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -93,6 +93,7 @@ def loop(
     steps: int,
     key: str,
     logs: str,
+    factors: Sequence[float] | None = None,
 ) -> Loop:
     """The training loop, at the step that a killed run left. Emits where its checkpoints are.
 
@@ -103,10 +104,11 @@ def loop(
       steps: of the whole training.
       key: digest of all that decides the weights; another key is another training.
       logs: folder of the TensorBoard events.
+      factors: of the learning rate, a number a trainable variable.
     """
     schedule = SCHEDULES[settings["schedule"]](settings["learning_rate"], round(settings["warmup"] * steps), steps)
     with replicas.strategy().scope():
-        optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"])
+        optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"], factors=factors)
         optimizer.build(model.trainable_variables)
     if missing := [name for name in (_ROOT, _SECONDS, _RESUME) if name not in os.environ]:
         raise ValueError(f"{missing[0]} is not set: run trainers inside components.training.checkpointing(...)")

@@ -176,6 +176,11 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
         if "mlm_loss" in bless:
             yield ("evaluate", "bless", "mlm_loss"), "judges experiments that pretrain alone; this one has a task"
         yield from _task_contradictions(experiment, experiment.task)
+    frozen, layers = experiment.train.freeze, experiment.encoder.num_layers if experiment.encoder else math.inf
+    if frozen and experiment.checkpoint is None and experiment.corpus is None:
+        yield ("train", "freeze"), "keeps what was learned before, and this experiment begins with random weights"
+    elif isinstance(frozen, int) and frozen > layers:
+        yield ("train", "freeze"), f"{frozen} is more than $.encoder.num_layers {layers}"
     yield from _score_contradictions(experiment)
     positions = experiment.encoder.max_positions if experiment.encoder else math.inf
     lengths = {

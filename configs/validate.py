@@ -96,9 +96,15 @@ def _faults(error: pydantic.ValidationError, values: Any) -> Iterator[tuple[tupl
     """Each fault with its path in the YAML; pydantic's locations also name the branches of unions."""
     faults = [(_path(fault, values), fault) for fault in error.errors(include_url=False)]
     for path, fault in faults:
-        wrong_kind = fault["type"] in _EXPECTED and isinstance(fault["input"], dict)
-        if wrong_kind and any(len(other) > len(path) and other[: len(path)] == path for other, _ in faults):
+        below = [other for other, each in faults if each is not fault and other[: len(path)] == path]
+        if (
+            fault["type"] in _EXPECTED
+            and isinstance(fault["input"], dict)
+            and any(len(each) > len(path) for each in below)
+        ):
             continue  # the section was checked as a section too; that fault says more
+        if fault["type"] == "literal_error" and not isinstance(fault["input"], str) and below:
+            continue  # no word was given; what it is instead has a fault of its own
         yield path, fault
 
 

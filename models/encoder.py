@@ -8,6 +8,7 @@ Axes: B batch, S sequence, T real tokens, H heads, D hidden, V vocabulary, M mas
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -218,6 +219,17 @@ class BertEncoder(keras.layers.Layer):
     def blocks(self) -> list[Block]:
         """From the first to the last."""
         return [getattr(self, f"block_{i}") for i in range(self.num_layers)]
+
+    @property
+    def layers_of_variables(self) -> list[list[keras.Variable]]:
+        """The embeddings' variables, then each block's. The pooler's are in none: it is nearer to the head."""
+        tables = [self.token_embedding, self.position_embedding, self.segment_embedding]
+        return [[*tables, *self.embedding_norm.variables], *(block.variables for block in self.blocks)]
+
+    def freeze(self, blocks: int) -> None:
+        """Takes the embeddings and the first ``blocks`` blocks out of ``trainable_variables``."""
+        for variable in itertools.chain(*self.layers_of_variables[: 1 + blocks]):
+            variable.trainable = False
 
     def call(
         self,

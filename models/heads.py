@@ -136,7 +136,7 @@ def pretraining_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
     loss = mlm_loss(outputs, batch)
     for label in (batch[name] for name in PAIR_LABELS.values() if name in batch):
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(label, outputs["nsp_logits"])
-        loss += replicas.mean(losses, batch.get("step_rows"))
+        loss += replicas.mean(losses, step_count=batch.get("step_rows"))
     return loss
 
 
@@ -145,4 +145,4 @@ def mlm_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
     ids = batch["masked_ids"]
     real = tf.cast(ids >= 0, tf.float32)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(ids, 0), outputs["mlm_logits"])
-    return replicas.mean(losses * real, batch.get("step_masked", tf.reduce_sum(real)))
+    return replicas.mean(losses * real, step_count=batch.get("step_masked", tf.reduce_sum(real)))

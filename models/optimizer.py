@@ -77,6 +77,18 @@ SCHEDULES: dict[str, type[_Schedule]] = {
 }
 
 
+def layer_decay(variables: Sequence[Any], layers: Sequence[Sequence[Any]], decay: float) -> list[float]:
+    """Factors of the learning rate that fall from the head to the embeddings (Sun et al. 2019, section 3.1).
+
+    Args:
+      variables: in the order of ``AdamW.apply``.
+      layers: the variables of each layer, the lowest first; those in none are the head's, whose factor is 1.
+      decay: from a layer to the one below; the highest layer has it once.
+    """
+    exponents = {id(variable): len(layers) - place for place, layer in enumerate(layers) for variable in layer}
+    return [decay ** exponents.get(id(variable), 0) for variable in variables]
+
+
 class AdamW(tf.Module):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019) and bias correction.
 
@@ -89,6 +101,7 @@ class AdamW(tf.Module):
       beta_1: decay of the mean of the gradients.
       beta_2: decay of the mean of their squares.
       epsilon: added to the root of the latter.
+      factors: of the learning rate, a number a variable in the order of ``apply``; 1 each where left out.
 
     Attributes:
       iterations: int64 scalar variable, finished steps.
@@ -102,11 +115,13 @@ class AdamW(tf.Module):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        factors: Sequence[float] | None = None,
     ) -> None:
         super().__init__(name="adamw")
         self.learning_rate, self.weight_decay, self.clip_norm = learning_rate, weight_decay, clip_norm
         # As the float32 kernel sees them, so that the bias correction matches its sums.
         self.beta_1, self.beta_2, self.epsilon = float(np.float32(beta_1)), float(np.float32(beta_2)), epsilon
+        self.factors = factors
         self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False, name="iterations")
         self.means: list[tf.Variable] = []
         self.squares: list[tf.Variable] = []
@@ -143,8 +158,10 @@ class AdamW(tf.Module):
         # torch.nn.utils.clip_grad_norm_
         scale = tf.minimum(self.clip_norm / (norm + 1e-6), 1.0)
         rate = tf.cast(self.learning_rate(self.iterations), tf.float64)
-        for variable, mean, square, gradient in zip(variables, self.means, self.squares, summed, strict=True):
-            self._update(_tensorflow_variable(variable), mean, square, _scaled(gradient, scale), rate)
+        factors = self.factors or [1.0] * len(variables)
+        state = zip(variables, self.means, self.squares, summed, factors, strict=True)
+        for variable, mean, square, gradient, factor in state:
+            self._update(_tensorflow_variable(variable), mean, square, _scaled(gradient, scale), rate * factor)
         # By its handle, as everything here: in a replica that is its own copy, and assign() would ask the others.
         tf.raw_ops.AssignAddVariableOp(resource=self.iterations.handle, value=tf.constant(1, tf.int64))
         return norm

@@ -100,15 +100,17 @@ def share(batch: Mapping[str, Any], part: Any = 0, parts: int = 1) -> Mapping[st
     return mine
 
 
-def mean(losses: Any, step_count: Any = None) -> Any:
+def mean(losses: Any, weights: Any = None, step_count: Any = None) -> Any:
     """This replica's part of the mean over all of them: float32 scalar; their sum is the mean, 0 of nothing.
 
     Args:
-      losses: float32 (N,), of this replica.
-      step_count: how many the whole step has; None asks the other replicas.
+      losses: float32 (N,), of this replica, each times its weight.
+      weights: float32 (N,), whose sum over all replicas divides; 1 each where left out.
+      step_count: that sum over the whole step, where it is known; None asks the other replicas.
     """
     context = tf.distribute.get_replica_context()
-    count = tf.cast(tf.size(losses) if step_count is None else step_count, losses.dtype)
+    mine = tf.cast(tf.size(losses), losses.dtype) if weights is None else tf.reduce_sum(weights)
+    count = mine if step_count is None else tf.cast(step_count, losses.dtype)
     if step_count is None and context.num_replicas_in_sync > 1:
         count = context.all_reduce("SUM", count)
     return tf.math.divide_no_nan(tf.reduce_sum(losses), count)

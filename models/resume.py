@@ -22,6 +22,7 @@ class TrainingState:
       step: int64 scalar, optimizer steps done.
       epoch: int64 scalar, epochs trained and judged.
       best_score: float32 scalar, the headline figure of the best epoch so far.
+      best_epoch: int64 scalar, what ``epoch`` was then.
     """
 
     def __init__(self, folder: str, model: Any, optimizer: AdamW) -> None:
@@ -29,10 +30,16 @@ class TrainingState:
         self.step = tf.Variable(0, dtype=tf.int64, name="step")
         self.epoch = tf.Variable(0, dtype=tf.int64, name="epoch")
         self.best_score = tf.Variable(float("-inf"), name="best_score")
+        self.best_epoch = tf.Variable(0, dtype=tf.int64, name="best_epoch")
         # `variables`, not `weights`: the states of the dropout seeds are among them.
         self._weights = tf.train.Checkpoint(variables=[variable.value for variable in model.variables])
         checkpoint = tf.train.Checkpoint(
-            step=self.step, epoch=self.epoch, best_score=self.best_score, model=self._weights, optimizer=optimizer
+            step=self.step,
+            epoch=self.epoch,
+            best_score=self.best_score,
+            best_epoch=self.best_epoch,
+            model=self._weights,
+            optimizer=optimizer,
         )
         self._manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=2)
         self._checkpoint = checkpoint
@@ -63,6 +70,7 @@ class TrainingState:
         self.step.assign(0)
         self.epoch.assign(0)
         self.best_score.assign(float("-inf"))
+        self.best_epoch.assign(0)
         return 0
 
     def save(self) -> None:
@@ -77,6 +85,7 @@ class TrainingState:
         if replicas.chief():
             self._weights.write(f"{self.folder}/best")
         self.best_score.assign(score)
+        self.best_epoch.assign(self.epoch)
         return True
 
     def restore_best(self) -> None:

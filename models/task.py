@@ -47,6 +47,8 @@ class Task(abc.ABC):
       answers: the outputs of ``answer`` that are kept with records that are scored.
       apart: whether the two texts of a pair go through the encoder one by one.
       plots: whether an answer is ``scores`` of labels of which one is right, ``label``: there is a confusion matrix.
+      calibrates: whether answers are the softmax of ``logits`` (B, C), whose right place is ``targets[0]``, or their
+        sigmoids, of which ``targets[0]`` (B, C) says 1 or 0; then ``figures`` has ``ece``.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
       head: the row of ``models.checkpoint.HEADS`` that the model's layer ``logits`` is, so that transformers can load
         it; None where transformers has no such head.
@@ -59,6 +61,7 @@ class Task(abc.ABC):
     answers: ClassVar[tuple[str, ...]]
     apart: ClassVar[bool] = False
     plots: ClassVar[bool] = False
+    calibrates: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     head: ClassVar[str | None] = None
 
@@ -83,6 +86,19 @@ class Task(abc.ABC):
         Returns:
           int64, float32 or string tensors, one row a record; ragged where lengths differ.
         """
+
+    def fitted(self, rows: "tf.data.Dataset") -> "Task":
+        """The task with what it has to know of the train split before training: here nothing.
+
+        Args:
+          rows: as for ``batches``.
+        """
+        del rows
+        return self
+
+    def learned(self, rows: "tf.data.Dataset") -> "tf.data.Dataset":
+        """Those of ``rows`` that are trained on: ``batches`` takes these."""
+        return rows
 
     @abc.abstractmethod
     def batches(

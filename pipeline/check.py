@@ -113,6 +113,9 @@ def _start(experiment: Experiment, environment: Environment) -> str:
             raise ConfigError(
                 f"$.{section}.max_length: {length} is longer than the {positions} positions of {start.name}"
             )
+    frozen, layers = experiment.train.freeze, found.encoder["num_layers"]
+    if isinstance(frozen, int) and frozen > layers:
+        raise ConfigError(f"$.train.freeze: {frozen} is more than the {layers} layers of {start.name}")
     if (mode := experiment.text.mode) and mode != found.mode:
         raise ConfigError(f"$.text.mode: {start.name} was trained with {found.mode}, not {mode}; leave text.mode out")
     return f"{start.name}: {told}"

@@ -81,7 +81,8 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
     if experiment.task:
         records, mean = amounts["task.data"]
         length = min(mean, getattr(experiment.task, "max_length", mean))
-        seen = records * length * experiment.task.data.split.train * experiment.train.epochs
+        epochs = experiment.train.epochs * len(experiment.train.seeds or [experiment.seed])
+        seen = records * length * experiment.task.data.split.train * epochs
         work["fine-tuning"] = 6 * size_of.dense * seen
         if experiment.score:
             records, mean = amounts["score"]

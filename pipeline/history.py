@@ -93,6 +93,8 @@ def show(root: Path, run: str | None) -> None:
         summary.thresholds(console, result)
     if result.metrics:
         console.print(" · ".join(f"{name} {plain(value)}" for name, value in result.metrics.items()), soft_wrap=True)
+    if result.fine_tuned:
+        console.print(f"fine-tuned: {result.fine_tuned}", soft_wrap=True)
     if result.error:
         console.print(Text.assemble(("✗ ", "red"), result.error), soft_wrap=True)
     values = read(folder / RESOLVED).values if (folder / RESOLVED).is_file() else {}

@@ -6,7 +6,7 @@ from typing import Any
 from tfx.dsl.components.common.importer import SOURCE_URI_KEY
 from tfx.orchestration.pipeline import Pipeline
 
-from components import verdict
+from components import fine_tuning, verdict
 from components.versions import versions
 from configs.environment import Local
 from models import export, golden
@@ -39,7 +39,11 @@ def read(pipeline: Pipeline, environment: Local, run: str) -> dict[str, Any]:
     nodes = {component.id for component in pipeline.components}
     found = verdict.read(lineage.outputs(known, "Evaluator", "evaluation")[-1])
     model = lineage.outputs(known, "Trainer" if "Trainer" in nodes else "Pretrainer", "model")[-1]
-    fields = {**judged(found), "example": golden.example(export.assets(f"{model}/Format-Serving"))}
+    extra = export.assets(f"{model}/Format-Serving")
+    fields = {**judged(found), "example": golden.example(extra)}
+    if "Trainer" in nodes:
+        came_to = fine_tuning.read(extra)
+        fields["fine_tuned"] = " · seeds ".join(filter(None, (str(came_to), came_to.seeds)))
     if "Pusher" not in nodes:
         return {**fields, "verdict": "done"}
     if found.baseline and (version := lineage.version_of(root, found.baseline)):

@@ -183,7 +183,7 @@ class _Dag:
         return self._trainer("Pretrainer", "components.pretrainer", transform, base, config)
 
     def train(self, transform: Transform, base: Channel | None) -> Channel:
-        config = {"task": self.task, "train": self.experiment.train.model_dump(mode="json")}
+        config = {"task": self.task, "train": self.experiment.train.model_dump(mode="json", exclude_none=True)}
         return self._trainer("Trainer", "components.trainer", transform, base, config)
 
     def _trainer(

@@ -82,6 +82,7 @@ class RunResult(_Part):
       example: a golden text and its answer, as one line.
       sample: records of ``--sample``.
       git: revision of the source; with ``+`` where it was edited.
+      fine_tuned: what the Trainer came to on the eval split, and each of several seeds.
       checkpoint: what training started from: a folder, or an experiment and its version.
       data: SHA-256 of the sources and of the checkpoint, by the node that reads them.
       pipeline_run: the id of this run in MLMD.
@@ -106,6 +107,7 @@ class RunResult(_Part):
     example: str | None = None
     sample: int | None = None
     git: str | None = None
+    fine_tuned: str | None = None
     checkpoint: str | None = None
     data: dict[str, str] = {}
     pipeline_run: str | None = None

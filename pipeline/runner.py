@@ -160,7 +160,7 @@ class _Notes(logging.Handler):
         self._nodes = {name: Node(node=name, state="skipped") for name in names}
         # By thread: Beam may run nodes side by side.
         self._running: dict[int | None, str] = {}
-        self._checkpoints: dict[int | None, str] = {}
+        self._checkpoints: dict[int | None, list[str]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         event, thread = getattr(record, "event", None), record.thread
@@ -169,11 +169,11 @@ class _Notes(logging.Handler):
         elif isinstance(event, progress.Summary) and thread in self._running:
             self._update(self._running[thread], summary=event.text)
         elif isinstance(event, progress.Checkpoints):
-            self._checkpoints[thread] = event.folder
+            self._checkpoints.setdefault(thread, []).append(event.folder)
         elif isinstance(event, progress.NodeFinished):
             self._update(event.node, state=event.state, seconds=round(event.seconds, 2))
-            folder = self._checkpoints.pop(thread, None)
-            if event.state == "ran" and folder:  # published: nothing will resume from these
+            folders = self._checkpoints.pop(thread, [])
+            for folder in folders if event.state == "ran" else []:  # published: nothing will resume from these
                 try:
                     tf.io.gfile.rmtree(folder)
                 except tf.errors.OpError as error:  # the model is there all the same

@@ -105,7 +105,8 @@ def trained_on(experiment: Experiment) -> str:
         objectives = " + ".join(experiment.pretrain.objectives).upper()
         parts.append(f"{budget:,} {unit} of {objectives} on {', '.join(experiment.corpus.path)}")
     if experiment.task:
-        parts.append(f"{experiment.train.epochs} epochs on {', '.join(experiment.task.data.path)}")
+        seeds = f" with each of {len(experiment.train.seeds)} seeds" if experiment.train.seeds else ""
+        parts.append(f"{experiment.train.epochs} epochs{seeds} on {', '.join(experiment.task.data.path)}")
     return " → ".join(parts)
 
 

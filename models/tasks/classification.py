@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pydantic
@@ -24,8 +24,8 @@ _BUCKET_NAMES = (
 )
 
 
-class Config(pydantic.BaseModel):
-    """The task's own keys.
+class Labels(pydantic.BaseModel):
+    """The keys of every task that gives a text labels of a list.
 
     Attributes:
       labels: every label, in the order of the logits; with two, the last one is the positive class of F1 and AUC.
@@ -46,6 +46,28 @@ class Config(pydantic.BaseModel):
         return self
 
 
+class Config(Labels):
+    """The task's own keys.
+
+    Attributes:
+      labels, max_length, dropout: as above.
+      class_weights: how much a record of each label counts in the loss, 1 where a label is left out; ``balanced``:
+        records / (labels · records of the label), of the train split, as scikit-learn has it.
+      label_smoothing: share of a label's 1 that all labels get alike (Szegedy et al. 2016, section 7).
+    """
+
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, pydantic.Field(gt=0)]] | None = None
+    label_smoothing: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
+
+    @pydantic.field_validator("class_weights")
+    @classmethod
+    def _of_labels(cls, given: Any, info: pydantic.ValidationInfo) -> Any:
+        labels = info.data.get("labels")
+        if labels and isinstance(given, dict) and (unknown := sorted(given.keys() - set(labels))):
+            raise ValueError(f"weighs labels that are none: {', '.join(unknown)}; labels: {', '.join(labels)}")
+        return given
+
+
 class Task(task.Task):
     """One label for one text, or for two."""
 
@@ -53,6 +75,7 @@ class Task(task.Task):
     answers: ClassVar[tuple[str, ...]] = ("label", "score", "scores")
     metrics = (task.Metric("accuracy"), task.Metric("f1"), task.Metric("auc"), task.Metric("mcc"))
     plots = True
+    calibrates = True
     slices = {"length_bucket": _BUCKET_NAMES}
     head = "classification"
 
@@ -88,6 +111,19 @@ class Task(task.Task):
         # Every label is in the list: ExampleGen refuses the others.
         return {"label_id": tf.argmax(record["label"][:, None] == tf.constant(self.config.labels), axis=1)}
 
+    def fitted(self, rows: "tf.data.Dataset") -> task.Task:
+        """See ``task.Task.fitted``: with numbers for ``balanced`` class weights."""
+        # Tasks that derive from this one have other keys.
+        if getattr(self.config, "class_weights", None) != "balanced":
+            return self
+        from sklearn.utils import class_weight
+
+        label_ids = np.fromiter(rows.map(lambda row: row["label_id"]).as_numpy_iterator(), np.int64)
+        present = np.unique(label_ids)
+        weights = class_weight.compute_class_weight("balanced", classes=present, y=label_ids)
+        found = {self.config.labels[i]: float(weight) for i, weight in zip(present, weights, strict=True)}
+        return type(self)(self.config.model_copy(update={"class_weights": found}))
+
     def batches(
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
     ) -> "tf.data.Dataset":
@@ -105,14 +141,12 @@ class Task(task.Task):
         return Classifier(encoder, len(self.config.labels), self.config.dropout, name="classifier")
 
     def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """Cross-entropy, mean over the batch."""
-        import tensorflow as tf
+        """Cross-entropy, mean over the batch, by ``class_weights``."""
+        from models import losses
 
-        from models import replicas
-
-        return replicas.mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=batch["label_id"], logits=outputs["logits"])
-        )
+        given = self.config.class_weights
+        weights = [given.get(label, 1.0) for label in self.config.labels] if given else None
+        return losses.cross_entropy(outputs["logits"], batch["label_id"], weights, self.config.label_smoothing)
 
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
         """``label`` string, ``score`` float32 (B,); ``labels`` string, ``scores`` float32 (B, C), as listed."""
@@ -172,7 +206,7 @@ class Task(task.Task):
             "f1": f1[1] if binary else f1.mean(),
             "auc": np.mean(areas),
             "mcc": metrics.matthews_corrcoef(right, answers),
-            "ece": _calibration_error(scores.max(axis=1), right == answers),
+            "ece": calibration_error(scores.max(axis=1), right == answers),
         }
         np.fill_diagonal(confusion, 0)
         for place, label in enumerate(labels):
@@ -219,7 +253,7 @@ def _area(positive: np.ndarray, scores: np.ndarray) -> float:
     return float(metrics.roc_auc_score(positive, scores)) if 0 < positive.sum() < len(positive) else math.nan
 
 
-def _calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
     """How far confidence and accuracy lie apart, mean over answers in equally wide bins (Guo et al. 2017, eq. 3)."""
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(which, weights=right - confidence, minlength=bins)

@@ -11,7 +11,7 @@ from models import task
 from models.tasks import classification
 
 
-class Config(classification.Config):
+class Config(classification.Labels):
     """The task's own keys.
 
     Attributes:
@@ -91,8 +91,9 @@ class Task(classification.Task):
         """As scikit-learn's, over the labels that are assigned.
 
         ``f1_micro`` over all labels together, ``f1_macro`` the mean over them, ``exact`` the share of records with all
-        labels right, ``average_precision`` the mean over the labels; ``trivial`` is F1 of always assigning the same
-        labels, the best such set.
+        labels right, ``average_precision`` the mean over the labels; ``ece``, the expected calibration error over the
+        scores of all labels (Guo et al. 2017, 15 bins); ``trivial`` is F1 of always assigning the same labels, the best
+        such set.
         """
         from sklearn import metrics
 
@@ -112,6 +113,7 @@ class Task(classification.Task):
                     for place in range(len(labels))
                 ]
             ),
+            "ece": classification.calibration_error(scores.ravel(), right.ravel()),
             # Of k labels assigned to everyone the best are the k most frequent ones.
             "trivial": max(
                 2 * frequent / (len(rows) * count + given.sum())

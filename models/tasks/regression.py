@@ -42,6 +42,7 @@ class Task(classification.Task):
         task.Metric("mae", better="lower"),
     )
     plots = False
+    calibrates = False
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config = config if isinstance(config, Config) else Config.model_validate(dict(config))

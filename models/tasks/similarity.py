@@ -72,12 +72,15 @@ class Task(task.Task):
         mask = tf.sequence_mask(features["pair_token_ids"].row_lengths())
         return {**super().inputs(features), "pair_padding_mask": mask}
 
+    def learned(self, rows: "tf.data.Dataset") -> "tf.data.Dataset":
+        """See ``task.Task.learned``."""
+        contrastive, positive = self.config.objective == "contrastive", self.config.positive
+        return rows.filter(lambda row: row["target"] >= positive) if contrastive else rows
+
     def batches(
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
     ) -> "tf.data.Dataset":
         """See ``task.Task.batches``. Several GPUs tell a pair from those of their own share of the batch only."""
-        if self.config.objective == "contrastive":
-            rows = rows.filter(lambda row: row["target"] >= self.config.positive)
         shuffled = rows.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
         return self.examine(shuffled.skip(start_step * batch_size), batch_size)
 

@@ -35,6 +35,7 @@ class Config(pydantic.BaseModel):
       scheme: ``BIO``: spans are found, of any length; ``word``: every word, between white space, is labelled.
       max_length: tokens a row, special ones included; what lies behind is not labelled.
       dropout: between the encoder and the classifier.
+      label_smoothing: share of a tag's 1 that all tags get alike (Szegedy et al. 2016, section 7).
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -43,6 +44,7 @@ class Config(pydantic.BaseModel):
     scheme: Literal["BIO", "word"] = "BIO"
     max_length: Annotated[int, pydantic.Field(ge=8)] = 128
     dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
+    label_smoothing: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
 
     @pydantic.model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -146,12 +148,12 @@ class Task(task.Task):
         """Cross-entropy, mean over the labelled pieces of the batch."""
         import tensorflow as tf
 
-        from models import replicas
+        from models import losses
 
         learned = batch["padding_mask"] & (batch["tag_ids"] >= 0)
         # Batches pad tags with 0.
         logits, tags = tf.boolean_mask(outputs["logits"], learned), tf.boolean_mask(batch["tag_ids"], learned)
-        return replicas.mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tags, logits=logits))
+        return losses.cross_entropy(logits, tags, smoothing=self.config.label_smoothing)
 
     def _spans(self, outputs: task.Tensors, features: task.Tensors) -> tuple[Any, Any, Any, Any]:
         """What the tokens' best tags say: start, end, label int64 and score float32, ragged (B, None).

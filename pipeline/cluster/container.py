@@ -81,15 +81,17 @@ def _each(lists: Mapping[str, Any]) -> Iterator[Any]:
 
 
 class _Checkpoints(logging.Handler):
-    """Remembers where a training kept its checkpoints."""
+    """Remembers where trainings kept their checkpoints."""
 
-    folder: str | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.folders: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Reads ``progress.Checkpoints``."""
         event = getattr(record, "event", None)
         if isinstance(event, progress.Checkpoints):
-            self.folder = event.folder
+            self.folders.append(event.folder)
 
 
 def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
@@ -116,8 +118,8 @@ def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
         told = stream.read()
     with tf.io.gfile.GFile(file, "w") as stream:
         stream.write(remote(told))
-    if checkpoints.folder and tf.io.gfile.exists(checkpoints.folder):
-        tf.io.gfile.rmtree(checkpoints.folder)
+    for folder in filter(tf.io.gfile.exists, checkpoints.folders):
+        tf.io.gfile.rmtree(folder)
 
 
 def _clear(outputs: Sequence[Any], file: str) -> None:

@@ -208,17 +208,20 @@ def test_a_node_that_ends_drops_its_own_checkpoints_and_those_of_no_other_thread
         for event in events:
             notes.handle(logging.makeLogRecord({"event": event, "thread": threading.get_ident()}))
 
+    places = [folder / "training", folder / "with another seed"]
     for state, kept in (("failed", True), ("ran", False)):
-        (folder / "training").mkdir(exist_ok=True)
-        told(progress.NodeStarted("Trainer"), progress.Checkpoints(str(folder / "training")))
+        told(progress.NodeStarted("Trainer"))
+        for place in places:
+            place.mkdir(exist_ok=True)
+            told(progress.Checkpoints(str(place)))
         beside = threading.Thread(
             target=told, args=(progress.NodeStarted("Transform"), progress.NodeFinished("Transform", "ran", 1.0))
         )
         beside.start()
         beside.join()
-        assert (folder / "training").exists()
+        assert all(place.exists() for place in places)
         told(progress.Summary("accuracy"), progress.NodeFinished("Trainer", state, 1.0))
-        assert (folder / "training").exists() == kept
+        assert [place.exists() for place in places] == [kept, kept]
     assert [(node.node, node.state, node.summary) for node in notes.nodes()] == [
         ("Trainer", "ran", "accuracy"),
         ("Transform", "ran", ""),

@@ -10,22 +10,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the model's operations)
+import tensorflow_transform as tft
 from safetensors.numpy import load_file
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.types import standard_artifacts
 from tokenizers import Tokenizer
 
 import schemas
-from components import artifacts, pretrainer, pretraining_evaluator, pusher, trainer, training, verdict
+from components import artifacts, fine_tuning, pretrainer, pretraining_evaluator, pusher, trainer, training, verdict
 from configs.experiment import Pretrain, Train
-from models import checkpoint, progress
+from models import checkpoint, progress, task
 from models.encoder import BertEncoder
 
 SENTENCES = ["a gorgeous film !", "dull film", "unable !", "a dull film", "a film a film", "gorgeous"]
 SPLITS = {"train": 24, "eval": 8, "test": 8}
 ENCODER = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32, "max_positions": 32}
 PRETRAIN = Pretrain(steps=4, batch_size=8, max_length=16).model_dump(mode="json", exclude_none=True)
-TRAIN = Train(epochs=2, batch_size=8, learning_rate=1e-3, precision="bfloat16").model_dump(mode="json")
+TRAIN = Train(epochs=2, batch_size=8, learning_rate=1e-3, precision="bfloat16").model_dump(
+    mode="json", exclude_none=True
+)
 TASK = {"type": "classification", "config": {"labels": ["bad", "good"], "max_length": 16, "dropout": 0.1}}
 
 
@@ -49,11 +52,21 @@ def arguments(data, folder, base, **config):
     )
 
 
-def train(run_fn, given, folder):
-    """Runs it; what it told, and the folders of checkpoints it named."""
+class Killed(BaseException):
+    """No node catches it."""
+
+
+def train(run_fn, given, folder, kill=None):
+    """Runs it; what it told, and the folders of checkpoints it named. Stops behind the step called ``kill``."""
     events = []
+
+    def told(record):
+        events.append(record.event)
+        if isinstance(record.event, progress.Step) and kill == (record.event.phase, record.event.step):
+            raise Killed
+
     handler = logging.Handler()
-    handler.emit = lambda record: events.append(record.event)
+    handler.emit = told
     logger = logging.getLogger("tfx_bert")
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -175,7 +188,9 @@ def test_its_gate_judges_the_test_split_against_the_bound_and_the_baseline(corpu
     assert ("Not blessed" in (tmp_path / "report").read_text("utf-8")) == (not blessed)
 
 
-def test_fine_tuning_starts_from_it_and_answers_text(base, tmp_path, transforming):
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, transforming):
+    folder = tmp_path_factory.mktemp("labelled")
     chance = np.random.default_rng(4)
     rows = {
         split: [
@@ -185,15 +200,104 @@ def test_fine_tuning_starts_from_it_and_answers_text(base, tmp_path, transformin
         for split, count in SPLITS.items()
     }
     schema = schemas.dump(schemas.resolve("classification", labels=["bad", "good"]))
-    transforming.run(tmp_path, rows, schema, "models.tasks.classification.Task", TASK["config"])
-    given = arguments(tmp_path, tmp_path / "model", base[0], task=TASK, train=TRAIN, encoder=None)
+    transforming.run(folder, rows, schema, "models.tasks.classification.Task", TASK["config"])
+    return folder
+
+
+def fine_tuned(labelled, folder, kill=None, seed=1, **settings):
+    """A training from nothing without its export: the weights by path, what it came to, and its events."""
+    config = {"task": TASK, "train": TRAIN | settings, "encoder": ENCODER, "seed": seed}
+    the_task, spec = task.load("classification")(TASK["config"]), tft.TFTransformOutput(f"{labelled}/graph")
+    found = []
+
+    def run(given):
+        found.extend(trainer._train(given, given.custom_config, the_task, spec.transformed_feature_spec()))
+
+    events = train(run, arguments(labelled, folder, None, **config), folder, kill)
+    return {variable.path: variable.numpy() for variable in found[0].weights}, found[1], events
+
+
+def phases(events):
+    return list(dict.fromkeys(event.phase for event in events if isinstance(event, progress.Step)))
+
+
+@pytest.fixture
+def every_step(monkeypatch):
+    """Every step is told, and followed by a checkpoint."""
+    monkeypatch.setattr("models.training._REPORT_SECONDS", 0.0)
+
+
+SEEDS = {"seeds": [1, 3], "learning_rate": 3e-2}
+
+
+@pytest.fixture(scope="module")
+def seeded(labelled, tmp_path_factory):
+    return fine_tuned(labelled, tmp_path_factory.mktemp("seeded"), **SEEDS)
+
+
+def test_each_seed_is_trained_as_alone_and_the_best_is_kept(labelled, seeded, tmp_path):
+    weights, came_to, events = seeded
+    assert phases(events) == ["seed 1 (1/2) · epoch 2/2", "seed 3 (2/2) · epoch 2/2"]
+    assert len({event.folder for event in events if isinstance(event, progress.Checkpoints)}) == 2
+    assert came_to.scores[1] < came_to.scores[3]
+    assert came_to.seed == 3
+    for seed, score in came_to.scores.items():
+        alone, one, _ = fine_tuned(labelled, tmp_path / f"{seed}", seed=seed, learning_rate=3e-2)
+        assert one.scores == {seed: score}
+        assert all(np.array_equal(weights[path], alone[path]) for path in weights) == (seed == 3)
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_killed_run_goes_on_at_its_seed_and_ends_with_the_same_weights(labelled, seeded, tmp_path):
+    weights, whole, _ = seeded
+    with pytest.raises(Killed):
+        fine_tuned(labelled, tmp_path, ("seed 3 (2/2) · epoch 2/2", 5), **SEEDS)
+    resumed, again, events = fine_tuned(labelled, tmp_path, **SEEDS)
+    notices = [event.text for event in events if isinstance(event, progress.Notice)]
+    assert notices == ["resumed at step 6 of 6", "resumed at step 4 of 6"]
+    assert phases(events) == ["seed 3 (2/2) · epoch 2/2"]
+    assert again == whole
+    for path, expected in weights.items():
+        np.testing.assert_array_equal(resumed[path], expected)
+
+
+def test_the_temperature_of_the_eval_split_is_in_the_weights_of_the_head(labelled, seeded, tmp_path):
+    weights, came_to, _ = seeded
+    plain, without, _ = fine_tuned(labelled, tmp_path, **SEEDS, calibrate=False)
+    found = came_to.calibration
+    assert without == came_to.model_copy(update={"calibration": None})
+    assert found.temperature != pytest.approx(1, abs=0.01)
+    for path, value in plain.items():
+        by = found.temperature if path.startswith("logits/") else 1.0
+        np.testing.assert_allclose(weights[path], value / by, rtol=1e-6, err_msg=path)
+
+
+@pytest.mark.usefixtures("every_step")
+def test_training_stops_when_the_headline_does_not_rise_also_after_a_kill(labelled, tmp_path):
+    settings = {"epochs": 9, "early_stopping": {"patience": 2}, "learning_rate": 1e-9}  # nothing is learned
+    with pytest.raises(Killed):
+        fine_tuned(labelled, tmp_path, ("epoch 3/9", 8), **settings)
+    _, came_to, events = fine_tuned(labelled, tmp_path, **settings)
+    assert phases(events) == ["epoch 3/9"]
+    assert events[-1].steps == 27  # the schedule's
+    assert (came_to.epochs, came_to.planned) == (3, 9)
+    assert " · 24 records · 3 of 9 epochs · temperature " in str(came_to)
+    _, same, events = fine_tuned(labelled, tmp_path, **settings)
+    assert (same, phases(events)) == (came_to, [])
+
+
+def test_fine_tuning_starts_from_it_and_answers_text(base, labelled, tmp_path):
+    given = arguments(labelled, tmp_path / "model", base[0], task=TASK, train=TRAIN, encoder=None)
     events = train(trainer.run_fn, given, tmp_path)
     (summary,) = [str(event) for event in events if isinstance(event, progress.Summary)]
     assert summary.startswith("eval accuracy ")
-    assert summary.endswith("24 records · 2 epochs")
+    assert " · 24 records · 2 epochs · temperature " in summary
     card = (tmp_path / "model/Format-Serving/assets.extra/model_card.md").read_text()
     assert card.startswith("# Classification: bad, good\n\n- **Encoder**: BERT of 1 layers, 16 wide, 2 heads, ")
     assert "- **Training**: epochs 2, batch size 8, learning rate 0.001, seed 1, from a checkpoint\n" in card
+    assert f"- **Result**: {summary}; the figures of the test split: tfx-bert show\n" in card
+    came_to = fine_tuning.read(tmp_path / "model/Format-Serving/assets.extra")
+    assert str(came_to) == summary
     assert "- Texts are cut after 16 tokens.\n" in card
     serve = tf.saved_model.load(str(tmp_path / "model/Format-Serving")).signatures["serving_default"]
     assert serve(text=tf.constant(["a film", ""]))["label"].numpy().tolist()[0] in (b"bad", b"good")
@@ -202,7 +306,7 @@ def test_fine_tuning_starts_from_it_and_answers_text(base, tmp_path, transformin
     served = serve(text=tf.constant(["a gorgeous film !", "unable"]))["scores"]
     np.testing.assert_allclose(scores, served, atol=1e-6)
     # The same settings again: the checkpoint at the end is found, and nothing is trained twice.
-    again = arguments(tmp_path, tmp_path / "again", base[0], task=TASK, train=TRAIN, encoder=None)
+    again = arguments(labelled, tmp_path / "again", base[0], task=TASK, train=TRAIN, encoder=None)
     assert "resumed at step 6 of 6" in [str(event) for event in train(trainer.run_fn, again, tmp_path)]
     place = "Format-Serving/assets.extra/checkpoint/model.safetensors"
     one, two = load_file(tmp_path / "model" / place), load_file(tmp_path / "again" / place)

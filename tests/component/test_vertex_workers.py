@@ -51,7 +51,7 @@ ADDRESS = "https://console.cloud.google.com/vertex-ai/locations/europe-west4/tra
 TEXTS = ["a gorgeous film !", "dull film", "unable !", "a dull film"]
 CONFIG = {
     "task": {"type": "classification", "config": {"labels": ["bad", "good"], "max_length": 16, "dropout": 0.0}},
-    "train": Train(epochs=2, batch_size=3, learning_rate=1e-2).model_dump(mode="json"),
+    "train": Train(epochs=2, batch_size=3, learning_rate=1e-2).model_dump(mode="json", exclude_none=True),
     "encoder": {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32, "max_positions": 32}
     | {"dropout": 0.0, "attention_dropout": 0.0},
     "seed": 1,

@@ -161,6 +161,10 @@ task:
         ("task.type=", "$.task: type is missing"),
         ("task.labels=[a]", "$.task.labels: needs at least 2 entries"),
         ("task.labels=[a, a]", "labels must be distinct"),
+        ("task.class_weights={c: 2}", "$.task.class_weights: weighs labels that are none: c; labels: a, b"),
+        ("task.class_weights={a: 0}", "$.task.class_weights.a: must be more than 0.0, received 0"),
+        ("task.class_weights=balance", "$.task.class_weights: allowed balanced, received 'balance', did you mean"),
+        ("task.label_smoothing=1", "$.task.label_smoothing: must be less than 1.0, received 1"),
         ("task.data.path=", "$.task.data.path: missing"),
         ("task=3", "$.task: expected a section (KEY: VALUE), received 3"),
         ("task=", "give corpus (pretraining), task (fine-tuning), or both"),
@@ -191,6 +195,12 @@ task:
         ("task.data.label={column: n, ranges: {a: '< 1', c: '> 2'}}", "label.ranges.c: allowed a|b, received 'c'"),
         ("task.data.label={column: n, ranges: {a: '< 1', c: '> 2'}}", "$.task.data.label.ranges: b has no range"),
         ("task.data.split={train: .5, eval: .5, test: .5}", "the shares must sum to 1"),
+        ("train.freeze=embedding", "$.train.freeze: allowed embeddings, received 'embedding', did you mean"),
+        ("train.seeds=[1, 1]", "$.train: seeds must be distinct. Received: [1, 1]"),
+        ("train.seeds=[]", "$.train.seeds: needs at least 1 entries"),
+        ("train.early_stopping=2", "$.train.early_stopping: expected a section (KEY: VALUE), received 2"),
+        ("train.early_stopping={patience: 0}", "$.train.early_stopping.patience: must be at least 1, received 0"),
+        ("train.freeze=0", "$.train.freeze: must be at least 1, received 0"),
         ("train.epochs=true", "$.train.epochs: expected a whole number, received true"),
         ("train.epochs=1.5", "$.train.epochs: expected a whole number, received 1.5"),
         ("pretrain={steps: 3}", "corpus and pretrain go together"),
@@ -256,6 +266,16 @@ def test_overrides_reach_into_a_named_encoder():
     assert (found.encoder.num_layers, found.encoder.hidden_dim) == (3, 128)
     with pytest.raises(ConfigError, match=r"num_heads must divide hidden_dim"):
         loader.load("from_scratch", ["encoder.hidden_dim=129"])
+
+
+def test_only_layers_that_there_are_and_that_have_learned_are_frozen(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"\$\.train\.freeze: keeps what was learned before, and this experiment begins"
+    ):
+        loader.load("from_scratch", ["corpus=", "pretrain=", "train.freeze=embeddings"])
+    with pytest.raises(ConfigError, match=r"\$\.train\.freeze: 3 is more than \$\.encoder\.num_layers 2"):
+        loader.load("from_scratch", ["train.freeze=3"])
+    assert loader.load("from_scratch", ["train.freeze=2"]).train.freeze == 2
 
 
 def test_another_experiments_model_is_a_start(tmp_path):

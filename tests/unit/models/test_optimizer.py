@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from models.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
-from models.optimizer import SCHEDULES, AdamW, LinearSchedule
+from models.heads import Classifier
+from models.optimizer import SCHEDULES, AdamW, LinearSchedule, layer_decay
 
 # Made by torch.optim.AdamW and clip_grad_norm_: tests/golden/make_bert_golden.py.
 GOLDEN = dict(np.load(pathlib.Path(__file__).parents[2] / "data" / "adamw.npz"))
@@ -107,6 +108,36 @@ def test_everything_but_biases_and_layer_norms_is_decayed():
     kept = {v.path.rsplit("/", 1)[1] for v in variables if np.array_equal(v, np.ones(v.shape))}
     assert kept == {"bias", "gamma", "beta"}
     assert len(decayed) + sum(np.array_equal(v, np.ones(v.shape)) for v in variables) == len(variables)
+
+
+def test_the_rate_falls_by_a_factor_a_layer_from_the_head_to_the_embeddings():
+    encoder = BertEncoder(vocabulary_size=10, num_layers=2, hidden_dim=4, num_heads=1, max_positions=4)
+    model = Classifier(encoder, 2, 0.0)
+    variables = model.trainable_variables
+    factors = layer_decay(variables, encoder.layers_of_variables, 0.5)
+    found = {}
+    for variable, factor in zip(variables, factors, strict=True):
+        found.setdefault(factor, []).append(variable.path.removeprefix("encoder/").partition("/")[0])
+    tables = ["token_embedding", "position_embedding", "segment_embedding"]
+    assert {factor: sorted(names) for factor, names in found.items()} == {
+        0.125: sorted([*tables, *["embedding_norm"] * 2]),
+        0.25: ["block_0"] * 12,
+        0.5: ["block_1"] * 12,
+        1.0: [*["logits"] * 2, *["pooler"] * 2],
+    }
+
+
+def test_a_factor_scales_the_rate_of_its_variable_alone_and_its_decay():
+    halved, whole, variables = start(), start(), start()
+    mixed = AdamW(LinearSchedule(1e-2, 5, 30), **SETTINGS, factors=[0.5, 1.0, 1.0, 0.5])
+    for optimizer, at in ((AdamW(LinearSchedule(5e-3, 5, 30), **SETTINGS), halved), (mixed, variables),
+                          (AdamW(LinearSchedule(1e-2, 5, 30), **SETTINGS), whole)):  # fmt: skip
+        step = stepper(optimizer, at)
+        for i in range(3):
+            step(i)
+    for got, expected in zip(variables, [halved[0], whole[1], whole[2], halved[3]], strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+    assert np.abs(halved[0] - whole[0]).max() > 1e-3
 
 
 def test_another_number_of_variables_is_refused():

@@ -102,7 +102,7 @@ def main(folder: pathlib.Path) -> None:
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})  # takes longer than it saves here
     strategies = {1: tf.distribute.get_strategy(), 2: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])}
     training._REPORT_SECONDS = 0.0
-    task = Task({"labels": ["a", "b"], "dropout": 0.0})
+    task = Task({"labels": ["a", "b"], "dropout": 0.0, "class_weights": {"a": 3.0}, "label_smoothing": 0.1})
     generator = np.random.default_rng(0)
 
     def rows(count):

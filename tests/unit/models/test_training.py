@@ -27,12 +27,14 @@ def rows():
     return tf.data.Dataset.from_tensor_slices({"token_ids": ids, "segment_ids": ids * 0, "label_id": labels})
 
 
-def training(folder, rate=1e-3, steps=STEPS, checkpoint_seconds=0.0):
+def training(folder, rate=1e-3, steps=STEPS, checkpoint_seconds=0.0, frozen=None):
     keras.utils.set_random_seed(7)
     task = Task({"labels": ["a", "b"]})
     model = task.build(
         BertEncoder(vocabulary_size=50, num_layers=2, hidden_dim=16, num_heads=2, intermediate_dim=32, max_positions=16)
     )
+    if frozen is not None:
+        model.encoder.freeze(frozen)
     optimizer = AdamW(LinearSchedule(rate, 2, steps))
     optimizer.build(model.trainable_variables)
     state = TrainingState(f"{folder}/checkpoints", model, optimizer)
@@ -65,6 +67,28 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, kill_at, where):
 
     for expected, got in zip(weights(whole), weights(resumed), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("frozen", "kept"), [(0, 5), (1, 17)])
+def test_frozen_weights_stay_as_they_are_bit_by_bit(tmp_path, frozen, kept):
+    task, model, _, loop = training(tmp_path, frozen=frozen)
+    start = [variable.numpy() for variable in model.weights]
+    loop.run(batches(task, 0), "")
+    loop.save()
+    same = [
+        variable.path.removeprefix("encoder/").partition("/")[0]
+        for variable, before in zip(model.weights, start, strict=True)
+        if np.array_equal(variable, before)
+    ]
+    assert len(same) == kept
+    assert set(same) == {"token_embedding", "position_embedding", "segment_embedding", "embedding_norm"} | {
+        f"block_{i}" for i in range(frozen)
+    }
+    assert len(loop.optimizer.means) == len(start) - kept
+    _, again, state, _ = training(tmp_path, frozen=frozen)
+    assert state.restore() == STEPS
+    for variable, expected in zip(again.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(variable, expected)
 
 
 def test_without_the_seeds_the_weights_differ(tmp_path):

@@ -275,6 +275,13 @@ def test_an_experiment_to_start_from_is_read_like_a_folder(folder, base):
         assert "$.task.max_length: 513 is longer than the 512 positions of base v3" in output
 
 
+def test_more_frozen_layers_than_the_checkpoint_has_are_refused(folder, base):
+    chained(folder, 128)
+    output = tfx_bert("check", "x.yaml", "--set", "train.freeze=3", code=2)
+    assert "$.train.freeze: 3 is more than the 2 layers of base v3" in output
+    tfx_bert("check", "x.yaml", "--set", "train.freeze=2")
+
+
 def test_a_casing_that_the_checkpoint_was_not_trained_with_is_refused(folder, base):
     chained(folder, 128, "{mode: bert_uncased}")
     output = tfx_bert("check", "x.yaml", code=2)

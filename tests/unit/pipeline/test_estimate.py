@@ -19,6 +19,8 @@ def test_operations_follow_parameters_and_tokens():
     assert work["fine-tuning"] == pytest.approx(6 * dense * 10_000 * 27 * 0.8 * 5)
     twice = estimate.flops(loader.load("from_scratch", ["train.epochs=10"]), AMOUNTS, size)
     assert twice["fine-tuning"] == 2 * work["fine-tuning"]
+    seeds = estimate.flops(loader.load("from_scratch", ["train.seeds=[1, 2, 3]"]), AMOUNTS, size)
+    assert seeds["fine-tuning"] == 3 * work["fine-tuning"]
     assert twice["pretraining"] == work["pretraining"]
     scoring = loader.load("from_scratch", ["score={path: new.csv}"])
     more = estimate.flops(scoring, {**AMOUNTS, "score": (50_000, 27.0)}, size)

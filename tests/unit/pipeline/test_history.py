@@ -91,6 +91,7 @@ def runs(tmp_path, monkeypatch):
             git="3f2c1a",
             pipeline_run=run,
             metrics={"accuracy": 0.87 + number / 100},
+            fine_tuned="eval accuracy 0.882 ± 0.013 over 2 seeds, best 0.891 (seed 2) · seeds 1: 0.873, 2: 0.891",
             checkpoint="chat-bert v4",
             data={"ExampleGen": "9e1b77", "Checkpoint": "77c0aa"},
             nodes=[
@@ -119,11 +120,12 @@ def test_runs_are_listed_oldest_first(runs):
 
 def test_show_tells_what_changed_what_was_reused_and_where_it_came_from(runs):
     lines = tfx_bert("show", "reviews")
-    assert lines[:6] == [
+    assert lines[:7] == [
         "reviews #2 NOT BLESSED · 5:12 · 2026-01-02 03:04 · git 3f2c1a",
         "changed since #1: train.learning_rate 3e-5→1e-4",
         "ExampleGen cached(#1) · Trainer 4:01 · Pusher skipped",
         "accuracy .890",
+        "fine-tuned: eval accuracy 0.882 ± 0.013 over 2 seeds, best 0.891 (seed 2) · seeds 1: 0.873, 2: 0.891",
         "lineage: reviews.csv@9e1b → vocabulary → chat-bert v4@77c0 → model (not pushed)",
         "artifacts in runs/reviews/artifacts/: ExampleGen/examples/1 · VocabularyGen/vocabulary/2"
         " · Checkpoint/result/3 · Trainer/model/8",

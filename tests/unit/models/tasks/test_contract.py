@@ -224,7 +224,7 @@ def test_the_losses_of_shares_add_up_to_that_of_the_batch(example, monkeypatch):
     (batch,) = the_task.batches(rows_of(the_task, record), batch_size=8, seed=0, epoch=0)
     model, count = model_of(the_task), record["text"].shape[0]
     # As among replicas: each divides its sum by the rows of all.
-    monkeypatch.setattr(replicas, "mean", lambda losses: tf.reduce_sum(losses) / count)
+    monkeypatch.setattr(replicas, "mean", lambda losses, weights=None: tf.reduce_sum(losses) / count)
     whole = float(the_task.loss(model(batch), batch))
     shares = [{name: value[rows] for name, value in batch.items()} for rows in (slice(1), slice(1, None))]
     assert sum(float(the_task.loss(model(share), share)) for share in shares) == pytest.approx(whole, rel=1e-5)
@@ -283,6 +283,19 @@ def test_length_buckets(words, bucket):
     the_task = task.load("classification")({"labels": ["a", "b"]})
     features = the_task.featurize({"text": tf.constant(["film " * words])}, TOKENIZER)
     assert features["length_bucket"].numpy().tolist() == [bucket.encode()]
+
+
+def test_balanced_class_weights_are_those_of_scikit_learn():
+    """From three records of one label and one of another; the third has none, and counts as every label does."""
+    the_task = task.load("classification")({"labels": ["no", "yes", "perhaps"], "class_weights": "balanced"})
+    rows = tf.data.Dataset.from_tensor_slices({"label_id": tf.constant([1, 0, 1, 1], tf.int64)})
+    fitted = the_task.fitted(rows)
+    assert fitted.config.class_weights == pytest.approx({"no": 2.0, "yes": 2 / 3})
+    # −ln .1065 and −ln .7870, 2 to 2/3.
+    loss = fitted.loss({"logits": tf.constant([[0.0, 2.0, 0.0]] * 2)}, {"label_id": tf.constant([0, 1])})
+    assert float(loss) == pytest.approx((2 * 2.2395 + 2 / 3 * 0.2395) / (2 + 2 / 3), abs=1e-4)
+    unweighed = task.load("classification")({"labels": ["no", "yes"]})
+    assert unweighed.fitted(rows) is unweighed
 
 
 @pytest.mark.parametrize("labels", [["a"], ["a", "a"]])

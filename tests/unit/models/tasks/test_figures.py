@@ -104,6 +104,13 @@ def test_the_trivial_answer_is_the_best_set_of_labels_for_everyone():
     assert found["trivial"] == pytest.approx(best, abs=1e-12)
 
 
+def test_scores_of_several_labels_are_as_sure_as_they_are_right():
+    """Three scores of .9, two of which are right, and one of .3, in two bins of fifteen: (.7 + .3) / 4."""
+    the_task = task.load("multi_label")({"labels": ["a", "b"]})
+    found = the_task.figures(np.array([[1, 1, 0.9, 0.9], [0, 0, 0.9, 0.3]]))
+    assert found["ece"] == pytest.approx((0.7 + 0.3) / 4)
+
+
 # --- questions -----------------------------------------------------------------------------------------------------
 
 QA = {"max_length": 20, "stride": 5, "max_question": 4, "max_answer": 4, "no_answer": True}

@@ -35,8 +35,9 @@ class Train(base_executor.BaseExecutor):
     """Leaves checkpoints, as a training does."""
 
     def Do(self, input_dict, output_dict, exec_properties):
-        folder = pathlib.Path(os.environ["TFX_BERT_CHECKPOINT_ROOT"], "key")
-        folder.mkdir(parents=True)
-        progress.emit(progress.Checkpoints(str(folder)))
+        for seed in ("1", "2"):
+            folder = pathlib.Path(os.environ["TFX_BERT_CHECKPOINT_ROOT"], seed)
+            folder.mkdir(parents=True)
+            progress.emit(progress.Checkpoints(str(folder)))
         if exec_properties["times"] > 1:
             raise DataError("37 of 52,104 rows are bad")

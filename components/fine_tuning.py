@@ -1,0 +1,69 @@
+"""What a fine-tuning came to: ``fine_tuning.json`` beside the model, and a line for the person who waits."""
+
+import pathlib
+import statistics
+
+import pydantic
+
+FILE = "fine_tuning.json"  # inside assets.extra
+
+
+class Calibration(pydantic.BaseModel):
+    """What the logits were divided by, and the expected calibration error of the eval split without and with it."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    temperature: float
+    ece_before: float
+    ece_after: float
+
+    def __str__(self) -> str:
+        return f"temperature {self.temperature:.2f}, ECE {self.ece_before:.3f}→{self.ece_after:.3f}"
+
+
+class FineTuning(pydantic.BaseModel):
+    """Figures of the eval split.
+
+    Attributes:
+      metric: the headline's name.
+      scores: the headline of each seed's best epoch.
+      seed: whose weights are exported.
+      records: of the train split.
+      epochs: that this seed was trained for.
+      planned: epochs without early stopping.
+      calibration: None where there is none.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+    metric: str
+    scores: dict[int, float]
+    seed: int
+    records: int
+    epochs: int
+    planned: int
+    calibration: Calibration | None = None
+
+    def __str__(self) -> str:
+        score = f"{self.scores[self.seed]:.3f}"
+        if len(self.scores) > 1:
+            values = list(self.scores.values())
+            spread = f"{statistics.fmean(values):.3f} ± {statistics.stdev(values):.3f}"
+            score = f"{spread} over {len(values)} seeds, best {score} (seed {self.seed})"
+        epochs = f"{self.epochs} of {self.planned}" if self.epochs < self.planned else self.epochs
+        calibrated = f" · {self.calibration}" if self.calibration else ""
+        return f"eval {self.metric} {score} · {self.records:,} records · {epochs} epochs{calibrated}"
+
+    @property
+    def seeds(self) -> str:
+        """``1: 0.878, 2: 0.881``; empty for one."""
+        return ", ".join(f"{seed}: {score:.3f}" for seed, score in self.scores.items()) if len(self.scores) > 1 else ""
+
+    def write(self, folder: pathlib.Path) -> None:
+        """Writes it into the export's ``assets.extra``."""
+        (folder / FILE).write_text(self.model_dump_json(indent=1), "utf-8")
+
+
+def read(folder: pathlib.Path) -> FineTuning:
+    """Reads what ``FineTuning.write`` wrote."""
+    return FineTuning.model_validate_json((folder / FILE).read_text("utf-8"))
