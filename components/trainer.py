@@ -19,7 +19,6 @@ from models.optimizer import layer_decay
 from models.resume import TrainingState
 from models.training import rows
 
-
 _NONE = -1e9  # less than any figure
 
 
