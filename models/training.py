@@ -88,7 +88,7 @@ class Loop:
 
     def _gradients(self, batch: Batch, part: Any = 0) -> tuple[tf.Tensor, list[Any]]:
         share = replicas.share(batch, part, self.accumulate)
-        with _computing_in(self.precision, self.model), tf.GradientTape() as tape:
+        with computing_in(self.precision, self.model), tf.GradientTape() as tape:
             outputs = {name: tf.cast(value, tf.float32) for name, value in self.model(share, training=True).items()}
             loss = self.loss(outputs, share)
         return loss, tape.gradient(loss, self._variables)
@@ -170,7 +170,7 @@ class Loop:
 
 
 @contextlib.contextmanager
-def _computing_in(precision: Precision, model: keras.layers.Layer) -> Iterator[None]:
+def computing_in(precision: Precision, model: keras.layers.Layer) -> Iterator[None]:
     """What is traced inside computes in ``precision`` from float32 weights, in every layer of ``model``."""
     layers = list(model._flatten_layers())
     before = [layer.dtype_policy for layer in layers]

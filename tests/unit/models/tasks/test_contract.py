@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import schemas
-from models import replicas, task
+from models import replicas, task, training
 from models.encoder import BertEncoder
 from models.optimizer import AdamW, LinearSchedule
 from models.text import SPECIAL, TextRules, Tokenizer
@@ -185,6 +185,23 @@ def test_batches_repeat_themselves_and_start_anywhere(example):
     assert ids(epoch=0) == ids(epoch=0)
     assert ids(epoch=0)[2:] == ids(epoch=0, start_step=2)
     assert ids(epoch=0) != ids(epoch=1)
+
+
+def test_a_step_computes_in_bfloat16_too(example):
+    the_task, record = example
+    model = model_of(the_task)
+    (batch,) = the_task.batches(rows_of(the_task, record), batch_size=8, seed=0, epoch=0)
+
+    def step(precision):
+        with training.computing_in(precision, model), tf.GradientTape() as tape:
+            outputs = model(batch, training=True)
+            loss = the_task.loss({name: tf.cast(value, tf.float32) for name, value in outputs.items()}, batch)
+        gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        return {value.dtype for value in outputs.values()}, float(loss), float(tf.linalg.global_norm(gradients))
+
+    (plain, loss, norm), (narrow, near, close) = step("float32"), step("bfloat16")
+    assert (plain, narrow) == ({tf.float32}, {tf.bfloat16})
+    assert (near, close) == pytest.approx((loss, norm), rel=0.05)
 
 
 def test_one_batch_can_be_learned_by_heart(example):
