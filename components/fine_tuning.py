@@ -1,8 +1,8 @@
 """What a fine-tuning came to: ``fine_tuning.json`` beside the model, and a line for the person who waits."""
 
 import pathlib
-import statistics
 
+import numpy as np
 import pydantic
 
 FILE = "fine_tuning.json"  # inside assets.extra
@@ -26,7 +26,7 @@ class FineTuning(pydantic.BaseModel):
 
     Attributes:
       metric: the headline's name.
-      scores: the headline of each seed's best epoch.
+      scores: the headline of each seed's best epoch; NaN where none had any.
       seed: whose weights are exported.
       records: of the train split.
       epochs: that this seed was trained for.
@@ -48,7 +48,7 @@ class FineTuning(pydantic.BaseModel):
         score = f"{self.scores[self.seed]:.3f}"
         if len(self.scores) > 1:
             values = list(self.scores.values())
-            spread = f"{statistics.fmean(values):.3f} ± {statistics.stdev(values):.3f}"
+            spread = f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
             score = f"{spread} over {len(values)} seeds, best {score} (seed {self.seed})"
         epochs = f"{self.epochs} of {self.planned}" if self.epochs < self.planned else self.epochs
         calibrated = f" · {self.calibration}" if self.calibration else ""

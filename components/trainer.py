@@ -63,9 +63,10 @@ def _train(
     state.restore_best()
     examined = the_task.examine(held_out, settings["batch_size"])
     metric = the_task.metrics[0]
+    sign = 1 if metric.better == "higher" else -1
     return model, FineTuning(
         metric=metric.name,
-        scores={seed: score if metric.better == "higher" else -score for seed, score in scores.items()},
+        scores={seed: math.nan if score == _NONE else sign * score for seed, score in scores.items()},
         seed=best,
         records=records,
         epochs=int(state.epoch),

@@ -25,6 +25,11 @@ def test_several_seeds_are_mean_and_standard_deviation_and_the_best():
     assert found.seeds == "1: 0.880, 2: 0.870, 3: 0.896"
 
 
+def test_a_seed_without_a_figure_leaves_none_for_all():
+    found = fine_tuning.FineTuning(**ONE | {"scores": {1: 0.88, 2: math.nan}})
+    assert str(found).startswith("eval accuracy nan ± nan over 2 seeds, best 0.880 (seed 1) · ")
+
+
 def test_what_is_written_is_read(tmp_path):
     found = fine_tuning.FineTuning(**ONE | {"scores": {1: math.inf, 2: -0.5}})
     found.write(tmp_path)
