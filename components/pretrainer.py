@@ -5,7 +5,6 @@ import json
 import math
 from typing import Any
 
-import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
@@ -32,7 +31,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     ``source_digest``.
     """
     config = fn_args.custom_config
-    keras.utils.set_random_seed(config["seed"])
+    training.seeded(config["seed"], config)
     transformed = tft.TFTransformOutput(fn_args.transform_output)
     tokenizer = training.tokenizer(fn_args.transform_output)
     folder = training.base_checkpoint(fn_args.base_model)

@@ -4,7 +4,6 @@ import math
 import pathlib
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -87,7 +86,7 @@ def _train_once(
     """Goes on where a killed training was, and ends where it did if it was through."""
     settings, seed = config["train"], config["seed"]
     folder, tokenizer = training.base_checkpoint(fn_args.base_model), training.tokenizer(fn_args.transform_output)
-    keras.utils.set_random_seed(seed)
+    training.seeded(seed, config)
     with replicas.strategy().scope():
         encoder = training.encoder(folder, config["encoder"], tokenizer.size)
         model = the_task.build(encoder)

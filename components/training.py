@@ -52,6 +52,13 @@ def checkpointing(root: str, seconds: float, *, resume: bool = True) -> Iterator
                 os.environ[name] = value
 
 
+def seeded(seed: int, config: dict[str, Any]) -> None:
+    """Everything that is drawn from here on follows ``seed``; with ``deterministic`` every sum has one order too."""
+    keras.utils.set_random_seed(seed)
+    if config.get("deterministic"):
+        tf.config.experimental.enable_op_determinism()
+
+
 def tokenizer(transform_graph: str) -> Tokenizer:
     """The one that made the ids: Transform keeps its vocabulary beside its graph."""
     return Tokenizer.read(pathlib.Path(transform_graph) / "vocabulary")

@@ -592,6 +592,8 @@ class Experiment(Section):
       encoder: a name in ``configs/encoders/`` or the values themselves; a checkpoint brings its own.
       vocabulary: to learn or to import; a checkpoint brings its own.
       seed: of every random stream.
+      deterministic: on one machine two runs end with the same weights, bit for bit; slower. Without it sums of many
+        threads may differ in their last bits.
     """
 
     name: Name
@@ -606,6 +608,7 @@ class Experiment(Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     seed: Seed = 1
+    deterministic: bool = False
 
     @model_validator(mode="after")
     def _shape(self) -> Self:

@@ -193,6 +193,7 @@ class _Dag:
         config |= {
             "encoder": encoder.arguments() if encoder and base is None else None,
             "seed": self.experiment.seed,
+            **({"deterministic": True} if self.experiment.deterministic else {}),
             "source_digest": self.digest(module, *([f"models.tasks.{self.task['type']}"] if name == "Trainer" else [])),
         }
         trainer = Trainer(
