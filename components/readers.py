@@ -226,27 +226,35 @@ def _wrong_encoding(path: str, line: int, reason: str, other: str, source: Sourc
     return f"{path}:{line} is {reason}; it decodes as {other.upper()}.\n  Fix {place(source, 'encoding')}: {other}"
 
 
-def _lines(path: str, source: Source) -> Iterator[str]:
-    """Decoded lines with their ends; undecodable bytes become lone surrogates, to be reported with their record."""
+def _lines(path: str, source: Source, *, whole: bool = False) -> Iterator[str]:
+    """Decoded lines with their ends; undecodable bytes become lone surrogates, to be reported with their record.
+
+    With ``whole`` of any length.
+    """
     errors = "surrogatepass" if source.encoding == "utf-16" else "surrogateescape"
-    number = 0
+    number, longest = 0, -1 if whole else MAX_LINE
     codec = codec_of(path, source.encoding)
     if codec is None:
         other = decodes_as(path, source.encoding)
         raise DataError(_wrong_encoding(path, 1, "not UTF-16", other, source) if other else f"{path}:1 is not UTF-16.")
     binary = cast("io.BufferedReader", open_bytes(path))
     with io.TextIOWrapper(binary, encoding=codec, errors=errors, newline="") as stream:
-        while line := stream.readline(MAX_LINE):
+        while line := stream.readline(longest):
             number += 1
             if number == 1 and source.encoding != "utf-16" and line.count("\0") * 3 > len(line):
                 raise DataError(
                     _wrong_encoding(path, 1, f"not {source.encoding.upper()} (byte 0x00)", "utf-16", source)
                 )
-            if len(line) == MAX_LINE and not line.endswith(("\n", "\r")):
+            if len(line) == longest and not line.endswith(("\n", "\r")):
                 raise DataError(
                     f"{path}:{number} is longer than {MAX_LINE >> 20} M characters; check the file's line ends."
                 )
             yield line
+
+
+def _whole(path: str, source: Source) -> str:
+    """The text of a file that is one JSON value, in as many lines as it likes: SQuAD 1.1's has one, of 30 MB."""
+    return "".join(_lines(path, source, whole=True))
 
 
 # --- formats -------------------------------------------------------------------------------------------------------
@@ -295,6 +303,9 @@ def _csv_reason(error: csv.Error) -> str:
 
 
 def _header(path: str, source: Source, columns: Sequence[str] | None, reader: Any) -> list[str]:
+    if source.header:
+        require(place(source, "header"), source, source.header if columns is None else columns, source.header)
+        return source.header
     try:
         header: list[str] = next(reader)
     except StopIteration:
@@ -304,21 +315,21 @@ def _header(path: str, source: Source, columns: Sequence[str] | None, reader: An
     if reason := undecodable({"header": header}, source.encoding):
         other = decodes_as(path, source.encoding)
         raise DataError(_wrong_encoding(path, 1, reason, other, source) if other else f"{path}:1 is {reason}.")
-    require(path, source, header if columns is None else columns, header)
+    require(f"{path}:1", source, header if columns is None else columns, header)
     return header
 
 
-def require(path: str, source: Source, columns: Iterable[str], header: Sequence[str]) -> None:
-    """Raises DataError unless ``header`` has each of ``columns``, once."""
+def require(where: str, source: Source, columns: Iterable[str], header: Sequence[str]) -> None:
+    """Raises DataError unless ``header``, which stands at ``where``, has each of ``columns``, once."""
     if not any(header):
-        raise DataError(f"{path}:1 is blank; a header line with the column names is expected.")
+        raise DataError(f"{where} is blank; a header line with the column names is expected.")
     for name in columns:
         if name not in header:
             near = difflib.get_close_matches(name, header, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, header[:20]))}."
-            raise DataError(f"{path}:1 has no column {name!r}, which {_asked_by(source, name)} names; {hint}")
+            raise DataError(f"{where} has no column {name!r}, which {_asked_by(source, name)} names; {hint}")
         if header.count(name) > 1:
-            raise DataError(f"{path}:1 has {header.count(name)} columns {name!r}; rename all but one.")
+            raise DataError(f"{where} has {header.count(name)} columns {name!r}; rename all but one.")
 
 
 def _asked_by(source: Source, name: str) -> str:
@@ -332,12 +343,13 @@ def _listed(value: object) -> list[str]:
 
 
 def _jsonl(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """An object a line."""
+    """An object a line, or an array of objects."""
+    if begins_array(path):
+        yield from _array(path, source, columns)
+        return
     for number, line in enumerate(_lines(path, source), start=1):
         if not line.strip():
             continue
-        if number == 1 and line.lstrip().startswith("["):
-            raise DataError(f"{path}:1 begins a JSON array; an object a line is expected (jq -c '.[]' makes it so).")
         try:
             record = json.loads(line, object_pairs_hook=_Pairs)
         except json.JSONDecodeError as error:
@@ -346,6 +358,35 @@ def _jsonl(path: str, source: Source, columns: Sequence[str] | None) -> Iterator
             yield Bad(path, number, "JSON nested too deep, or a number too long")
         else:
             yield _object(path, number, record, columns)
+
+
+def begins_array(path: str) -> bool:
+    """Whether a file's first letter is ``[``, in any encoding."""
+    with open_bytes(path) as stream:
+        head = stream.read(4096).replace(b"\0", b"")  # UTF-16 has a zero byte beside every ASCII letter
+    return head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"[")
+
+
+def _array(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+    """The objects of one array. Takes the file into memory."""
+    text = _whole(path, source)
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno} is not JSON ({error.msg}), and the file begins an array.") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{path}: JSON nested too deep, or a number too long.") from None
+    decoder = json.JSONDecoder(object_pairs_hook=_Pairs)
+    end = text.index("[") + 1
+    line = 1 + text.count("\n", 0, end)
+    while True:
+        begin = next(at for at in itertools.count(end) if text[at] not in ", \t\r\n")
+        if text[begin] == "]":
+            return
+        line += text.count("\n", end, begin)
+        record, end = decoder.raw_decode(text, begin)
+        yield _object(path, line, record, columns)
+        line += text.count("\n", begin, end)
 
 
 class _Pairs(dict[str, Any]):
@@ -360,13 +401,22 @@ class _Pairs(dict[str, Any]):
 def _object(path: str, number: int, record: object, columns: Sequence[str] | None) -> Row | Bad:
     if not isinstance(record, _Pairs):
         return Bad(path, number, f"{json_type(record)}, a JSON object is expected")
-    wanted = tuple(record) if columns is None else columns
-    for name in wanted:
-        if name not in record:
+    values = {}
+    for name in tuple(record) if columns is None else columns:
+        within, key = _within(record, name)
+        if key not in within:
             return Bad(path, number, f"no key {name!r}")
-        if record.repeated and sum(key == name for key, _ in record.pairs) > 1:
+        if within.repeated and sum(each == key for each, _ in within.pairs) > 1:
             return Bad(path, number, f"key {name!r} twice")
-    return Row(number, {name: record[name] for name in wanted})
+        values[name] = within[key]
+    return Row(number, values)
+
+
+def _within(record: _Pairs, name: str) -> tuple[_Pairs, str]:
+    """The object that ``name`` is a key of, and that key: ``labels.score`` is the key ``score`` of ``labels``."""
+    first, _, rest = name.partition(".")
+    inner = record.get(first)
+    return _within(inner, rest) if name not in record and isinstance(inner, _Pairs) else (record, name)
 
 
 def json_type(value: object) -> str:
@@ -388,7 +438,7 @@ def _parquet(path: str, source: Source, columns: Sequence[str] | None) -> Iterat
     try:
         with open_bytes(path) as stream, pyarrow.parquet.ParquetFile(stream) as table:
             names = table.schema_arrow.names
-            require(path, source, names if columns is None else columns, names)
+            require(f"{path}:1", source, names if columns is None else columns, names)
             for batch in table.iter_batches(batch_size=1024, columns=columns and list(columns)):
                 for record in batch.to_pylist():
                     number += 1
@@ -416,7 +466,8 @@ def _text(path: str, source: Source, _columns: Sequence[str] | None) -> Iterator
 def _conll(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """A word (or a character) and its tag a line, a blank line after each sentence: lists of both, a row a sentence.
 
-    Lines that begin with ``-DOCSTART-`` (CoNLL 2003), or with ``#`` before the first word (KLUE, UD), are none.
+    Lines that begin with ``-DOCSTART-`` (CoNLL 2003), or with ``#`` before the first word (KLUE, UD), are none. A tab
+    alone is a blank line too, as KLUE's own reader has it.
     """
     del columns
     assert isinstance(source, SpanData)
@@ -428,7 +479,7 @@ def _conll(path: str, source: Source, columns: Sequence[str] | None) -> Iterator
         comment = line.startswith("#") and not words and (len(cells[0]) > 1 if by_tab else len(cells) != 2)
         if comment or line.startswith("-DOCSTART-"):
             continue
-        if line.strip() or (by_tab and "\t" in line):
+        if line.strip() or (by_tab and "\t" in line and line != "\t"):
             start = number if not words and not fault else start
             if len(cells) < 2:
                 fault = fault or f"{len(cells)} column, a word and its tag are expected"
@@ -447,7 +498,7 @@ def _squad(path: str, source: Source, columns: Sequence[str] | None) -> Iterator
     del columns
     assert isinstance(source, AnswerData)
     try:
-        document = json.loads("".join(_lines(path, source)))
+        document = json.loads(_whole(path, source))
         paragraphs = [paragraph for article in document["data"] for paragraph in article["paragraphs"]]
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno} is not JSON ({error.msg}); a SQuAD file is one JSON object.") from None

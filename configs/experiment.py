@@ -86,7 +86,9 @@ class Source(Section):
     Attributes:
       path: files or globs, gzip by their ending ``.gz``.
       format: from the file's ending where not given: ``csv``, ``tsv``, ``jsonl`` (``.json``, ``.ndjson``), ``parquet``,
-        ``text`` (``.txt``).
+        ``text`` (``.txt``). ``jsonl`` is an object a line, or one array of objects; ``labels.score`` names the key
+        ``score`` of the object ``labels``.
+      header: the names of all columns, for csv and tsv files that begin with a record.
       encoding: of the text files.
       on_bad_record: ``fail`` stops before anything is trained; ``quarantine`` sets bad records aside, with place and
         reason.
@@ -98,6 +100,7 @@ class Source(Section):
 
     path: Paths
     format: Literal["csv", "tsv", "jsonl", "parquet", "text"] | None = None
+    header: Columns | None = None
     encoding: Encoding = "utf-8"
     on_bad_record: Literal["fail", "quarantine"] = "fail"
     max_bad_share: Share = 0.05

@@ -238,7 +238,7 @@ def _named(
     trained, found = _trained_on(folder), {}
     for key in needed:
         if (name := asked[key]) is not None:
-            readers.require(source.path[0], source.model_copy(update={key: name}), [name], columns)
+            readers.require(f"{source.path[0]}:1", source.model_copy(update={key: name}), [name], columns)
         else:
             name = next((each for each in (trained.get(key), key) if each in columns), None)
         if name is None:

@@ -4,7 +4,6 @@ import codecs
 import csv
 import io
 import itertools
-import json
 import random
 import re
 import statistics
@@ -186,9 +185,7 @@ def _format(path: str) -> tuple[Any, bool]:
     first = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").split(b"\n")[0]
     if known == "text":
         raise DataError(f"{path} is plain text, without labels; give a CSV, TSV, JSONL or Parquet file")
-    if first.lstrip().startswith(b"[") and known in (None, "jsonl"):
-        raise DataError(f"{path}:1 begins a JSON array; an object a line is expected (jq -c '.[]' makes it so)")
-    if first.lstrip().startswith(b"{"):
+    if first.lstrip().startswith(b"{") or (known in (None, "jsonl") and readers.begins_array(path)):
         return "jsonl", known != "jsonl"
     if first.count(b"\t") > first.count(b","):
         return "tsv", known != "tsv"
@@ -220,10 +217,10 @@ def _columns(path: str, kind: str, encoding: Encoding) -> list[str]:
         import pyarrow.parquet
 
         return list(pyarrow.parquet.read_schema(path).names)
+    if kind == "jsonl":
+        return _keys(path, readers.rows(path, TaskData(path=[path], format="jsonl", encoding=encoding), None))
     binary = cast("io.BufferedReader", encodings.open_bytes(path))
     with io.TextIOWrapper(binary, encodings.codec_of(str(path), encoding), errors="replace", newline="") as text:
-        if kind == "jsonl":
-            return _keys(path, itertools.islice(text, 100))
         reader = csv.reader(text, delimiter="\t" if kind == "tsv" else ",")
         names = next(reader, [])
     if not names:
@@ -234,22 +231,12 @@ def _columns(path: str, kind: str, encoding: Encoding) -> list[str]:
     return names
 
 
-def _keys(path: str, lines: Any) -> list[str]:
+def _keys(path: str, rows: Iterator[readers.Row | readers.Bad]) -> list[str]:
     """The keys that every one of the first objects has."""
-    keys: dict[str, int] = {}
-    count = 0
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            count += 1
-            for key in record:
-                keys[key] = keys.get(key, 0) + 1
-    common = [key for key, seen in keys.items() if seen == count]
+    first = [row.values for row in itertools.islice(rows, 100) if isinstance(row, readers.Row)]
+    common = [key for key in first[0] if all(key in values for values in first)] if first else []
     if not common:
-        raise DataError(f"{path}: its lines are no JSON objects with the same keys")
+        raise DataError(f"{path}: it holds no JSON objects with the same keys")
     return common
 
 

@@ -82,10 +82,11 @@ def test_conll_files_of_words(folder):
 
 def test_klues_files_of_characters(folder):
     lines = ["## klue-ner-v1_dev_00000\t<삼성:OG> 가", "삼\tB-OG", "성\tI-OG", " \tO", "가\tO"]
-    (folder / "a.tsv").write_text("\n".join([*lines, "", "## next", "나\tO"]))
-    first, second = read(SpanData(path=["a.tsv"], format="conll", unit="character"))
+    (folder / "a.tsv").write_text("\n".join([*lines, "", "## next", "나\tO", "\t", "다\tO", "\tO"]))
+    first, second, third = read(SpanData(path=["a.tsv"], format="conll", unit="character"))
     assert gold(first, *SPANS) == (["삼성 가".encode()], [0], [2], [b"OG"])
     assert gold(second, *SPANS) == (["나".encode()], [], [], [])
+    assert (third.line, third.reason) == (10, "a word or a tag that is no text, or empty")
 
 
 def test_tags_without_a_scheme_make_each_word_a_span(folder):
@@ -150,7 +151,8 @@ def question(text, *answers, **more):
     return {"id": text, "question": text, "answers": [{"text": t, "answer_start": s} for t, s in answers], **more}
 
 
-def test_squad_files(folder):
+def test_squad_files(folder, monkeypatch):
+    monkeypatch.setattr("components.readers.MAX_LINE", 100)  # the file is one line, as SQuAD 1.1's is
     context = " 서울은 한국의 수도다."
     document = squad(
         context,

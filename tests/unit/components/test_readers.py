@@ -60,6 +60,45 @@ def test_jsonl_keeps_types_and_skips_blank_lines():
     ]
 
 
+def test_an_array_of_objects_with_the_lines_where_they_begin():
+    """As KLUE's files are: laid out over many lines."""
+    content = (
+        '\ufeff \n[\n  {\n    "text": "a, [b]",\n    "label": 1\n  }, {"text": "c"},\n\n [2], '
+        '{"text": "d", "label": 3}\n]\n'
+    )
+    assert read("a.json", content) == [
+        Row(3, {"text": "a, [b]", "label": 1}),
+        Bad("a.json", 6, "no key 'label'"),
+        Bad("a.json", 8, "a list, a JSON object is expected"),
+        Row(8, {"text": "d", "label": 3}),
+    ]
+    assert read("b.json", '[{"text": "가", "label": 1}]'.encode("utf-16"), encoding="utf-16")[0].values["text"] == "가"
+
+
+def test_keys_of_objects_within_objects():
+    first = {"text": "a", "labels": {"score": 4.5, "by": {"whom": "b"}}, "labels.score": 1}
+    second = {"text": "a", "labels": {"score": 4.5, "by": {"whom": "c"}}}
+    found = read("a.jsonl", f"{json.dumps(first)}\n{json.dumps(second)}", ["labels.score", "labels.by.whom"])
+    assert [tuple(row.values.values()) for row in found] == [(1, "b"), (4.5, "c")]
+    assert read("a.jsonl", '{"labels": 3}\n{"labels": {"score": 1, "score": 2}}', ["labels.score"]) == [
+        Bad("a.jsonl", 1, "no key 'labels.score'"),
+        Bad("a.jsonl", 2, "key 'labels.score' twice"),
+    ]
+
+
+def test_a_table_that_begins_with_a_record():
+    """As CoLA's does."""
+    header = ["source", "label", "mark", "text"]
+    assert read("a.tsv", 'gj04\t1\t\tThe "book" fell.\ngj04\t0\t*\n', header=header) == [
+        Row(1, {"text": 'The "book" fell.', "label": "1"}),
+        Bad("a.tsv", 2, "3 columns, header has 4"),
+    ]
+    assert read("a.csv", "a,x\n", header=["text", "label"]) == [Row(1, {"text": "a", "label": "x"})]
+    assert fault("a.csv", "a,x\n", header=["txt", "label"]) == (
+        "$.task.data.header has no column 'text', which $.task.data.text names; did you mean 'txt'?"
+    )
+
+
 def test_parquet():
     table = pyarrow.table({"text": ["a", "b", None], "label": [1, 2, 3], "more": [0, 0, 0]})
     pyarrow.parquet.write_table(table, "a.parquet")
@@ -229,8 +268,8 @@ def test_a_field_past_the_limit_is_one_bad_record(monkeypatch):
         ),
         (
             "a.jsonl",
-            '[\n{"text": "a"}]',
-            "a.jsonl:1 begins a JSON array; an object a line is expected (jq -c '.[]' makes it so).",
+            '[\n{"text": "a"},\n{"text": }]',
+            "a.jsonl:3 is not JSON (Expecting value), and the file begins an array.",
         ),
         ("a.csv.gz", "text,label\n", "a.csv.gz: the gzip stream is damaged or cut short after line 0; copy it again."),
         (

@@ -188,6 +188,14 @@ def test_gzipped_json_lines_with_numbers_as_labels(folder):
     assert (found.task.data.text, found.task.data.label, found.task.labels) == ("body", "target", ["0", "1"])
 
 
+def test_one_json_array(folder):
+    rows = [{"body": text, "target": label} for text, label in ENGLISH * 10]
+    (folder / "r.json").write_text(json.dumps(rows, indent=1))
+    init("r.json")
+    found = loader.load("r.yaml")
+    assert (found.task.data.text, found.task.data.label, found.task.labels) == ("body", "target", ["bad", "good"])
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_other_encodings(folder, encoding):
     table(folder / "r.csv", KOREAN * 5, encoding=encoding)
