@@ -5,6 +5,7 @@ A context that is too long for a row is read in windows that overlap; the best s
 """
 
 import collections
+import difflib
 import math
 import re
 import string
@@ -66,7 +67,7 @@ class Task(task.Task):
     answers = ("answer", "score", "start", "end")
     gold = ("answers", "answer_start")
     targets = ("gold_start", "gold_end", "start_token", "end_token")
-    metrics = (task.Metric("f1"), task.Metric("exact"))
+    metrics = (task.Metric("f1"), task.Metric("exact"), task.Metric("rouge_w"))
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
@@ -231,11 +232,11 @@ class Task(task.Task):
 
     @property
     def judged(self) -> tuple[str, ...]:
-        """Whether the answer is right, how much of it is, and whether there is one."""
-        return ("exact", "f1", "answerable")
+        """Whether the answer is right, how much of it is, whether there is one; how much is, by characters."""
+        return ("exact", "f1", "answerable", "rouge_w")
 
     def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """See ``task.Task.score``. By characters instead of words, which is for choosing an epoch only."""
+        """See ``task.Task.score``. F1 is by characters instead of words, which is for choosing an epoch only."""
         import tensorflow as tf
 
         features = batch["features"]
@@ -251,27 +252,29 @@ class Task(task.Task):
         # Of no gold answer the maximum is that of an empty row, -inf.
         f1 = tf.where(answerable, tf.maximum(tf.reduce_max(f1, axis=1), 0), none)
         exact = tf.where(answerable, tf.cast(exact, tf.float32), none)
-        return tf.stack([exact, f1, tf.cast(answerable, tf.float32)], axis=1)
+        return tf.stack([exact, f1, tf.cast(answerable, tf.float32), f1], axis=1)
 
     def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
-        """As SQuAD's own script: the best over all answers that were given."""
+        """As SQuAD's own script, and KLUE's: the best over all answers that were given."""
         given = [each.decode() for each in record["answers"].ravel()]
-        found = _words(answer["answer"].item().decode())
+        text = answer["answer"].item().decode()
+        found = _words(text)
         # An answer of articles alone is none there.
         golds = [words for each in given if (words := _words(each))] or [[]]
         exact = max(float(found == gold) for gold in golds)
-        return [exact, max(_overlap(found, gold) for gold in golds), float(bool(given))]
+        rouge_w = max(_rouge_w(text, gold) for gold in given or [""])
+        return [exact, max(_overlap(found, gold) for gold in golds), float(bool(given)), rouge_w]
 
     def figures(self, rows: np.ndarray) -> dict[str, float]:
-        """``f1`` and ``exact`` match, means over the questions.
+        """``f1``, ``exact`` match, and ``rouge_w``, the F1 of KLUE; means over the questions.
 
         With ``no_answer`` also ``f1_answerable``, over those that have an answer, and ``none_recall``, the share of the
         others that got none. ``trivial`` is F1 of never answering.
         """
         if not len(rows):
             return {"f1": math.nan}
-        exact, f1, answerable = rows.T
-        found = {"f1": f1.mean(), "exact": exact.mean(), "trivial": 1 - answerable.mean()}
+        exact, f1, answerable, rouge_w = rows.T
+        found = {"f1": f1.mean(), "exact": exact.mean(), "rouge_w": rouge_w.mean(), "trivial": 1 - answerable.mean()}
         if self.config.no_answer:
             there = answerable > 0
             found["f1_answerable"] = f1[there].mean() if there.any() else math.nan
@@ -312,10 +315,22 @@ def _logits(outputs: task.Tensors, padding_mask: Any) -> tuple[Any, Any]:
     return tf.where(padding_mask, start, _NEVER), tf.where(padding_mask, end, _NEVER)
 
 
+def _plain(text: str) -> str:
+    """Lower case, without punctuation."""
+    return "".join(letter for letter in text.lower() if letter not in string.punctuation)
+
+
 def _words(text: str) -> list[str]:
-    """Lower case, without punctuation and articles: ``normalize_answer`` of SQuAD's evaluation script."""
-    kept = "".join(letter for letter in text.lower() if letter not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", kept).split()
+    """Without articles too: ``normalize_answer`` of SQuAD's evaluation script."""
+    return re.sub(r"\b(a|an|the)\b", " ", _plain(text)).split()
+
+
+def _rouge_w(found: str, gold: str) -> float:
+    """F1 of the longest run of characters in both (Park et al. 2021, "KLUE"; ``rouge_w_score_for_klue_mrc``)."""
+    found, gold = (" ".join(_plain(text).split()) for text in (found, gold))
+    if not gold:
+        return float(not found)
+    return 2 * difflib.SequenceMatcher(None, found, gold).find_longest_match().size / (len(found) + len(gold))
 
 
 def _overlap(found: list[str], gold: list[str]) -> float:

@@ -20,12 +20,14 @@ class Config(pydantic.BaseModel):
     Attributes:
       max_length: tokens a row, special ones included; longer texts are cut.
       dropout: between the pooled vector and the linear layer.
+      threshold: numbers from here on are positive, for the figure ``f1``; none where left out.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
 
     max_length: Annotated[int, pydantic.Field(ge=8)] = 128
     dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
+    threshold: float | None = None
 
 
 class Task(classification.Task):
@@ -86,8 +88,17 @@ class Task(classification.Task):
         return [record["label"].item(), answer["value"].item()]
 
     def figures(self, rows: np.ndarray) -> dict[str, float]:
-        """``pearson`` and ``spearman``, correlations of answers and right numbers; ``mse`` and ``mae``, mean errors."""
-        return {**correlations(rows), **_errors(rows)}
+        """``pearson`` and ``spearman``, correlations of answers and right numbers; ``mse`` and ``mae``, mean errors.
+
+        With ``threshold`` also ``f1``, of the answers from there on, as KLUE has it for STS.
+        """
+        found = {**correlations(rows), **_errors(rows)}
+        if self.config.threshold is not None:
+            from sklearn import metrics
+
+            right, answered = (rows >= self.config.threshold).T
+            found["f1"] = float(metrics.f1_score(right, answered, zero_division=0)) if len(rows) else math.nan
+        return found
 
     def wrong(self, row: np.ndarray) -> float:
         """How far the answer is off."""

@@ -111,33 +111,48 @@ def test_scores_of_several_labels_are_as_sure_as_they_are_right():
     assert found["ece"] == pytest.approx((0.7 + 0.3) / 4)
 
 
+# --- numbers -------------------------------------------------------------------------------------------------------
+
+
+def test_f1_of_numbers_from_a_threshold_on():
+    """KLUE's STS, where 3 and more are alike: two are found, one of them rightly; one more is missed."""
+    rows = np.array([[3.0, 3.2], [2.9, 3.0], [4.5, 2.99], [0.0, 1.0]])
+    found = task.load("regression")({"threshold": 3.0}).figures(rows)
+    assert found["f1"] == metrics.f1_score([1, 0, 1, 0], [1, 1, 0, 0]) == 0.5
+    assert "f1" not in task.load("regression")({}).figures(rows)
+
+
 # --- questions -----------------------------------------------------------------------------------------------------
 
 QA = {"max_length": 20, "stride": 5, "max_question": 4, "max_answer": 4, "no_answer": True}
 
 
 @pytest.mark.parametrize(
-    ("answer", "golds", "exact", "f1"),
+    ("answer", "golds", "exact", "f1", "rouge_w"),
     [
-        ("the Eiffel Tower!", ["Eiffel tower", "Paris"], 1, 1),
-        ("Eiffel", ["The Eiffel Tower"], 0, 2 / 3),
-        ("", [], 1, 1),
-        ("Rome", [], 0, 0),
-        ("", ["Rome"], 0, 0),
-        ("a b b", ["b b c"], 0, 0.8),
+        ("the Eiffel Tower!", ["Eiffel tower", "Paris"], 1, 1, 2 * 12 / (16 + 12)),
+        ("Eiffel", ["The Eiffel Tower"], 0, 2 / 3, 2 * 6 / (6 + 16)),
+        ("", [], 1, 1, 1),
+        ("Rome", [], 0, 0, 0),
+        ("", ["Rome"], 0, 0, 0),
+        ("a b b", ["b b c"], 0, 0.8, 2 * 3 / (5 + 5)),
+        # A Korean answer is rarely cut at a word's end.
+        ("서울특별시에서", ["서울", "'서울특별시'"], 0, 0, 2 * 5 / (7 + 5)),
+        ("부산", ["서울"], 0, 0, 0),
     ],
 )
-def test_answers_are_compared_as_squads_script_does(answer, golds, exact, f1):
+def test_answers_are_compared_as_the_scripts_of_squad_and_klue_do(answer, golds, exact, f1, rouge_w):
     the_task = task.load("question_answering")(QA)
     gold = {"answers": np.array([gold.encode() for gold in golds], object), "answer_start": np.zeros(len(golds))}
     row = the_task.rate({"answer": np.asarray(answer.encode(), object)}, gold)
-    assert row == pytest.approx([exact, f1, float(bool(golds))])
+    assert row == pytest.approx([exact, f1, float(bool(golds)), rouge_w])
 
 
 def test_figures_of_questions_with_and_without_an_answer():
     the_task = task.load("question_answering")(QA)
-    found = the_task.figures(np.array([[1, 1, 1], [0, 0.5, 1], [1, 1, 0], [0, 0, 0.0]]))
-    assert found == {"f1": 0.625, "exact": 0.5, "trivial": 0.5, "f1_answerable": 0.75, "none_recall": 0.5}
+    found = the_task.figures(np.array([[1, 1, 1, 1], [0, 0.5, 1, 0.25], [1, 1, 0, 1], [0, 0, 0.0, 0]]))
+    whole = {"f1": 0.625, "exact": 0.5, "rouge_w": 0.5625, "trivial": 0.5}
+    assert found == {**whole, "f1_answerable": 0.75, "none_recall": 0.5}
 
 
 WORDS = [f"w{index}" for index in range(60)]
