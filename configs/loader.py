@@ -49,6 +49,11 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Experiment:
     document = read(_find(str(path)))
     if "kind" in document.values and "name" not in document.values:
         raise ConfigError(f"{document.file} is an environment, not an experiment: pass it as --env {document.file}")
+    return resolve(document, overrides)
+
+
+def resolve(document: Document, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment that ``document`` describes, which is changed by ``overrides``; see ``load``."""
     for assignment in overrides:
         if assignment.startswith("encoder."):
             _expand_encoder(document)

@@ -89,6 +89,7 @@ _environment = click.option(
     "--env", default="local", metavar="NAME|FILE", help="Where to run: a name in configs/environments/, or a YAML file."
 )
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
+_Folder = click.Path(exists=True, file_okay=False, path_type=Path)
 _set = click.option(
     "--set",
     "overrides",
@@ -334,6 +335,54 @@ def export(model: str, target: Path, env: str, to: str, int8: bool, version: int
     from pipeline.export import export as write
 
     write(Path(environment.load(env).runs), model, target, version=version, to=to, int8=int8)
+
+
+def _seeds(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(int(each) for each in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"whole numbers with commas between them, such as 1,2,3; received {text!r}") from None
+    if len(set(seeds)) < len(seeds):
+        raise click.BadParameter(f"each seed once; received {text!r}")
+    return seeds
+
+
+def _suite(command: Any) -> Any:
+    """The options of a benchmark."""
+    options = (
+        click.option(
+            "--data", type=_Folder, required=True, metavar="DIR", help="The benchmark's folders, as published."
+        ),
+        click.option("--checkpoint", required=True, metavar="FOLDER", help="A Hugging Face BERT folder to start from."),
+        click.option(
+            "--seeds", default="1,2,3,4,5", show_default=True, metavar="N,N…", callback=_seeds, help="A run each."
+        ),
+        _set,
+        _environment,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_suite
+def glue(**options: Any) -> None:
+    """Fine-tune on every task of GLUE that DIR holds; a table of the dev figures, beside BERT's."""
+    from pipeline import suite
+    from pipeline.glue import SUITE
+
+    click.get_current_context().exit(suite.run(SUITE, **options))
+
+
+@main.command()
+@_suite
+def klue(**options: Any) -> None:
+    """The same on KLUE: YNAT, STS, NLI, NER and MRC."""
+    from pipeline import suite
+    from pipeline.klue import SUITE
+
+    click.get_current_context().exit(suite.run(SUITE, **options))
 
 
 @main.group()
