@@ -72,7 +72,9 @@ def test_weights_and_losses_are_those_of_one_process(ran, kind):
     alone, (_, logs, (chief, worker)), _ = ran
     assert worker, logs
     assert difference(alone[kind]["weights"], alone[kind]["start"]) > 1e-3
-    assert difference(chief[kind]["weights"], alone[kind]["weights"]) <= 1e-6
+    assert (
+        difference(chief[kind]["weights"], alone[kind]["weights"]) <= 1e-5
+    )  # gRPC sums in another order; 1.1e-6 was seen
     assert difference(chief[kind]["weights"], worker[kind]["weights"]) == 0.0
     for each in (chief, worker):
         np.testing.assert_allclose(each[kind]["losses"], alone[kind]["losses"], rtol=1e-5)

@@ -235,7 +235,9 @@ def test_interrupted_is_130(folder, monkeypatch):
 
 
 def test_data_knows_its_names(folder):
-    assert "'foo' is none of reviews, dialogues, minilm, spam, korean, brown, replies" in tfx_bert("data", "fetch", "foo", code=2)
+    assert "'foo' is none of reviews, dialogues, minilm, spam, korean, brown, replies" in tfx_bert(
+        "data", "fetch", "foo", code=2
+    )
 
 
 def test_rows_longer_than_the_checkpoint_are_refused_before_training(tmp_path, monkeypatch):

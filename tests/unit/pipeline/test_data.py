@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_written(index, tmp_path):
 
 def test_unknown_name():
     with pytest.raises(
-        ValueError, match="no demo data is called 'glue': choose from reviews, dialogues, minilm, korean"
+        ValueError, match="no demo data is called 'glue': choose from reviews, dialogues, minilm, spam, korean, brown"
     ):
         fetch(["glue"])
 
