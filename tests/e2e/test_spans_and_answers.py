@@ -40,7 +40,7 @@ def test_entities_of_a_conll_file_are_found_at_their_characters(folder):
     run = result(folder, "entities", 1)
     assert (run.verdict, run.pushed.version) == ("blessed", 1)
     assert run.metrics["entity_f1"] > 0.9
-    assert "no span" in printed or "PER" in printed or "LOC" in printed, "the golden text's answer is shown"
+    assert '"A gorgeous, witty, seductive film." → ' in printed
     said = tfx_bert(folder, "predict", "--model", "entities", "then  Ada went to ROME 7")
     assert "Ada PER" in said
     assert "ROME LOC" in said
