@@ -18,6 +18,14 @@ Batch = Mapping[str, Any]
 PAIR_LABELS = {"nsp": "next_sentence_label", "sop": "sentence_order_label"}
 
 
+def _linear(encoder: BertEncoder, num_classes: int) -> keras.layers.Dense:
+    """A built layer from the encoder's vectors to ``num_classes`` logits."""
+    normal = keras.initializers.TruncatedNormal(stddev=0.02)
+    layer = keras.layers.Dense(num_classes, kernel_initializer=normal, name="logits")
+    layer.build((None, encoder.hidden_dim))
+    return layer
+
+
 class Classifier(keras.layers.Layer):
     """Dropout and one linear layer over the pooled [CLS] (Devlin et al. 2019, section 4.1).
 
@@ -31,10 +39,7 @@ class Classifier(keras.layers.Layer):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.dropout = keras.layers.Dropout(dropout)
-        self.logits = keras.layers.Dense(
-            num_classes, kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02), name="logits"
-        )
-        self.logits.build((None, encoder.hidden_dim))
+        self.logits = _linear(encoder, num_classes)
         self.built = True
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
@@ -58,10 +63,7 @@ class TokenClassifier(keras.layers.Layer):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.dropout = keras.layers.Dropout(dropout)
-        self.logits = keras.layers.Dense(
-            num_classes, kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02), name="logits"
-        )
-        self.logits.build((None, encoder.hidden_dim))
+        self.logits = _linear(encoder, num_classes)
         self.built = True
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
