@@ -14,8 +14,8 @@ from configs.experiment import Pretrain
 from models import card, checkpoint, export, pretraining, pretraining_data, progress, replicas, text
 from models.heads import PAIR_LABELS, PretrainingModel, pretraining_loss
 from models.masking import Ids
+from models.reading import rows
 from models.text import Tokenizer
-from models.training import rows
 
 FIGURES = "pretraining.json"  # inside assets.extra
 # Enough for ±0.03 nats, little enough to cost seconds; the gate of a pretraining experiment uses the whole test split.

@@ -17,7 +17,7 @@ from models import checkpoint, pretraining, pretraining_data, progress
 from models.encoder import BertEncoder
 from models.heads import PAIR_LABELS, PretrainingModel
 from models.masking import Ids
-from models.training import rows
+from models.reading import rows
 
 
 class Executor(base_executor.BaseExecutor):

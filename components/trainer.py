@@ -15,8 +15,8 @@ from components.fine_tuning import Calibration, FineTuning
 from models import calibration, card, checkpoint, export, progress, replicas, task
 from models.encoder import BertEncoder
 from models.optimizer import layer_decay
+from models.reading import rows
 from models.resume import TrainingState
-from models.training import rows
 
 _NONE = -1e9  # less than any figure
 

@@ -110,7 +110,7 @@ def _pieces(tokenizer: Tokenizer, text: str) -> Iterator[str]:
 def _rows(graph: str, transformed: str) -> Any:
     import tensorflow_transform as tft
 
-    from models.training import rows
+    from models.reading import rows
 
     spec = tft.TFTransformOutput(graph).transformed_feature_spec()
     return rows(training.matching([f"{transformed}/Split-train/*"]), spec)

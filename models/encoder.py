@@ -240,6 +240,7 @@ class BertEncoder(keras.layers.Layer):
         group_ids: Tensor | None = None,
         training: bool = False,
         return_all: bool = False,
+        wanted: Tensor | None = None,
     ) -> dict[str, Any]:
         """The padded grid.
 
@@ -251,10 +252,12 @@ class BertEncoder(keras.layers.Layer):
           group_ids: int (B, S): packed rows; tokens attend only within their group.
           training: whether to drop out.
           return_all: whether to return ``hidden_states`` and ``attentions`` too.
+          wanted: int (K,), tokens by their place in the grid B·S: the last block computes no others. None computes all.
 
         Returns:
-          ``sequence`` (B, S, D), ``pooled`` (B, D) from each row's first token; with ``return_all``, ``hidden_states``
-          (the embeddings' and each block's output, B, S, D) and ``attentions`` (each block's weights, B, H, S, S).
+          ``sequence`` (B, S, D), with ``wanted`` (K, D) in its order; ``pooled`` (B, D) from each row's first token;
+          with ``return_all``, ``hidden_states`` (the embeddings' and each block's output, B, S, D) and ``attentions``
+          (each block's weights, B, H, S, S).
         """
         self._check_length(token_ids.shape[1])
         if position_ids is None:
@@ -267,12 +270,21 @@ class BertEncoder(keras.layers.Layer):
         bias = self._bias(allowed)
         drop = self._dropper(training)
         x = self._embed(token_ids, segment_ids, positions, drop)
+        batch, length = ops.shape(token_ids)
+        last: dict[str, Select] = {}
+        if wanted is not None:
+            # The pooler reads the rows' first tokens.
+            kept = ops.concatenate([wanted, ops.cast(ops.arange(batch) * length, wanted.dtype)])
+            last = dict.fromkeys(
+                ("from_grid", "residual"), lambda x: ops.take(ops.reshape(x, (-1, self.hidden_dim)), kept, axis=0)
+            )
         hidden_states, attentions = [x], []
         for block in self.blocks:
-            x, weights = block(x, bias=bias, drop=drop)
+            x, weights = block(x, bias=bias, drop=drop, **(last if block is self.blocks[-1] else {}))
             hidden_states.append(x)
             attentions.append(weights)
-        out = {"sequence": x, "pooled": self._pool(x[:, 0])}
+        sequence, first = (x, x[:, 0]) if wanted is None else (x[:-batch], x[-batch:])
+        out = {"sequence": sequence, "pooled": self._pool(first)}
         return {**out, "hidden_states": hidden_states, "attentions": attentions} if return_all else out
 
     def padding_free(

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from models import replicas
+from models import kernels, replicas
 from models.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
 
 Batch = Mapping[str, Any]
@@ -120,14 +120,11 @@ class PretrainingModel(keras.layers.Layer):
         """``mlm_logits`` float32 (M, V), for ``masked_indices`` int32 (M,) into B·S; ``nsp_logits`` float32 (B, 2)."""
         inputs = (batch["token_ids"], batch["segment_ids"], batch["padding_mask"])
         if "group_ids" in batch:
-            out = self.encoder(
-                *inputs, position_ids=batch["position_ids"], group_ids=batch["group_ids"], training=training
-            )
-            hidden = tf.gather(tf.reshape(out["sequence"], [-1, self.encoder.hidden_dim]), batch["masked_indices"])
+            places = {name: batch[name] for name in ("position_ids", "group_ids")}
+            out = self.encoder(*inputs, **places, training=training, wanted=batch["masked_indices"])
         else:
             out = self.encoder.padding_free(*inputs, training=training, wanted=batch["masked_indices"])
-            hidden = out["sequence"]
-        outputs = {"mlm_logits": self.masked_language(hidden)}
+        outputs = {"mlm_logits": self.masked_language(out["sequence"])}
         if self.next_sentence is not None:
             outputs["nsp_logits"] = self.next_sentence(out["pooled"])
         return outputs
@@ -146,5 +143,5 @@ def mlm_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
     """Mean over the masked tokens, without those of ``masked_ids`` -1: float32 scalar, nats; 0 where there is none."""
     ids = batch["masked_ids"]
     real = tf.cast(ids >= 0, tf.float32)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(ids, 0), outputs["mlm_logits"])
+    losses = kernels.cross_entropy(outputs["mlm_logits"], tf.maximum(ids, 0))
     return replicas.mean(losses * real, step_count=batch.get("step_masked", tf.reduce_sum(real)))

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import tensorflow as tf
 
-from models import bucketing, packing, text
+from models import bucketing, packing, reading, text
 from models.masking import Ids, Masking, mask
 from schemas import DataError
 
@@ -326,4 +326,5 @@ def _batched(
     else:
         sizes = {"batch_size": recipe.batch_size, "batch_tokens": recipe.batch_tokens}
         ragged = bucketing.batches(rows, **sizes).skip(skipped)
+    ragged = ragged.with_options(reading.untuned())
     return ragged.enumerate(start_step).map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

@@ -189,15 +189,3 @@ def _sum(total: tf.Tensor, gradient: Any) -> tf.Tensor:
     if isinstance(gradient, tf.IndexedSlices):
         return tf.tensor_scatter_nd_add(total, gradient.indices[:, None], gradient.values)
     return total if gradient is None else total + gradient
-
-
-def rows(files: list[str], spec: Mapping[str, Any]) -> tf.data.Dataset:
-    """Transformed records, one an element, in the files' order.
-
-    Args:
-      files: gzip TFRecords.
-      spec: ``transformed_feature_spec()``.
-    """
-    return tf.data.TFRecordDataset(files, compression_type="GZIP").map(
-        lambda record: tf.io.parse_single_example(record, spec), num_parallel_calls=tf.data.AUTOTUNE
-    )

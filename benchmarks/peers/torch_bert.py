@@ -1,10 +1,11 @@
-"""The peer of our fine-tuning: transformers and torch, with the same weights, records and hyper-parameters.
+"""The peer of our training: transformers and torch, with the same weights, records and hyper-parameters.
 
     PEER_PYTHON benchmarks/peers/torch_bert.py JOB.json
 
 Runs in an environment of its own (torch, transformers, numpy), so it imports nothing of this project. The job's
 ``mode``: ``finetune`` trains and prints one JSON line; ``steps`` answers every line of standard input with a timed
-round over the batches of an ``.npz``.
+round over the batches of an ``.npz``. With ``head`` it pretrains: the vocabulary's projection of the ``masked`` tokens
+or of ``all``.
 """
 
 import contextlib
@@ -28,13 +29,49 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 
+def classifier(job):
+    """From the weights in ``base``."""
+    return transformers.BertForSequenceClassification.from_pretrained(
+        job["base"], num_labels=len(job["labels"]), classifier_dropout=job["dropout"]
+    )
+
+
+class Gathered(torch.nn.Module):
+    """A masked language model that scores the vocabulary for the hidden tokens only."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, places, hidden, **inputs):
+        """The mean loss of the ``hidden`` tokens (M,) at ``places`` (M,) of the flattened rows."""
+        sequence = self.model.bert(**inputs).last_hidden_state
+        scores = self.model.cls(sequence.flatten(0, 1)[places])
+        return transformers.modeling_outputs.MaskedLMOutput(loss=torch.nn.functional.cross_entropy(scores, hidden))
+
+
+def pretrained(job):
+    """From random weights."""
+    shape = job["encoder"]
+    config = transformers.BertConfig(
+        vocab_size=job["vocabulary"],
+        num_hidden_layers=shape["num_layers"],
+        hidden_size=shape["hidden_dim"],
+        num_attention_heads=shape["num_heads"],
+        intermediate_size=shape["intermediate_dim"],
+        max_position_embeddings=shape["max_positions"],
+        hidden_dropout_prob=shape["dropout"],
+        attention_probs_dropout_prob=shape["attention_dropout"],
+    )
+    model = transformers.BertForMaskedLM(config)
+    return Gathered(model) if job["head"] == "masked" else model
+
+
 def build(job):
     """The model, its optimizer, its schedule. Vectors (biases, LayerNorm) are not decayed."""
     torch.manual_seed(job["seed"])
     settings = job["settings"]
-    model = transformers.BertForSequenceClassification.from_pretrained(
-        job["base"], num_labels=len(job["labels"]), classifier_dropout=job["dropout"]
-    )
+    model = pretrained(job) if "head" in job else classifier(job)
     parameters = list(model.named_parameters())
     groups = [
         {"params": [p for _, p in parameters if p.ndim > 1], "weight_decay": settings["weight_decay"]},
@@ -109,19 +146,44 @@ def finetune(job):
     return {"accuracy": found, "eval": best, "wall": trained[0], "cpu": trained[1], "versions": versions}
 
 
+STORED = ("token_ids", "padding_mask", "label_id", "masked_indices", "masked_ids")
+
+
+def inputs(batch, job):
+    """What the model takes."""
+    found = {"input_ids": batch["token_ids"], "attention_mask": batch["padding_mask"]}
+    head = job.get("head")
+    if head == "masked":
+        found |= {"places": batch["masked_indices"], "hidden": batch["masked_ids"]}
+    elif head == "all":
+        labels = np.full(batch["token_ids"].size, -100)
+        labels[batch["masked_indices"]] = batch["masked_ids"]
+        found["labels"] = labels.reshape(batch["token_ids"].shape)
+    else:
+        found["labels"] = batch["label_id"]
+    return {name: torch.tensor(value.astype(np.int64)) for name, value in found.items()}
+
+
+def peak():
+    """Operations a second of the best of ten matrix products."""
+    a, best = torch.ones(2048, 2048), 0.0
+    for _ in range(10):
+        clock = time.perf_counter()
+        a @ a
+        best = max(best, 2 * 2048**3 / (time.perf_counter() - clock))
+    return best
+
+
 def steps(job):
-    """Answers every line with the seconds that one pass over the batches takes."""
+    """Gives the machine's peak, then answers every line with the seconds that one pass over the batches takes."""
     stored = np.load(job["batches"])
     batches = [
-        {
-            "input_ids": torch.tensor(stored[f"token_ids_{i}"]),
-            "attention_mask": torch.tensor(stored[f"padding_mask_{i}"].astype(np.int64)),
-            "labels": torch.tensor(stored[f"label_id_{i}"]),
-        }
+        inputs({name: stored[f"{name}_{i}"] for name in STORED if f"{name}_{i}" in stored}, job)
         for i in range(job["count"])
     ]
     model, optimizer, schedule = build(job)
     model.train()
+    yield {"peak": peak()}
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         for batch in batches:

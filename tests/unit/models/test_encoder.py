@@ -83,14 +83,16 @@ def test_padding_free_equals_the_grid_for_any_batch_and_length():
         np.testing.assert_array_equal(free["indices"], np.flatnonzero(inputs[2]))
 
 
+@pytest.mark.parametrize("way", ["grid", "padding_free"])
 @pytest.mark.parametrize("wanted", [[], [0, 3, 3, 25, 14]])
-def test_the_last_block_computes_only_what_is_wanted(encoder, wanted):
-    grid = encoder(*INPUTS)
-    free = encoder.padding_free(*INPUTS, wanted=tf.constant(wanted, tf.int32))
-    expected = ops.convert_to_numpy(grid["sequence"]).reshape(-1, encoder.hidden_dim)[np.array(wanted, int)]
-    assert free["sequence"].shape == (len(wanted), encoder.hidden_dim)
-    np.testing.assert_allclose(free["sequence"], expected, atol=2e-6)
-    assert difference(grid["pooled"], free["pooled"]) < 1e-6
+def test_the_last_block_computes_only_what_is_wanted(encoder, wanted, way):
+    whole = encoder(*INPUTS)
+    compute = encoder if way == "grid" else encoder.padding_free
+    found = compute(*INPUTS, wanted=tf.constant(wanted, tf.int32))
+    expected = ops.convert_to_numpy(whole["sequence"]).reshape(-1, encoder.hidden_dim)[np.array(wanted, int)]
+    assert found["sequence"].shape == (len(wanted), encoder.hidden_dim)
+    np.testing.assert_allclose(found["sequence"], expected, atol=2e-6)
+    assert difference(whole["pooled"], found["pooled"]) < 1e-6
 
 
 def test_padding_free_has_the_gradients_of_the_grid(encoder):
@@ -101,6 +103,7 @@ def test_padding_free_has_the_gradients_of_the_grid(encoder):
         "grid": lambda: tf.boolean_mask(encoder(*INPUTS)["sequence"], MASK),
         "free": lambda: encoder.padding_free(*INPUTS)["sequence"],
         "wanted": lambda: encoder.padding_free(*INPUTS, wanted=kept)["sequence"],
+        "wanted of the grid": lambda: encoder(*INPUTS, wanted=kept)["sequence"],
     }
     gradients = {}
     for name, output in outputs.items():

@@ -37,6 +37,31 @@ def test_layer_norm_and_its_gradient_equal_the_formula(shape):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_cross_entropy_and_its_gradient_equal_tensorflows(jit_compile):
+    logits = tf.constant(RANDOM.normal(size=(5, 40), scale=30), tf.float32)
+    ids, upstream = tf.constant([0, 39, 7, 7, 20]), tf.constant([1.0, -2.0, 0.0, 0.5, 3.0])
+
+    def results(function):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            losses = function(logits, ids)
+        return losses, tape.gradient(losses, logits, output_gradients=upstream)
+
+    compute = tf.function(lambda: results(kernels.cross_entropy), jit_compile=jit_compile)
+    theirs = results(lambda logits, ids: tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits))
+    for a, b in zip(compute(), theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+    nothing = kernels.cross_entropy(tf.zeros([0, 40]), tf.zeros([0], tf.int32))
+    assert nothing.shape == (0,)
+
+
+@pytest.mark.parametrize("shape", [(7, 12), (2, 5, 12), (0, 12)])
+def test_linear_keeps_every_axis_but_the_last(shape):
+    x, kernel, bias = (RANDOM.normal(size=s).astype("float32") for s in (shape, (12, 3), (3,)))
+    np.testing.assert_allclose(kernels.linear(tf.constant(x), kernel, bias), x @ kernel + bias, atol=1e-5)
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.5])
 def test_dropout_keeps_the_mean_and_drops_the_share(rate):
     y = kernels.dropout(tf.ones((401, 503)), rate, keras.random.SeedGenerator(1)).numpy()
