@@ -15,6 +15,7 @@ from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment, FromExperiment, Source
 from configs.loader import near
 from models import checkpoint as checkpoints
+from models import tf1_checkpoint
 from schemas import DataError
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
     if not (source / "config.json").is_file():
         raise ConfigError(
             f"$.checkpoint: {begin.name} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
-            f"{' or '.join(checkpoints.WEIGHTS)}"
+            f"{' or '.join(checkpoints.WEIGHTS)}; or be one of Google's, with {tf1_checkpoint.CONFIG}, vocab.txt and "
+            "bert_model.ckpt.*"
         )
     root = environment.folder(experiment.name) / "imports"
     # What it holds beside these (other formats of the same weights, READMEs) is not read.
@@ -67,6 +69,8 @@ def start(experiment: Experiment, environment: Environment) -> Start | None:
         address = urllib.parse.urlsplit(given)
         name = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"  # no keys, no options
         return Start(_fetched(given, name, environment.folder(experiment.name) / "fetched"), name)
+    if given and tf1_checkpoint.found(pathlib.Path(given)):
+        return Start(_converted(pathlib.Path(given), environment.folder(experiment.name) / "converted"), given)
     return Start(pathlib.Path(given), given) if given else None
 
 
@@ -173,6 +177,15 @@ def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
     checkpoint = here / "assets.extra" / "checkpoint"
     files.copy(f"{folder}/{there[-1]}/assets.extra/checkpoint", str(checkpoint))
     return here
+
+
+def _converted(source: pathlib.Path, root: pathlib.Path) -> pathlib.Path:
+    """A release of Google's as a Hugging Face folder, made once."""
+    names = tf1_checkpoint.files(source)
+    target = root / digest.of_files([str(source / name) for name in names], names=names)[:32]
+    if not target.is_dir():
+        tf1_checkpoint.convert(source, target)
+    return target
 
 
 def _fetched(address: str, name: str, root: pathlib.Path) -> pathlib.Path:
