@@ -1,5 +1,6 @@
 """Fine-tuning behind the stock Trainer: ``run_fn="components.trainer.run_fn"``."""
 
+import dataclasses
 import math
 import pathlib
 from typing import Any
@@ -21,32 +22,59 @@ from models.resume import TrainingState
 _NONE = -1e9  # less than any figure
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What every training of a node has in common.
+
+    Attributes:
+      task: with what it had to learn of the train split beforehand.
+      train: records that are trained on.
+      held_out: records of the eval split.
+      records: how many ``train`` are.
+      files: of both.
+    """
+
+    task: task.Task
+    train: tf.data.Dataset
+    held_out: tf.data.Dataset
+    records: int
+    files: list[str]
+
+
+def prepare(fn_args: fn_args_utils.FnArgs, config: dict[str, Any]) -> Prepared:
+    """Reads the train split once."""
+    spec = tft.TFTransformOutput(fn_args.transform_output).transformed_feature_spec()
+    splits = [training.matching(patterns) for patterns in (fn_args.train_files, fn_args.eval_files)]
+    train, held_out = (rows(files, spec) for files in splits)
+    the_task = task.load(config["task"]["type"])(config["task"]["config"])
+    train = the_task.learned(train)
+    records = int(train.reduce(0, lambda n, _: n + 1))
+    return Prepared(the_task.fitted(train), train, held_out, records, [*splits[0], *splits[1]])
+
+
 @replicas.together()
 def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     """Trains the task named in ``custom_config`` and exports what did best on the eval split, of all epochs and seeds.
 
     ``custom_config``: ``task`` (its section of the YAML), ``train``, ``encoder`` (None with a base model), ``seed``,
-    ``source_digest``.
+    ``source_digest``. What a Tuner chose goes before ``train``.
     """
     config = fn_args.custom_config
-    transformed = tft.TFTransformOutput(fn_args.transform_output)
-    the_task = task.load(config["task"]["type"])(config["task"]["config"])
-    model, came_to = _train(fn_args, config, the_task, transformed.transformed_feature_spec())
+    if fn_args.hyperparameters:
+        config = {**config, "train": {**config["train"], **fn_args.hyperparameters["values"]}}
+    prepared = prepare(fn_args, config)
+    model, came_to = _train(fn_args, config, prepared)
     if replicas.chief():
-        _export(fn_args, config, the_task, model, transformed)
+        _export(fn_args, config, prepared.task, model, tft.TFTransformOutput(fn_args.transform_output))
         folder = export.assets(fn_args.serving_model_dir)
         came_to.write(folder)
         _card(folder, fn_args, config, model.encoder, came_to)
         progress.emit(progress.Summary(str(came_to)))
 
 
-def _train(
-    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, spec: Any
-) -> tuple[Any, FineTuning]:
+def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared) -> tuple[Any, FineTuning]:
     """One training a seed; the best one's model at its best epoch, and what all came to."""
-    train, held_out = (rows(training.matching(files), spec) for files in (fn_args.train_files, fn_args.eval_files))
-    train = the_task.learned(train)
-    records, fitted = int(train.reduce(0, lambda n, _: n + 1)), the_task.fitted(train)
+    the_task = prepared.task
     settings = {name: value for name, value in config["train"].items() if name != "seeds"}
     seeds = config["train"].get("seeds") or [config["seed"]]
     scores, kept = dict[int, float](), dict[int, tuple[Any, TrainingState]]()
@@ -54,37 +82,38 @@ def _train(
         # As an experiment of this seed alone: checkpoints too are those of one.
         alone = {**config, "seed": seed, "train": settings}
         phase = f"seed {seed} ({len(scores) + 1}/{len(seeds)}) · " if len(seeds) > 1 else ""
-        kept[seed] = _train_once(fn_args, alone, fitted, train, held_out, records, phase)
+        kept[seed] = train_once(fn_args, alone, prepared, phase)
         scores[seed] = float(kept[seed][1].best_score)
         best = max(scores, key=scores.__getitem__)
         kept = {best: kept[best]}  # two models in memory at most
     model, state = kept[best]
     state.restore_best()
-    examined = the_task.examine(held_out, settings["batch_size"])
+    examined = the_task.examine(prepared.held_out, settings["batch_size"])
     metric = the_task.metrics[0]
     sign = 1 if metric.better == "higher" else -1
     return model, FineTuning(
         metric=metric.name,
         scores={seed: math.nan if score == _NONE else sign * score for seed, score in scores.items()},
         seed=best,
-        records=records,
+        records=prepared.records,
         epochs=int(state.epoch),
         planned=settings["epochs"],
         calibration=_calibrate(the_task, model, examined) if settings["calibrate"] and the_task.calibrates else None,
     )
 
 
-def _train_once(
-    fn_args: fn_args_utils.FnArgs,
-    config: dict[str, Any],
-    the_task: task.Task,
-    train: tf.data.Dataset,
-    held_out: tf.data.Dataset,
-    records: int,
-    phase: str,
+def train_once(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared, phase: str
 ) -> tuple[Any, TrainingState]:
-    """Goes on where a killed training was, and ends where it did if it was through."""
-    settings, seed = config["train"], config["seed"]
+    """Goes on where a killed training was, and ends where it did if it was through.
+
+    Args:
+      fn_args: of the node.
+      config: as for ``run_fn``, of one seed.
+      prepared: of the node.
+      phase: what a person is told in front of the epoch.
+    """
+    settings, seed, the_task = config["train"], config["seed"], prepared.task
     folder, tokenizer = training.base_checkpoint(fn_args.base_model), training.tokenizer(fn_args.transform_output)
     training.seeded(seed, config)
     with replicas.strategy().scope():
@@ -95,23 +124,22 @@ def _train_once(
     if frozen := settings.get("freeze"):
         encoder.freeze(0 if frozen == "embeddings" else frozen)
     batch_size, epochs = settings["batch_size"], settings["epochs"]
-    epoch_steps = math.ceil(records / batch_size)
-    files = [*training.matching(fn_args.train_files), *training.matching(fn_args.eval_files)]
+    epoch_steps = math.ceil(prepared.records / batch_size)
     loop = training.loop(
         model,
         the_task.loss,
         settings,
         steps=epoch_steps * epochs,
-        key=training.key(files, folder, config),
+        key=training.key(prepared.files, folder, config),
         logs=f"{fn_args.model_run_dir}/seed-{seed}",
         factors=layer_decay(model.trainable_variables, encoder.layers_of_variables, settings["layer_decay"]),
     )
     state, metric = loop.state, the_task.metrics[0]
-    evaluate = _scorer(the_task, model, the_task.examine(held_out, batch_size))
+    evaluate = _scorer(the_task, model, the_task.examine(prepared.held_out, batch_size))
     patience = settings.get("early_stopping", {}).get("patience", epochs)
     while (epoch := int(state.epoch)) < epochs and epoch - int(state.best_epoch) < patience:
         start = int(state.step) - epoch * epoch_steps
-        batches = the_task.batches(train, batch_size=batch_size, seed=seed, epoch=epoch, start_step=start)
+        batches = the_task.batches(prepared.train, batch_size=batch_size, seed=seed, epoch=epoch, start_step=start)
         loop.run(batches, f"{phase}epoch {epoch + 1}/{epochs}")
         score = evaluate()
         with loop.writer.as_default(step=int(state.step)):

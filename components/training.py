@@ -1,4 +1,4 @@
-"""What the two trainers' ``run_fn`` share: where they start from, and where their checkpoints live.
+"""What the trainers' functions share: where they start from, and where their checkpoints live.
 
 TFX reloads the modules behind ``run_fn``: functions only, no state.
 """
@@ -92,6 +92,16 @@ def encoder(folder: pathlib.Path | None, shape: dict[str, Any] | None, vocabular
     return BertEncoder(**read.encoder)
 
 
+def folder(key: str) -> str:
+    """Where a training keeps its checkpoints; what a killed run left there is gone if it is not to be resumed."""
+    if missing := [name for name in (_ROOT, _SECONDS, _RESUME) if name not in os.environ]:
+        raise ValueError(f"{missing[0]} is not set: run trainers inside components.training.checkpointing(...)")
+    found = f"{os.environ[_ROOT]}/{key[:32]}"
+    if os.environ[_RESUME] == "0" and tf.io.gfile.exists(found):
+        tf.io.gfile.rmtree(found)
+    return found
+
+
 def loop(
     model: keras.layers.Layer,
     loss: Callable[[Batch, Batch], tf.Tensor],
@@ -117,13 +127,9 @@ def loop(
     with replicas.strategy().scope():
         optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"], factors=factors)
         optimizer.build(model.trainable_variables)
-    if missing := [name for name in (_ROOT, _SECONDS, _RESUME) if name not in os.environ]:
-        raise ValueError(f"{missing[0]} is not set: run trainers inside components.training.checkpointing(...)")
-    folder = f"{os.environ[_ROOT]}/{key[:32]}"
-    if os.environ[_RESUME] == "0" and tf.io.gfile.exists(folder):
-        tf.io.gfile.rmtree(folder)
-    state = TrainingState(folder, model, optimizer)
-    progress.emit(progress.Checkpoints(folder))
+    kept = folder(key)
+    state = TrainingState(kept, model, optimizer)
+    progress.emit(progress.Checkpoints(kept))
     if done := state.restore():
         progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))
     seconds = float(os.environ[_SECONDS])

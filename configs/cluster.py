@@ -30,6 +30,7 @@ NODES = (
     "CorpusTransform",
     "Transform",
     "Pretrainer",
+    "Tuner",
     "Trainer",
     "Baseline",
     "Evaluator",
@@ -39,7 +40,8 @@ NODES = (
     "Pusher",
     "VertexPusher",
 )
-TRAINERS = ("Pretrainer", "Trainer")
+TRAINERS = ("Pretrainer", "Tuner", "Trainer")
+_ON_WORKERS = ("Pretrainer", "Trainer")
 # The driver of Kubeflow's importers and the kubelet have no node of ours to run on; a pool for them means nothing.
 _NO_CONTAINER = ("Checkpoint",)
 
@@ -402,7 +404,7 @@ class Vertex(Cluster):
             if (address := getattr(self, key)) and not address.startswith("gs://"):
                 yield (key,), f"Vertex takes a gs:// address, received {address!r}"
         for node, pool in self.nodes.items():
-            if node not in TRAINERS and pool in self.pools and self.pools[pool].workers > 1:
-                yield ("nodes", node), f"only {' and '.join(TRAINERS)} run on several workers; {pool} has several"
+            if node not in _ON_WORKERS and pool in self.pools and self.pools[pool].workers > 1:
+                yield ("nodes", node), f"only {' and '.join(_ON_WORKERS)} run on several workers; {pool} has several"
         if self.service_account and "@" not in self.service_account:
             yield ("service_account",), f"Vertex takes its e-mail address, received {self.service_account!r}"

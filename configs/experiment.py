@@ -521,6 +521,40 @@ class Train(Optimization):
         return self
 
 
+class Range(Section):
+    """Every value between two, drawn by its logarithm."""
+
+    min: Annotated[float, Field(gt=0)]
+    max: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min >= self.max:
+            raise ValueError(f"min must be below max. Received: min={self.min}, max={self.max}")
+        return self
+
+
+Choices = Annotated[
+    Annotated[list[int | float], Field(min_length=1), pydantic.Tag("list")] | Annotated[Range, pydantic.Tag("range")],
+    pydantic.Discriminator(lambda value: "list" if isinstance(value, list) else "range"),  # one complaint, not two
+]
+Tuned = Literal["learning_rate", "batch_size", "epochs", "warmup", "weight_decay", "clip_norm", "layer_decay"]
+
+
+class Tune(Section):
+    """A search for settings of ``train`` before the training: each trial is one, judged by the eval split.
+
+    Attributes:
+      trials: how many; fewer where the space has no more.
+      space: by the setting, a list of values, or ``{min: …, max: …}``.
+      algorithm: ``random``, or ``bayesian``: a Gaussian process over the trials so far.
+    """
+
+    trials: Count
+    space: Annotated[dict[Tuned, Choices], Field(min_length=1)]
+    algorithm: Literal["random", "bayesian"] = "random"
+
+
 # --- evaluation ----------------------------------------------------------------------------------------------------
 
 Threshold = Annotated[float, Field(ge=0)]
@@ -594,6 +628,7 @@ class Experiment(Section):
       score: records without labels, which the model answers once it is blessed.
       encoder: a name in ``configs/encoders/`` or the values themselves; a checkpoint brings its own.
       vocabulary: to learn or to import; a checkpoint brings its own.
+      tune: a search for settings of ``train``.
       seed: of every random stream.
       deterministic: on one machine two runs end with the same weights, bit for bit; slower. Without it sums of many
         threads may differ in their last bits.
@@ -609,6 +644,7 @@ class Experiment(Section):
     encoder: Encoder | None = None
     pretrain: Pretrain | None = None
     train: Train = Train()
+    tune: Tune | None = None
     evaluate: Evaluate = Evaluate()
     seed: Seed = 1
     deterministic: bool = False
@@ -623,6 +659,23 @@ class Experiment(Section):
             raise ValueError("without a checkpoint, vocabulary and encoder must be given")
         if self.checkpoint is not None and (self.vocabulary is not None or self.encoder is not None):
             raise ValueError("a checkpoint brings its own vocabulary and encoder: remove those sections")
+        if self.tune and self.task is None:
+            raise ValueError("tune searches for settings of the fine-tuning: give task, or remove tune")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> Self:
+        for name, values in self.tune.space.items() if self.tune else ():
+            if isinstance(values, Range) and isinstance(getattr(self.train, name), int):
+                raise ValueError(f"tune.space.{name}: whole numbers are a list: [1, 2]")
+            for value in values if isinstance(values, list) else (values.min, values.max):
+                try:
+                    Train.model_validate({**self.train.model_dump(), name: value})
+                except pydantic.ValidationError as error:
+                    reason = error.errors()[0]["msg"]
+                    raise ValueError(
+                        f"tune.space.{name} holds {value}, which train.{name} does not take: {reason}"
+                    ) from None
         return self
 
     @property
@@ -643,6 +696,8 @@ class Experiment(Section):
             "name": f"{self.name[:56]}-sample",
             "train": self.train.model_copy(update={"epochs": 1}),
         }
+        if self.tune:
+            update["tune"] = self.tune.model_copy(update={"trials": min(self.tune.trials, 2)})
         if self.pretrain:
             steps = max(1, min(self.pretrain.steps or 20, 20, sample // self.pretrain.batch_size))
             update["pretrain"] = self.pretrain.model_copy(update={"steps": steps, "tokens": None})

@@ -81,7 +81,12 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
     if experiment.task:
         records, mean = amounts["task.data"]
         length = min(mean, getattr(experiment.task, "max_length", mean))
-        epochs = experiment.train.epochs * len(experiment.train.seeds or [experiment.seed])
+        trainings = len(experiment.train.seeds or [experiment.seed])
+        epochs = experiment.train.epochs * trainings
+        if tune := experiment.tune:
+            choices = tune.space.get("epochs")
+            most = int(max(choices)) if isinstance(choices, list) else experiment.train.epochs
+            epochs = most * (tune.trials + trainings)
         seen = records * length * experiment.task.data.split.train * epochs
         work["fine-tuning"] = 6 * size_of.dense * seen
         if experiment.score:

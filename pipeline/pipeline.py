@@ -8,6 +8,7 @@ from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
+from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import Importer
 from tfx.dsl.components.common.resolver import Resolver
@@ -180,30 +181,60 @@ class _Dag:
     def pretrain(self, transform: Transform, base: Channel | None) -> Channel:
         assert self.experiment.pretrain is not None
         config = {"pretrain": self.experiment.pretrain.model_dump(mode="json", exclude_none=True)}
+        config |= self._common("components.pretrainer", base=base)
         return self._trainer("Pretrainer", "components.pretrainer", transform, base, config)
 
     def train(self, transform: Transform, base: Channel | None) -> Channel:
-        config = {"task": self.task, "train": self.experiment.train.model_dump(mode="json", exclude_none=True)}
-        return self._trainer("Trainer", "components.trainer", transform, base, config)
+        config: dict[str, Any] = {"task": self.task}
+        config["train"] = self.experiment.train.model_dump(mode="json", exclude_none=True)
+        config |= self._common("components.trainer", f"models.tasks.{self.task['type']}", base=base)
+        best = None
+        if tune := self.experiment.tune:
+            searched = {
+                **config,
+                "tune": tune.model_dump(mode="json"),
+                "source_digest": self.digest("components.tuner", f"models.tasks.{self.task['type']}"),
+            }
+            node = Tuner(
+                tuner_fn="components.tuner.tuner_fn", **self._trained_on(transform, base), custom_config=searched
+            )
+            best = self.add(node, "Tuner").outputs["best_hyperparameters"]
+        return self._trainer("Trainer", "components.trainer", transform, base, config, best)
 
-    def _trainer(
-        self, name: str, module: str, transform: Transform, base: Channel | None, config: dict[str, Any]
-    ) -> Channel:
+    def _common(self, *modules: str, base: Channel | None) -> dict[str, Any]:
+        """What every training depends on."""
         encoder = self.experiment.encoder
-        config |= {
+        return {
             "encoder": encoder.arguments() if encoder and base is None else None,
             "seed": self.experiment.seed,
             **({"deterministic": True} if self.experiment.deterministic else {}),
-            "source_digest": self.digest(module, *([f"models.tasks.{self.task['type']}"] if name == "Trainer" else [])),
+            "source_digest": self.digest(*modules),
         }
+
+    @staticmethod
+    def _trained_on(transform: Transform, base: Channel | None) -> dict[str, Any]:
+        return {
+            "examples": transform.outputs["transformed_examples"],
+            "transform_graph": transform.outputs["transform_graph"],
+            "base_model": base,
+            "train_args": trainer_pb2.TrainArgs(),
+            "eval_args": trainer_pb2.EvalArgs(),
+        }
+
+    def _trainer(
+        self,
+        name: str,
+        module: str,
+        transform: Transform,
+        base: Channel | None,
+        config: dict[str, Any],
+        hyperparameters: Channel | None = None,
+    ) -> Channel:
         trainer = Trainer(
             run_fn=f"{module}.run_fn",
-            examples=transform.outputs["transformed_examples"],
-            transform_graph=transform.outputs["transform_graph"],
-            base_model=base,
-            train_args=trainer_pb2.TrainArgs(),
-            eval_args=trainer_pb2.EvalArgs(),
+            **self._trained_on(transform, base),
             custom_config=config,
+            hyperparameters=hyperparameters,
         )
         return self.add(trainer, name).outputs["model"]
 

@@ -173,7 +173,8 @@ class _Notes(logging.Handler):
         elif isinstance(event, progress.NodeFinished):
             self._update(event.node, state=event.state, seconds=round(event.seconds, 2))
             folders = self._checkpoints.pop(thread, [])
-            for folder in folders if event.state == "ran" else []:  # published: nothing will resume from these
+            ended = folders if event.state == "ran" else []  # published: nothing will resume from these
+            for folder in filter(tf.io.gfile.exists, ended):
                 try:
                     tf.io.gfile.rmtree(folder)
                 except tf.errors.OpError as error:  # the model is there all the same

@@ -106,7 +106,10 @@ def trained_on(experiment: Experiment) -> str:
         parts.append(f"{budget:,} {unit} of {objectives} on {', '.join(experiment.corpus.path)}")
     if experiment.task:
         seeds = f" with each of {len(experiment.train.seeds)} seeds" if experiment.train.seeds else ""
-        parts.append(f"{experiment.train.epochs} epochs{seeds} on {', '.join(experiment.task.data.path)}")
+        tune = experiment.tune
+        epochs = "epochs by the search" if tune and "epochs" in tune.space else f"{experiment.train.epochs} epochs"
+        search = f", the best settings of up to {tune.trials} trials" if tune else ""
+        parts.append(f"{epochs}{seeds} on {', '.join(experiment.task.data.path)}{search}")
     return " → ".join(parts)
 
 

@@ -128,6 +128,20 @@ def test_the_shipped_experiments_are_clean(name, kind):
     assert lint.findings(result.pipeline, result.platform, kind) == []
 
 
+@pytest.mark.parametrize("kind", ["kubeflow", "vertex"])
+def test_a_search_is_a_node_whose_choice_the_trainer_gets(kind):
+    GOLDEN["files"]()
+    overrides = [f"checkpoint={TINY}", "task.data.path=reviews.csv", "corpus=null", "pretrain=null"]
+    overrides += ["tune={trials: 2, space: {batch_size: [16, 32]}}"]
+    result = compiled(loader.load("sentiment", overrides), environment.load(kind))
+    assert lint.findings(result.pipeline, result.platform, kind) == []
+    tasks = result.pipeline["root"]["dag"]["tasks"]
+    chosen = tasks["Trainer"]["inputs"]["artifacts"]["hyperparameters"]["taskOutputArtifact"]
+    assert chosen == {"producerTask": "Tuner", "outputArtifactKey": "best_hyperparameters"}
+    executors = result.pipeline["deploymentSpec"]["executors"]
+    assert executors["Tuner_executor"]["container"]["env"] == executors["Trainer_executor"]["container"]["env"]
+
+
 # --- machines ------------------------------------------------------------------------------------------------------
 
 
