@@ -90,16 +90,20 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prep
     state.restore_best()
     examined = the_task.examine(prepared.held_out, settings["batch_size"])
     metric = the_task.metrics[0]
-    sign = 1 if metric.better == "higher" else -1
     return model, FineTuning(
         metric=metric.name,
-        scores={seed: math.nan if score == _NONE else sign * score for seed, score in scores.items()},
+        scores={seed: figure(score, metric) for seed, score in scores.items()},
         seed=best,
         records=prepared.records,
         epochs=int(state.epoch),
         planned=settings["epochs"],
         calibration=_calibrate(the_task, model, examined) if settings["calibrate"] and the_task.calibrates else None,
     )
+
+
+def figure(score: float, metric: task.Metric) -> float:
+    """The headline figure that ``TrainingState.best_score`` stands for; NaN where there was none."""
+    return math.nan if score == _NONE else score if metric.better == "higher" else -score
 
 
 def train_once(

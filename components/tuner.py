@@ -16,7 +16,7 @@ from components import trainer, training
 from models import progress
 from models.training import NotFinite
 
-_SCORE = "score"  # the headline of the eval split, its sign such that more is better
+_SCORE = "score"  # ``TrainingState.best_score``: the headline of the eval split, its sign such that more is better
 _ORACLES = {
     "random": keras_tuner.oracles.RandomSearchOracle,
     "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
@@ -56,7 +56,8 @@ class Search(base_tuner.BaseTuner):
     def __init__(self, fn_args: fn_args_utils.FnArgs, config: dict[str, Any], tune: dict[str, Any]) -> None:
         self._fn_args, self._config, self._trials = fn_args, config, tune["trials"]
         self._prepared = trainer.prepare(fn_args, config)
-        folder = training.folder(training.key(self._prepared.files, None, {**config, "tune": tune}))
+        base = training.base_checkpoint(fn_args.base_model)
+        folder = training.folder(training.key(self._prepared.files, base, {**config, "tune": tune}))
         progress.emit(progress.Checkpoints(folder))
         oracle = _ORACLES[tune["algorithm"]](
             objective=keras_tuner.Objective(_SCORE, "max"),
@@ -74,17 +75,12 @@ class Search(base_tuner.BaseTuner):
             self.oracle.update_trial(proposed.trial_id, {_SCORE: score})
             proposed.status = trial.TrialStatus.COMPLETED
             self.on_trial_end(proposed)
-        best = self.oracle.get_best_trials(1)[0]
-        count = len(self.oracle.get_best_trials(self._trials))
+        ranked = self.oracle.get_best_trials(self._trials)
         metric = self._prepared.task.metrics[0]
-        worst = min(each.score for each in self.oracle.trials.values())
-        sign = 1 if metric.better == "higher" else -1
-        progress.emit(
-            progress.Summary(
-                f"{count} trials · {told(best.hyperparameters.values)} · eval {metric.name} {sign * best.score:.3f} "
-                f"(the worst: {sign * worst:.3f})"
-            )
-        )
+        best, worst = (f"{trainer.figure(each.score, metric):.3f}" for each in (ranked[0], ranked[-1]))
+        settings = told(ranked[0].hyperparameters.values)
+        told_of_it = f"{len(ranked)} trials · {settings} · eval {metric.name} {best} (the worst: {worst})"
+        progress.emit(progress.Summary(told_of_it))
 
     def run_trial(self, proposed: trial.Trial) -> float:
         """The score of a training with the proposed settings.

@@ -428,6 +428,22 @@ def test_a_space_of_two_has_two_trials(labelled, tmp_path):
     assert str(events[-1]).startswith("2 trials · batch_size ")
 
 
+def test_a_gaussian_process_proposes_what_was_not_tried(labelled, tmp_path):
+    wide = {"learning_rate": {"min": 1e-9, "max": 3e-2}}
+    results, _, _ = searched(labelled, tmp_path, algorithm="bayesian", trials=5, space=wide)
+    assert len({each["learning_rate"] for each in results}) == 5
+
+
+def test_another_base_model_is_another_search(base, labelled, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(tuner.training, "folder", lambda key: made.append(key) or str(tmp_path / key))
+    for folder in (None, base[0]):
+        given = arguments(labelled, tmp_path, folder, task=TASK, train=TRAIN, encoder=ENCODER, tune=TUNE)
+        given.transform_graph_path, given.working_dir = given.transform_output, str(tmp_path)
+        tuner.tuner_fn(given)
+    assert len(set(made)) == 2
+
+
 def test_a_trial_that_fails_stops_the_search_and_is_named(labelled, tmp_path, monkeypatch):
     def fail(*_):
         raise NotFinite("the loss became nan at step 3 of 6")
