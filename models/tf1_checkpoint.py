@@ -58,12 +58,8 @@ def convert(folder: pathlib.Path, target: pathlib.Path) -> None:
         reader = tf.train.load_checkpoint(str(folder / index.removesuffix(".index")))
         names = [name for name in reader.get_variable_to_shape_map() if not _PASSED_OVER.search(name)]
         tensors = dict(_tensor(name, reader.get_tensor(name)) for name in names)
-    except (
-        tf.errors.OpError,
-        ValueError,
-        RuntimeError,
-        IndexError,
-    ) as error:  # IndexError: shorter than its index says
+    # IndexError: shorter than its index says.
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         raise DataError(
             f"{folder / index}: truncated or damaged ({str(error).splitlines()[0]}); fetch it again."
         ) from None
@@ -82,7 +78,11 @@ def convert(folder: pathlib.Path, target: pathlib.Path) -> None:
         (stage / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lower}), "utf-8")
         (stage / "vocab.txt").write_text(text, "utf-8")
         safetensors.numpy.save_file(tensors, stage / "model.safetensors", metadata={"format": "pt"})
-        stage.rename(target)
+        try:
+            stage.rename(target)
+        except OSError:  # another process was first: the name is a digest of what both read
+            if not target.is_dir():
+                raise
 
 
 def _tensor(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:

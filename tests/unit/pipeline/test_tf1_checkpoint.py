@@ -109,6 +109,13 @@ def test_a_release_becomes_the_folder_that_transformers_writes(release, tmp_path
     assert not tf1_checkpoint.found(found)
 
 
+def test_two_at_once_end_with_one_folder(release, tmp_path):
+    for _ in range(2):
+        tf1_checkpoint.convert(release, tmp_path / "out" / "converted")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["converted"]
+    assert checkpoint.read(tmp_path / "out" / "converted").mode == "bert_uncased"
+
+
 def test_a_vocabulary_with_capitals_is_cased(release, tmp_path):
     pieces = (release / "vocab.txt").read_text().split("\n")
     (release / "vocab.txt").write_text("\n".join([*pieces[:-2], "Berlin", ""]))
