@@ -15,7 +15,7 @@ from tests.e2e import browser
 CHROMIUM = browser.binary()
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome on PATH, nor $CHROMIUM"),
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium: install it (Debian: chromium), or name it in $CHROMIUM"),
 ]
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def write_text_model(folder, columns, seed, answer=True):
         str(folder),
         model=model,
         encoder=encoder,
-        answer=task.answer if answer else None,
+        the_task=task if answer else None,
         featurize=lambda record: task.featurize(record, tokenizer),
         columns=columns,
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
@@ -319,7 +319,6 @@ def test_markup_is_text_wherever_it_comes_from(page):
     assert "script" not in page.run("location.href")
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on PATH")
 @pytest.mark.parametrize("has_clipboard", [True, False])
 def test_the_curl_command_does_what_the_page_does(page, served, has_clipboard):
     address, _ = served

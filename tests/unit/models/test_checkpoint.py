@@ -375,7 +375,6 @@ def test_damage_of_a_file_of_torch_is_told_by_tensor_or_by_file(saved_by_torch):
 MINILM = TINY.parents[2] / "data" / "minilm"
 
 
-@pytest.mark.skipif(not (MINILM / WEIGHTS).is_file(), reason="make data brings it")
 def test_the_demo_checkpoint_goes_round(tmp_path):
     read = checkpoint.read(MINILM)
     encoder = BertEncoder(**read.encoder)

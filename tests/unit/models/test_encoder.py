@@ -308,9 +308,7 @@ def test_a_tensorflow_checkpoint_brings_the_weights_back(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_the_grid_runs_on_another_keras_backend(backend):
-    pytest.importorskip(backend)
+def test_the_grid_runs_on_another_keras_backend():
     script = """
 import keras, numpy as np, sys
 from models import checkpoint
@@ -322,9 +320,9 @@ out = encoder(golden["token_ids"], golden["segment_ids"], golden["padding_mask"]
 states = np.stack([keras.ops.convert_to_numpy(x) for x in out["hidden_states"]])
 print(keras.backend.backend(), np.abs(states - golden["hidden_states"]).max() < 1e-5)
 """
-    environment = {**os.environ, "KERAS_BACKEND": backend}
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
     out = subprocess.run([sys.executable, "-c", script, str(DATA)], env=environment, capture_output=True, text=True)
-    assert out.stdout.split() == [backend, "True"], out.stderr
+    assert out.stdout.split() == ["jax", "True"], out.stderr
 
 
 def test_wrong_shapes_are_refused():
