@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import select
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,19 @@ class _Group(click.Group):
             _print(told, EXIT_INTERRUPTED)
             ctx.exit(EXIT_INTERRUPTED)
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and _is_unread():
+                raise  # click ends quietly
             sentence, code = explain(error)
             _print(sentence, code)
             ctx.exit(code)
+
+
+def _is_unread() -> bool:
+    """Whether what this command prints goes into a pipe that nobody reads any more, as behind ``| head``."""
+    outputs = select.poll()
+    for descriptor in (1, 2):
+        outputs.register(descriptor, 0)  # errors are always told
+    return any(event & select.POLLERR for _, event in outputs.poll(0))
 
 
 def explain(error: BaseException) -> tuple[str, int]:

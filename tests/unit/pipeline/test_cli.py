@@ -1,12 +1,15 @@
 import csv
+import errno
 import gzip
 import json
+import os
 import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -71,6 +74,38 @@ def test_help_imports_nothing_heavy():
 def test_every_command_has_help():
     for name in cli.main.commands:
         assert "Usage:" in tfx_bert(name, "--help")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "check --help", "check --schema", "init --data r.csv"])
+@pytest.mark.parametrize("both", [False, True], ids=["stdout", "stdout and stderr"])
+def test_a_pipe_that_nobody_reads_ends_every_command_quietly(folder, arguments, both):
+    write_csv(folder / "r.csv")
+    ran = unread(*arguments.split(), stderr=both)
+    assert (ran.returncode, ran.stderr or "") == (1, "")
+    assert not (folder / "runs").exists()
+
+
+def test_another_broken_pipe_is_told(folder, capsys):
+    raised = BrokenPipeError(errno.EPIPE, "the cluster hung up")
+    command = click.Command("x", callback=lambda: (_ for _ in ()).throw(raised))
+    with pytest.raises(SystemExit, match="1"):
+        cli._Group("tfx-bert", commands={"x": command})(["x"])
+    assert "the cluster hung up" in capsys.readouterr().err
+
+
+def unread(*arguments, stderr=False):
+    """Runs Python with an output that nobody reads, as ``| head`` leaves it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "from pipeline.cli import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments],
+        stdout=writer,
+        stderr=writer if stderr else subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    return ran
 
 
 def test_check_accepts_a_whole_experiment(folder):
