@@ -4,7 +4,8 @@
 
 Open-source Kubeflow Pipelines 2 hands a container other things than Vertex does, for which TFX was written:
 
-- inputs arrive without a type (tensorflow/tfx#7768), and some without a name;
+- inputs arrive with a type that names nothing, ``{"instanceSchema": ""}``, or with a whole schema as its title
+  (tensorflow/tfx#7768), and some without a name;
 - an output ``executor-logs`` of a type that TFX cannot import is added where logs are kept;
 - files are at ``/gcs/…``, ``/s3/…`` or ``/minio/…``, where the launcher copied them and looks for outputs, while the
   addresses say ``gs://…``.
@@ -63,7 +64,7 @@ def prepared(invocation: str, inputs_spec: str, *, mounted: bool) -> pipeline_sp
     given.outputs.artifacts.pop(_INJECTED, None)
     for key, found in given.inputs.artifacts.items():
         for artifact in found.artifacts:
-            if artifact.type.WhichOneof("kind") is None and key in spec.artifacts:
+            if key in spec.artifacts:
                 artifact.type.CopyFrom(spec.artifacts[key].artifact_type)
             # TFX keeps ids as numbers made from names, and fails to turn a number back that came from none.
             artifact.name = artifact.name or artifact.uri

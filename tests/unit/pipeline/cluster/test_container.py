@@ -60,16 +60,17 @@ def invocation(tmp_path, kind="", scheme="gs", outputs=("copy",), times=2, name=
     }
 
 
-def arguments(executor, given):
+def arguments(executor, given, kind=MODEL):
+    declared = {**INPUTS, "artifacts": {"model": {"artifactType": kind}}}
     return [
         f"--executor_class_path={HERE}.{executor}",
         f"--json_serialized_invocation_args={json.dumps(given)}",
-        f"--json_serialized_inputs_spec_args={json.dumps(INPUTS)}",
+        f"--json_serialized_inputs_spec_args={json.dumps(declared)}",
     ]
 
 
-def ours(executor, given, *beam):
-    return container.main([*arguments(executor, given), *beam])
+def ours(executor, given, *beam, kind=MODEL):
+    return container.main([*arguments(executor, given, kind), *beam])
 
 
 def stock(executor, given):
@@ -93,6 +94,25 @@ def test_inputs_without_a_type_get_the_one_that_the_component_declares(tmp_path,
         stock("Copy", invocation(tmp_path))
     assert ours("Copy", invocation(tmp_path)) == 0
     assert progress.Summary("Model 17, 2 times") in events(capsys)
+
+
+# What drivers put into "type": an empty schema up to 2.17 (ToRuntimeArtifact in metadata/client.go), the whole YAML
+# schema after it.
+EMPTY = {"instanceSchema": ""}
+TITLES = [{"schemaTitle": MODEL["instanceSchema"]}, {**MODEL, "schemaVersion": ""}, {"schemaTitle": "system.Model"}]
+
+
+@pytest.mark.parametrize("kind", [{}, EMPTY, *TITLES])
+def test_an_input_is_of_the_declared_type_whatever_the_driver_writes(tmp_path, capsys, kind):
+    given = invocation(tmp_path)
+    given["inputs"]["artifacts"]["model"]["artifacts"][0]["type"] = kind
+    assert ours("Copy", given) == 0
+    assert progress.Summary("Model 17, 2 times") in events(capsys)
+
+
+def test_an_input_of_an_empty_schema_stops_tfx(tmp_path):
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'get'"):
+        stock("Copy", invocation(tmp_path, EMPTY))
 
 
 def test_the_logs_that_kubeflow_wants_are_no_output_of_the_executor(tmp_path):
@@ -148,7 +168,7 @@ def test_types_of_our_own_are_found_by_their_title(tmp_path, capsys):
     given = invocation(tmp_path, schema(Vocabulary))
     with pytest.raises(ImportError, match=r"bert\.Vocabulary"):
         stock("Copy", given)
-    assert ours("Copy", given) == 0
+    assert ours("Copy", given, kind=schema(Vocabulary)) == 0
     assert progress.Summary("Vocabulary 17, 2 times") in events(capsys)
 
 
