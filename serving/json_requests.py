@@ -56,7 +56,7 @@ def _parse_strictly(body: bytes) -> Any:
         raise invalid(f"JSON Parse error: {what} at offset: {place}") from None
     except UnicodeDecodeError as error:
         raise invalid(f"JSON Parse error: Invalid encoding in string. at offset: {error.start}") from None
-    except ValueError:  # Python's own limit on the digits of an integer
+    except (ValueError, OverflowError):  # Python's own limit on the digits of an integer
         raise invalid("JSON Parse error: Number too big to be stored in double.") from None
 
 
@@ -240,7 +240,10 @@ def _decimal(value: Any, dtype: str) -> float:
     if type(value) not in (int, float):
         raise _wrong_type(value, dtype)
     if not -(2**63) <= value < 2**64:  # RapidJSON has no wider integers: from there on they are decimals
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise invalid("JSON Parse error: Number too big to be stored in double.") from None
     if not _is_lossless(value, dtype):
         raise _lossy(value, dtype)
     return float(value)
@@ -292,6 +295,12 @@ _NUMPY: dict[str, Any] = {name: np.dtype(name) for name in _CONVERT if name not 
 
 
 def _array(values: list[Any], shape: tuple[int, ...], dtype: str) -> Array:
+    if len(shape) > MAX_NESTING:
+        raise invalid(f"JSON Value has {len(shape)} dimensions; NumPy holds {MAX_NESTING}")
+    if dtype not in _NUMPY:  # there is no value, or it had been refused
+        import tensorflow as tf
+
+        return np.empty(shape, tf.dtypes.as_dtype(dtype).as_numpy_dtype)
     wide = np.int64 if _CONVERT.get(dtype) is _INT32 else _NUMPY[dtype]
     return np.array(values, wide).astype(_NUMPY[dtype], copy=False).reshape(shape)
 

@@ -58,6 +58,20 @@ def test_bodies_that_are_no_request(client, body, message):
     assert message in json.loads(answer)["error"]
 
 
+@pytest.mark.parametrize(
+    ("signature", "body", "message"),
+    [
+        ("string", b'"inputs": ' + b"[" * 33 + b'"a"' + b"]" * 33, "33 dimensions; strings may have 32"),
+        ("string", b'"instances": [' + b"[" * 32 + b'"a"' + b"]" * 32 + b"]", "33 dimensions; strings may have 32"),
+        ("float32", b'"instances": [' + b"[" * 64 + b"1" + b"]" * 64 + b"]", "65 dimensions"),
+        ("float32", b'"instances": [' + b"9" * 310 + b"]", "Number too big"),
+    ],
+)
+def test_what_tensorflow_and_numpy_cannot_hold(client, signature, body, message):
+    status, _, answer = client.ask("POST", ECHO, b'{"signature_name": "%b", %b}' % (signature.encode(), body))
+    assert (status, message in json.loads(answer)["error"]) == (400, True), answer
+
+
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(client):
     with connected(client) as raw:
         raw.sendall(head(17 * 2**20))
