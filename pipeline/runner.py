@@ -214,16 +214,18 @@ def _temporary(root: pathlib.Path) -> Iterator[None]:
     folder = root / "tmp"
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir()
-    before = tempfile.tempdir, os.environ.get("TMPDIR")
-    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    before, variables = tempfile.tempdir, dict(os.environ)
+    tempfile.tempdir = str(folder)
+    # Beam starts its workers with python -m, which would import a random.py of the working folder.
+    os.environ.update(TMPDIR=str(folder), PYTHONSAFEPATH="1")
     try:
         yield
     finally:
-        tempfile.tempdir = before[0]
-        if before[1] is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = before[1]
+        tempfile.tempdir = before
+        for name in ("TMPDIR", "PYTHONSAFEPATH"):
+            del os.environ[name]
+            if name in variables:
+                os.environ[name] = variables[name]
         shutil.rmtree(folder, ignore_errors=True)
 
 

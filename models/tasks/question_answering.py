@@ -206,10 +206,12 @@ class Task(task.Task):
         none = tf.math.segment_min(start[:, 0] + end[:, 0], row)
         peak = tf.maximum(of_record, none) if self.config.no_answer else of_record
         total = tf.math.segment_sum(tf.exp(tf.reduce_logsumexp(spans, axis=1) - tf.gather(peak, row)), row)
-        answered = of_record > _NEVER
+        # A context without a piece has no span.
+        answered, of_none = of_record > _NEVER, tf.zeros_like(none)
         if self.config.no_answer:
-            total += tf.exp(none - peak)
             answered &= none - of_record <= self.config.threshold
+            of_none = tf.exp(none - peak)
+            total += of_none
         begin = tf.gather(which, window) // longest
         token = tf.stack([begin, begin + tf.gather(which, window) % longest], axis=1)
         # Padding behind a window has place 0: of a record without context any place will do.
@@ -218,7 +220,7 @@ class Task(task.Task):
         return (
             kept * tf.gather(features["piece_start"].values, token[:, 0]),
             kept * tf.gather(features["piece_end"].values, token[:, 1]),
-            tf.exp(tf.where(answered, of_record, none) - peak) / total,
+            tf.where(answered, tf.exp(of_record - peak), of_none) / total,
         )
 
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:

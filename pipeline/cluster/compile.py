@@ -25,7 +25,7 @@ from pipeline.cluster import workers
 from pipeline.pipeline import create_pipeline
 
 # What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
-COMMAND = ["python", "-m", "pipeline.cluster.container"]
+COMMAND = ["python", "-P", "-m", "pipeline.cluster.container"]
 # They look at what other runs have pushed meanwhile.
 _NEVER_CACHED = ("Baseline", "Pusher", "VertexPusher")
 

@@ -1,6 +1,6 @@
 """What a container of ours runs: TFX's entry point for Kubeflow, and the cures for what stops it there.
 
-    python -m pipeline.cluster.container --executor_class_path … --json_serialized_invocation_args … [Beam's flags]
+    python -P -m pipeline.cluster.container --executor_class_path … --json_serialized_invocation_args … [Beam's flags]
 
 Open-source Kubeflow Pipelines 2 hands a container other things than Vertex does, for which TFX was written:
 

@@ -42,6 +42,9 @@ def write(root):
             csv.writer(file).writerows(rows)
     (root / "tiny.yaml").write_text(yaml.safe_dump(EXPERIMENT), "utf-8")
     (root / "often.yaml").write_text("checkpoint_seconds: 0\n", "utf-8")  # an environment
+    # Named like our packages and like modules of the standard library; nobody may import them.
+    for name in ("models.py", "pipeline.py", "http.py", "random.py"):
+        (root / name).write_text("raise SystemExit('a file of the working folder was imported')\n", "utf-8")
 
 
 def tfx_bert(folder, *arguments, exit_code=0):

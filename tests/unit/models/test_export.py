@@ -179,6 +179,14 @@ def test_every_signature_is_asked_alone_in_a_batch_and_in_a_session(exported):
             assert len(faults) == (values.dtype.kind in "fi"), (name, output, faults)
 
 
+def test_answers_that_are_empty_are_no_fault_and_text_for_numbers_is():
+    kept = {"span": [[], []], "start": [[], []]}  # as JSON has it: nothing says that a span is text
+    empty = {"span": np.zeros((2, 0), object), "start": np.zeros((2, 0), np.int64)}
+    assert list(serving_check._compare("x", kept, empty)) == []
+    (fault,) = serving_check._compare("x", {"score": [0.5]}, {"score": np.array([b"0.5"], object)})
+    assert fault == "x: score is (1,) of object or not finite, expected finite (1,) of float64"
+
+
 def test_an_op_that_tf_serving_does_not_link_is_named(copy):
     path = copy / "saved_model.pb"
     graph = path.read_bytes()

@@ -319,3 +319,15 @@ def test_balanced_class_weights_are_those_of_scikit_learn():
 def test_labels_must_be_two_and_distinct(labels):
     with pytest.raises(ValueError, match="labels"):
         task.load("classification")({"labels": labels})
+
+
+@pytest.mark.parametrize(("no_answer", "score"), [(False, 0.0), (True, 1.0)])
+def test_a_context_without_a_piece_holds_no_answer(no_answer, score):
+    """By probability: that of no answer is 1 where it may be one, and nothing is probable where it may not."""
+    sizes = {"max_length": 24, "stride": 8, "max_question": 5, "max_answer": 4}
+    the_task = task.load("question_answering")({**sizes, "no_answer": no_answer})
+    record = {"text": tf.constant(["good film", "good"]), "text_pair": tf.constant([" \x07\u3000", "a film"])}
+    features = the_task.featurize(record, TOKENIZER)
+    answers = the_task.answer(model_of(the_task)(the_task.inputs(features)), features, record)
+    assert [answers[name][0].numpy() for name in ("answer", "start", "end", "score")] == [b"", 0, 0, score]
+    assert 0 < answers["score"][1].numpy() <= 1
