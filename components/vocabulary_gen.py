@@ -21,6 +21,8 @@ from schemas import DataError
 # The features that hold text, in records of every kind.
 _TEXT = ("text", "text_pair", "sentences")
 _BATCH = 1000  # records parsed at once
+# Shares of the running words that are [UNK]: from the first on it is told, from the second on the run stops.
+_MANY_UNKNOWN, _NEARLY_ALL_UNKNOWN = 0.2, 0.8
 
 
 class Spec(component_spec.ComponentSpec):
@@ -51,7 +53,7 @@ class Executor(base_executor.BaseExecutor):
         """See ``VocabularyGen``.
 
         Raises:
-          DataError: the train splits have no text, or the imported vocabulary is at fault.
+          DataError: the train splits have no text, nearly all words are [UNK], or the imported vocabulary is at fault.
         """
         settings = json.loads(exec_properties["settings"])
         sources = [input_dict["examples"], input_dict.get("more_examples", [])]
@@ -66,6 +68,7 @@ class Executor(base_executor.BaseExecutor):
         if not counts:
             raise DataError("the train split has no text: there is nothing to learn from")
         report = wordpiece.report(Tokenizer(pieces, rules), counts)
+        _judge(report)
         folder = pathlib.Path(artifact_utils.get_single_uri(output_dict["vocabulary"]))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), "utf-8")
@@ -82,6 +85,15 @@ def _texts(folders: Sequence[str]) -> Iterator[Any]:
         yield tf.concat([feature.values for feature in tf.io.parse_example(records, spec).values()], axis=0)
 
 
+def _judge(report: wordpiece.Report) -> None:
+    """Stops a run whose words nearly all become [UNK]; says so where many do."""
+    cure = "take a vocabulary or a checkpoint of the texts' language and spelling, or learn one (vocabulary.learn)"
+    if report.unknown >= _NEARLY_ALL_UNKNOWN:
+        raise DataError(f"{report.unknown:.0%} of the {report.words:,} words are [UNK] with this vocabulary; {cure}")
+    if report.unknown >= _MANY_UNKNOWN:
+        progress.emit(progress.Notice(f"{report.unknown:.0%} of the words are [UNK]; {cure}"))
+
+
 def _rules(settings: dict[str, Any], base: TextRules | None) -> TextRules:
     """The experiment's rules over imported ones: its mode or theirs, its replacements or theirs, both reserves."""
     base = base or TextRules()
@@ -96,7 +108,7 @@ def _imported(base_model: list[types.Artifact] | None, settings: dict[str, Any])
     folder = training.base_checkpoint(path_utils.serving_model_path(artifact_utils.get_single_uri(base_model)))
     assert folder is not None
     read = checkpoint.read(folder)
-    return list(read.vocabulary), _rules(settings, TextRules.load(read.rules or {"mode": read.mode}))
+    return list(read.vocabulary), _rules(settings, TextRules.load(read.rules))
 
 
 class VocabularyGen(base_component.BaseComponent):

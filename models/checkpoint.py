@@ -1,8 +1,7 @@
 """Checkpoints in and out: a Hugging Face BERT folder is the one format.
 
-``config.json`` (shape, head), ``vocab.txt`` or ``tokenizer.json`` (pieces), ``tokenizer_config.json`` (casing, and our
-text rules under ``tfx_bert``), ``model.safetensors`` or ``pytorch_model.bin`` (weights; dense ones stand there as
-(out, in)). What is written are safetensors.
+``config.json`` (shape, head), the tokenizer's files (``models.checkpoint_tokenizer``), ``model.safetensors`` or
+``pytorch_model.bin`` (weights; dense ones stand there as (out, in)). What is written are safetensors.
 """
 
 import contextlib
@@ -10,15 +9,17 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from models import progress, torch_file
+from models import checkpoint_tokenizer, progress, torch_file
+from models.checkpoint_tokenizer import OURS, json_object
 from schemas import DataError
 
 if TYPE_CHECKING:  # tfx-bert check reads folders without TensorFlow
@@ -26,11 +27,12 @@ if TYPE_CHECKING:  # tfx-bert check reads folders without TensorFlow
 
 Json = dict[str, Any]
 Path = str | pathlib.Path
-_OURS = "tfx_bert"
 _WEIGHTS = "model.safetensors"
 # In the order in which they are looked for.
 WEIGHTS = (_WEIGHTS, "pytorch_model.bin")
-FILES = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", *WEIGHTS)
+FILES = ("config.json", *checkpoint_tokenizer.FILES, *WEIGHTS)
+# What torch's wrappers put in front of the names: DataParallel, compile, and Lightning's modules.
+_WRAPPED = re.compile(r"^(?:module\.|_orig_mod\.|model\.)+")
 # config.json's names of BertEncoder's arguments.
 _ARGUMENTS = {
     "vocabulary_size": "vocab_size",
@@ -99,8 +101,7 @@ class Checkpoint:
     Attributes:
       encoder: arguments of ``BertEncoder``.
       vocabulary: the pieces, in the order of their ids.
-      mode: ``bert_uncased``, ``cased`` or ``uncased_nfc``.
-      rules: text.json's contents, if this project wrote the folder.
+      rules: how text becomes words, as ``TextRules.dump`` gives it.
       architecture: transformers' class.
       head: of a fine-tuned model; None for base models, and for heads that are not in ``HEADS``.
       labels: names of the head's logits.
@@ -109,8 +110,7 @@ class Checkpoint:
 
     encoder: Json
     vocabulary: list[str]
-    mode: str
-    rules: Json | None
+    rules: Json
     architecture: str
     head: HeadKind | None
     labels: list[str]
@@ -125,17 +125,14 @@ def read(folder: Path) -> Checkpoint:
     """
     folder = pathlib.Path(folder)
     encoder = encoder_arguments(folder / "config.json")
-    tokenizer = _json(folder / "tokenizer_config.json", required=False)
-    vocabulary = _vocabulary(folder)
-    if len(vocabulary) > encoder["vocabulary_size"]:
+    tokenizer = checkpoint_tokenizer.read(folder)
+    if len(tokenizer.vocabulary) > encoder["vocabulary_size"]:
         raise DataError(
-            f"{folder}: the vocabulary has {len(vocabulary):,} pieces but config.json says vocab_size "
+            f"{folder}: the vocabulary has {len(tokenizer.vocabulary):,} pieces but config.json says vocab_size "
             f"{encoder['vocabulary_size']:,}: the files come from different models."
         )
-    rules = tokenizer.get(_OURS)
-    mode = rules["mode"] if rules else _mode(folder, tokenizer)
-    architecture, head, labels = _head(_json(folder / "config.json"))
-    return Checkpoint(encoder, vocabulary, mode, rules, architecture, head, labels, _digest(folder))
+    architecture, head, labels = _head(json_object(folder / "config.json"))
+    return Checkpoint(encoder, tokenizer.vocabulary, tokenizer.rules, architecture, head, labels, _digest(folder))
 
 
 def files(folder: Path) -> list[pathlib.Path]:
@@ -150,25 +147,40 @@ def weights_file(folder: Path) -> pathlib.Path:
     return next((path for path in paths if path.is_file()), paths[0])
 
 
-def tensor_names(folder: Path) -> list[str]:
-    """The names of the folder's weights, as transformers has them today.
+def tensors(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the folder's weights, by the names that transformers has for them today.
 
     Raises:
       DataError: the file is missing, truncated, or holds more than tensors.
     """
     path = weights_file(folder)
-    if path.suffix == ".bin":
-        return list(read_tensors(path))
+    if path.suffix == ".bin" or not path.exists():
+        return {name: value.shape for name, value in read_tensors(path).items()}
     try:
         with safetensors.safe_open(path, framework="numpy") as stored:
-            return [_canonical(name) for name in stored.keys()]  # noqa: SIM118 (no mapping)
+            return {_canonical(name): tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise _damaged(path, error) from None
 
 
+def checked(folder: Path) -> int:
+    """How many tensors the folder has, the encoder's all among them and of the shapes that ``config.json`` makes them.
+
+    Raises:
+      DataError: naming the tensor that is missing or has another shape.
+    """
+    path, stored = weights_file(folder), tensors(folder)
+    arguments = encoder_arguments(pathlib.Path(folder) / "config.json")
+    pooler = {f"bert.pooler.dense.{part}" for part in ("weight", "bias")}
+    for name, shape in _shapes(arguments).items():
+        if name not in pooler or not pooler.isdisjoint(stored):
+            _check(name, stored.get(name), shape, path, stored)
+    return len(stored)
+
+
 def predicts_masked(folder: Path) -> bool:
     """Whether the folder's weights have an MLM head."""
-    return any(name.startswith("cls.predictions.") for name in tensor_names(folder))
+    return any(name.startswith("cls.predictions.") for name in tensors(folder))
 
 
 def load(
@@ -264,23 +276,7 @@ def save(
                 (folder / name).unlink(missing_ok=True)  # of an older checkpoint
 
 
-# --- config.json and the tokenizer's files -------------------------------------------------------------------------
-
-
-def _json(path: pathlib.Path, required: bool = True) -> Json:
-    if not required and not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: no such file; a checkpoint is a Hugging Face BERT folder with {', '.join(FILES[:-1])}."
-        ) from None
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); fetch the checkpoint again.") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: expected a JSON object, received {type(value).__name__}; fetch the checkpoint again.")
-    return value
+# --- config.json and tokenizer_config.json -------------------------------------------------------------------------
 
 
 def encoder_arguments(path: pathlib.Path) -> Json:
@@ -289,7 +285,7 @@ def encoder_arguments(path: pathlib.Path) -> Json:
     Raises:
       DataError: it describes another model, or lacks a figure.
     """
-    config = _json(path)
+    config = json_object(path)
     # What the first releases, which lack these keys, meant.
     for key, default in (
         ("model_type", "bert"),
@@ -311,49 +307,10 @@ def encoder_arguments(path: pathlib.Path) -> Json:
     missing = [name for name in _ARGUMENTS.values() if name not in config and name not in defaults]
     if missing:
         raise DataError(f"{path}: {', '.join(missing)} missing: not the configuration of a BERT encoder.")
+    for name in _ARGUMENTS.values():
+        if not isinstance(value := config.get(name, defaults.get(name)), int | float) or value < 0:
+            raise DataError(f"{path}: $.{name} must be a number, received {json.dumps(value)}.")
     return {argument: config.get(name, defaults.get(name)) for argument, name in _ARGUMENTS.items()}
-
-
-def _vocabulary(folder: pathlib.Path) -> list[str]:
-    if (folder / "vocab.txt").exists():
-        # Not splitlines(): U+2028 and others are pieces.
-        return (folder / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    path = folder / "tokenizer.json"
-    if not path.exists():
-        raise DataError(f"{folder}: neither vocab.txt nor tokenizer.json is there, so the vocabulary is unknown.")
-    tokenizer = _json(path)
-    model = tokenizer.get("model", {})
-    if model.get("type", "WordPiece") != "WordPiece" or model.get("continuing_subword_prefix", "##") != "##":
-        raise DataError(
-            f"{path}: $.model must be WordPiece with the prefix ##, received {model.get('type')}: "
-            "only BERT's tokenizer can be imported."
-        )
-    ids = {**model.get("vocab", {}), **{token["content"]: token["id"] for token in tokenizer.get("added_tokens", [])}}
-    if sorted(ids.values()) != list(range(len(ids))) or not ids:
-        raise DataError(f"{path}: $.model.vocab must number its {len(ids)} pieces from 0 without a gap.")
-    return sorted(ids, key=ids.__getitem__)
-
-
-def _mode(folder: pathlib.Path, tokenizer: Json) -> str:
-    """``tokenizer_config.json`` speaks first, ``tokenizer.json`` where it is silent."""
-    normalizer = _json(folder / "tokenizer.json", required=False).get("normalizer") or {}
-    lower = tokenizer.get("do_lower_case", normalizer.get("lowercase"))
-    strip = tokenizer.get("strip_accents", normalizer.get("strip_accents"))
-    split_chinese = tokenizer.get("tokenize_chinese_chars", normalizer.get("handle_chinese_chars", True))
-    if lower is None:
-        raise DataError(
-            f"{folder}: nothing says whether text is lower-cased: "
-            'add tokenizer_config.json with {"do_lower_case": true} or false.'
-        )
-    modes = {(True, True): "bert_uncased", (True, False): "uncased_nfc", (False, False): "cased"}
-    # As in the original: accents go with the case unless said otherwise.
-    key = (lower, lower if strip is None else strip)
-    if key not in modes or not split_chinese:
-        raise DataError(
-            f"{folder}: do_lower_case={lower}, strip_accents={strip}, tokenize_chinese_chars={split_chinese} is none "
-            "of the text modes bert_uncased, cased, uncased_nfc: this checkpoint cannot be imported."
-        )
-    return modes[key]
 
 
 def _digest(folder: pathlib.Path) -> str:
@@ -397,19 +354,18 @@ def _config(encoder: "BertEncoder", mlm: bool, nsp: bool, head: Head | None) -> 
 
 
 def _tokenizer_config(encoder: "BertEncoder", rules: Json, head: Head | None, mlm: bool) -> Json:
-    special = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
     return {
         # Takes tokenizer.json as it is; BertTokenizer builds one of its own from the keys below.
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        **{f"{name}_token": piece for name, piece in special.items()},
+        **{f"{name}_token": piece for name, piece in checkpoint_tokenizer.SPECIAL.items()},
         # Text that says [SEP] means no separator. Who asks for masked words does write [MASK].
         "split_special_tokens": not mlm,
         "do_lower_case": rules["mode"] != "cased",
         "strip_accents": rules["mode"] == "bert_uncased",
         "tokenize_chinese_chars": True,
         "model_max_length": head.max_length if head else encoder.max_positions,
-        _OURS: rules,
+        OURS: rules,
     }
 
 
@@ -491,6 +447,7 @@ def _damaged(path: pathlib.Path, error: Exception) -> DataError:
 
 
 def _canonical(name: str) -> str:
+    name = _WRAPPED.sub("", name)
     name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
     return name if name.startswith(("bert.", "cls.", "classifier.", "qa_outputs.")) else f"bert.{name}"
 
@@ -503,19 +460,59 @@ def _value(variable: Any, names: tuple[str, ...], stored: Mapping[str, np.ndarra
     parts = []
     shape = (*variable.shape[:-1], variable.shape[-1] // len(names))
     for name in names:
-        if name not in stored:
-            raise DataError(
-                f"{path}: tensor {name} is missing; the file holds {len(stored)} others. Fetch the checkpoint again."
-            )
+        expected = shape[::-1] if _is_dense_kernel(variable) else shape
+        _check(name, stored[name].shape if name in stored else None, expected, path, stored)
         part = stored[name].T if _is_dense_kernel(variable) else stored[name]
-        if part.shape != shape:
-            expected = shape[::-1] if _is_dense_kernel(variable) else shape
-            raise DataError(
-                f"{path}: tensor {name} has shape {stored[name].shape}, config.json makes it {expected}: "
-                "the files come from different models."
-            )
         parts.append(part)
     return np.concatenate(parts, axis=-1)
+
+
+def _check(
+    name: str, shape: tuple[int, ...] | None, expected: tuple[int, ...], path: pathlib.Path, stored: Iterable[str]
+) -> None:
+    """That a tensor is there, with the shape that it must have."""
+    if shape is None:
+        others = sorted(stored)
+        such = f", such as {others[0]}" if others else ""
+        raise DataError(
+            f"{path}: tensor {name} is missing; the file holds {len(others)} others{such}. "
+            "Save the model with transformers' save_pretrained, or fetch the checkpoint again."
+        )
+    if shape != expected:
+        raise DataError(
+            f"{path}: tensor {name} has shape {shape}, config.json makes it {expected}: the files come from different "
+            "models."
+        )
+
+
+def _shapes(arguments: Json) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of an encoder's tensors as they are stored, without TensorFlow."""
+    width, inner = arguments["hidden_dim"], arguments["intermediate_dim"]
+    norm: dict[str, tuple[int, ...]] = {"weight": (width,), "bias": (width,)}
+
+    def dense(outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
+        return {"weight": (outputs, inputs), "bias": (outputs,)}
+
+    layers: dict[str, dict[str, tuple[int, ...]]] = {
+        "embeddings.word_embeddings": {"weight": (arguments["vocabulary_size"], width)},
+        "embeddings.position_embeddings": {"weight": (arguments["max_positions"], width)},
+        "embeddings.token_type_embeddings": {"weight": (arguments["num_segments"], width)},
+        "embeddings.LayerNorm": norm,
+        "pooler.dense": dense(width, width),
+    }
+    for index in range(arguments["num_layers"]):
+        layers |= {
+            f"encoder.layer.{index}.{name}": parts
+            for name, parts in (
+                *((f"attention.self.{part}", dense(width, width)) for part in ("query", "key", "value")),
+                ("attention.output.dense", dense(width, width)),
+                ("attention.output.LayerNorm", norm),
+                ("intermediate.dense", dense(inner, width)),
+                ("output.dense", dense(width, inner)),
+                ("output.LayerNorm", norm),
+            )
+        }
+    return {f"bert.{name}.{part}": shape for name, parts in layers.items() for part, shape in parts.items()}
 
 
 def _parts(variable: Any, names: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:

@@ -89,7 +89,7 @@ def load(folder: str | pathlib.Path) -> Bert:
     Raises:
       DataError: as ``checkpoint.load``.
     """
-    read, names = checkpoint.read(folder), checkpoint.tensor_names(folder)
+    read, names = checkpoint.read(folder), checkpoint.tensors(folder)
     head = next((name for name, kind in checkpoint.HEADS.items() if kind == read.head), None)
     model = Bert(
         read.encoder,

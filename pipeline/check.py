@@ -94,7 +94,7 @@ def checkpoint(folder: Path, name: str | None = None) -> tuple[checkpoints.Check
             wrong = f"has no {file}; a Hugging Face BERT folder is expected" if folder.is_dir() else "is no folder"
             raise ConfigError(f"$.checkpoint: {name or folder} {wrong}{heads.demo_hint(str(folder))}")
     try:
-        found, count = checkpoints.read(folder), len(checkpoints.tensor_names(folder))
+        found, count = checkpoints.read(folder), checkpoints.checked(folder)
     except DataError as error:
         raise ConfigError(f"$.checkpoint: {error}") from None
     shape = estimate.shape_of_encoder(found.encoder)
@@ -116,8 +116,10 @@ def _start(experiment: Experiment, environment: Environment) -> str:
     frozen, layers = experiment.train.freeze, found.encoder["num_layers"]
     if isinstance(frozen, int) and frozen > layers:
         raise ConfigError(f"$.train.freeze: {frozen} is more than the {layers} layers of {start.name}")
-    if (mode := experiment.text.mode) and mode != found.mode:
-        raise ConfigError(f"$.text.mode: {start.name} was trained with {found.mode}, not {mode}; leave text.mode out")
+    if (mode := experiment.text.mode) and mode != found.rules["mode"]:
+        raise ConfigError(
+            f"$.text.mode: {start.name} was trained with {found.rules['mode']}, not {mode}; leave text.mode out"
+        )
     return f"{start.name}: {told}"
 
 

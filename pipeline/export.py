@@ -79,7 +79,7 @@ def _complete(assets: Path, said: checkpoint.Checkpoint) -> None:
         raise RunError(f"{assets.parent} was pushed before heads were kept; run the experiment again")
     if not (assets / "checkpoint" / "tokenizer.json").is_file():
         try:
-            tokenizer_json.build(said.vocabulary, text.TextRules.load(said.rules or {"mode": said.mode}))
+            tokenizer_json.build(said.vocabulary, text.TextRules.load(said.rules))
         except tokenizer_json.Inexpressible as error:
             raise RunError(
                 f"$.text.replace: {error}, which tokenizer.json cannot say. The weights are in {assets}/checkpoint; "
@@ -136,7 +136,7 @@ def _golden_batch(said: checkpoint.Checkpoint) -> Batch:
     """The golden texts as pairs: ``token_ids``, ``segment_ids`` int64, ``padding_mask`` bool (B, S)."""
     from models import text
 
-    tokenizer = text.Tokenizer(said.vocabulary, text.TextRules.load(said.rules or {"mode": said.mode}))
+    tokenizer = text.Tokenizer(said.vocabulary, text.TextRules.load(said.rules))
     a, b = (tokenizer.tokenize(texts) for texts in (golden.TEXTS, golden.TEXTS[::-1]))
     length = min(_LENGTH, said.encoder["max_positions"])
     token_ids, segment_ids = text.pair(a, b, tokenizer.cls_id, tokenizer.sep_id, length)
@@ -194,7 +194,7 @@ def _right(folder: Path, files: list[str], model: Callable[[Batch], Batch]) -> l
     assets = folder / "assets.extra"
     the_task, said = golden.answers(assets), checkpoint.read(assets / "checkpoint")
     assert the_task is not None
-    tokenizer = text.Tokenizer(said.vocabulary, text.TextRules.load(said.rules or {"mode": said.mode}))
+    tokenizer = text.Tokenizer(said.vocabulary, text.TextRules.load(said.rules))
     columns = [*golden.read(assets)["inputs"], "label"]
     spec = {column: tf.io.FixedLenFeature([], tf.string) for column in columns}
     right: list[bool] = []

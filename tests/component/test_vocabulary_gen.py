@@ -123,6 +123,16 @@ def test_a_vocabulary_without_special_pieces_is_refused(tmp_path, corpus):
         run(tmp_path / "out", [corpus], path=str(path))
 
 
+def test_a_vocabulary_that_knows_nearly_no_word_stops_the_run(tmp_path, corpus, caplog):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join(SPECIAL) + "\nlow\n")  # 2 of the 4 words of a document
+    run(tmp_path / "out", [corpus], path=str(path))
+    assert "50% of the words are [UNK]; take a vocabulary or a checkpoint" in caplog.text
+    path.write_text("\n".join(SPECIAL) + "\n낮은\n")
+    with pytest.raises(DataError, match=r"100% of the 12 words are \[UNK\] with this vocabulary; take"):
+        run(tmp_path / "none", [corpus], path=str(path))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -63,7 +63,7 @@ def test_what_a_folder_says():
         "layer_norm_epsilon": 1e-12,
     }
     assert (read.vocabulary[0], read.vocabulary[36], len(read.vocabulary)) == ("[PAD]", "##f", 37)
-    assert (read.mode, read.rules) == ("bert_uncased", None)
+    assert read.rules == {"mode": "bert_uncased", "replace": [], "reserve": []}
 
 
 def test_the_digest_follows_every_file(folder):
@@ -81,9 +81,12 @@ def test_the_digest_follows_every_file(folder):
     [
         lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"),
         lambda name: name.removeprefix("bert."),
+        lambda name: f"module.{name}",
+        lambda name: f"_orig_mod.module.{name.removeprefix('bert.')}",
+        lambda name: f"model.{name}",
         lambda name: name,
     ],
-    ids=["gamma and beta", "no prefix", "as it is"],
+    ids=["gamma and beta", "no prefix", "DataParallel", "compiled", "Lightning", "as it is"],
 )
 def test_every_naming_gives_the_same_weights(folder, old_name):
     _, reference = load(TINY)
@@ -153,7 +156,7 @@ def test_other_models_are_refused(folder, key, value, message):
 )
 def test_casing_comes_from_the_folder(folder, tokenizer, mode):
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
-    assert checkpoint.read(folder).mode == mode
+    assert checkpoint.read(folder).rules["mode"] == mode
 
 
 @pytest.mark.parametrize(
@@ -171,33 +174,6 @@ def test_casing_that_we_lack_is_refused(folder, tokenizer, message):
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     with pytest.raises(DataError, match=message):
         checkpoint.read(folder)
-
-
-def test_tokenizer_json_is_enough(folder):
-    pieces = (folder / "vocab.txt").read_text().split()
-    (folder / "vocab.txt").unlink()
-    (folder / "tokenizer_config.json").unlink()
-    tokenizer = {
-        "normalizer": {
-            "type": "BertNormalizer",
-            "lowercase": False,
-            "strip_accents": None,
-            "handle_chinese_chars": True,
-        },
-        "model": {"type": "WordPiece", "vocab": {piece: i for i, piece in enumerate(pieces)}},
-        "added_tokens": [{"content": "[PAD]", "id": 0}],
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    read = checkpoint.read(folder)
-    assert (read.vocabulary, read.mode) == (pieces, "cased")
-    change(folder / "tokenizer.json", model={"type": "BPE", "vocab": {}})
-    with pytest.raises(DataError, match=r"must be WordPiece with the prefix ##, received BPE"):
-        checkpoint.read(folder)
-
-
-def test_pieces_may_be_line_separators(folder):
-    (folder / "vocab.txt").write_text("[PAD]\n\u2028\na\x85b\n", encoding="utf-8")
-    assert checkpoint.read(folder).vocabulary == ["[PAD]", "\u2028", "a\x85b"]
 
 
 @pytest.mark.parametrize(
@@ -232,8 +208,17 @@ def test_pieces_may_be_line_separators(folder):
 )
 def test_damage_gets_one_clear_sentence(folder, damage, message):
     damage(folder)
-    with pytest.raises(DataError, match=message):
-        load(folder)
+    for look in (load, lambda folder: (checkpoint.read(folder), checkpoint.checked(folder))):
+        with pytest.raises(DataError, match=message):
+            look(folder)
+
+
+def test_what_is_checked_is_what_transformers_wrote(folder):
+    """``check`` knows names and shapes without a model: they are those of a file that transformers wrote."""
+    stored = safetensors.numpy.load_file(folder / WEIGHTS)
+    assert checkpoint.checked(folder) == len(stored)
+    expected = {name: value.shape for name, value in stored.items() if not name.startswith("cls.")}
+    assert checkpoint._shapes(checkpoint.read(folder).encoder) == expected
 
 
 def test_what_is_saved_is_read_back_bit_by_bit(tmp_path):
@@ -242,7 +227,7 @@ def test_what_is_saved_is_read_back_bit_by_bit(tmp_path):
     vocabulary = [*checkpoint.read(TINY).vocabulary[:-1], "안녕"]
     checkpoint.save(tmp_path / "new" / "folder", layers[0], vocabulary, rules, *layers[1:])
     read = checkpoint.read(tmp_path / "new" / "folder")
-    assert (read.vocabulary, read.mode, read.rules) == (vocabulary, "uncased_nfc", rules)
+    assert (read.vocabulary, read.rules) == (vocabulary, {**rules, "reserve": []})
     assert read.encoder == checkpoint.read(TINY).encoder
     found, again = load(tmp_path / "new" / "folder")
     assert found == {"pooler", "mlm", "nsp"}
@@ -349,7 +334,7 @@ def test_what_torch_saved_gives_the_same_weights(saved_by_torch):
     for path, value in values(layers).items():
         np.testing.assert_array_equal(value, expected[path])
     assert checkpoint.predicts_masked(saved_by_torch)
-    assert set(checkpoint.tensor_names(TINY)) < set(checkpoint.tensor_names(saved_by_torch))
+    assert set(checkpoint.tensors(TINY)) < set(checkpoint.tensors(saved_by_torch))
 
 
 def test_of_two_files_of_weights_the_safetensors_are_read(saved_by_torch):
@@ -369,7 +354,7 @@ def test_damage_of_a_file_of_torch_is_told_by_tensor_or_by_file(saved_by_torch):
     file = saved_by_torch / "pytorch_model.bin"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"pytorch_model.bin: truncated, damaged or written by torch before 1.6"):
-        checkpoint.tensor_names(saved_by_torch)
+        checkpoint.tensors(saved_by_torch)
 
 
 MINILM = TINY.parents[2] / "data" / "minilm"
@@ -379,7 +364,7 @@ def test_the_demo_checkpoint_goes_round(tmp_path):
     read = checkpoint.read(MINILM)
     encoder = BertEncoder(**read.encoder)
     checkpoint.load(MINILM, encoder)
-    checkpoint.save(tmp_path, encoder, read.vocabulary, {"mode": read.mode})
+    checkpoint.save(tmp_path, encoder, read.vocabulary, read.rules)
     original, saved = (safetensors.numpy.load_file(folder / WEIGHTS) for folder in (MINILM, tmp_path))
     assert len(saved) == 6 * 16 + 7
     for name, value in saved.items():

@@ -3,7 +3,6 @@ import errno
 import gzip
 import json
 import os
-import struct
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from click.testing import CliRunner
 from configs.experiment import ConfigError
 from pipeline import cli
 from schemas import DataError
+from tests import bert_folder
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "data" / "experiments"
@@ -40,16 +40,6 @@ def write_csv(path, rows=REVIEWS, header=("text", "label"), encoding="utf-8"):
     with path.open("w", encoding=encoding, newline="") as file:
         csv.writer(file).writerows([header, *rows])
     return path
-
-
-def write_bert_folder(folder):
-    shape = {"num_hidden_layers": 2, "num_attention_heads": 1, "hidden_size": 4, "intermediate_size": 8}
-    more = {"model_type": "bert", "vocab_size": 10, "max_position_embeddings": 512}
-    (folder / "config.json").write_text(json.dumps({**shape, **more}))
-    (folder / "vocab.txt").write_text("[PAD]\n")
-    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "strip_accents": false}')
-    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
 
 
 def write_yaml(path, **lines):
@@ -121,7 +111,7 @@ def test_check_accepts_own_csv_from_a_korean_folder(folder):
     klue, data = folder / "klue-bert-base", folder / "data"
     klue.mkdir()
     data.mkdir()
-    write_bert_folder(klue)
+    bert_folder.write(klue)
     rows = [("좋아요", "긍정", "극장"), ("그저 그래요", "중립", "극장"), ("나빠요", "부정", "집")] * 5
     for name in ("a.csv", "b.csv"):
         write_csv(data / name, rows, ("리뷰", "감성", "category"), "cp949")
@@ -293,7 +283,7 @@ def base(folder):
     """An experiment that pushed a base model of 512 positions, cased."""
     place = folder / "runs/base/serving_model/base/3/assets.extra/checkpoint"
     place.mkdir(parents=True)
-    write_bert_folder(place)
+    bert_folder.write(place)
     write_csv(folder / "r.csv", REVIEWS)
     return place
 

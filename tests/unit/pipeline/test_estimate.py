@@ -1,6 +1,5 @@
 import gzip
 import json
-import struct
 
 import pytest
 
@@ -8,6 +7,7 @@ from configs import loader
 from configs.experiment import ConfigError
 from pipeline import estimate
 from pipeline.check import checkpoint
+from tests import bert_folder
 
 AMOUNTS = {"corpus": (64_000, 20.0), "task.data": (10_000, 27.0)}
 
@@ -70,29 +70,14 @@ def test_lines(tmp_path):
     assert (estimate.lines(str(plain), "csv"), estimate.lines(str(packed), "csv")) == (3, 3)
 
 
-CONFIG = {
-    "model_type": "bert",
-    "num_hidden_layers": 2,
-    "hidden_size": 4,
-    "intermediate_size": 8,
-    "max_position_embeddings": 16,
-    "vocab_size": 10,
-    "num_attention_heads": 1,
-}
-
-
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    (tmp_path / "vocab.txt").write_text("[PAD]\n")
-    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true}')
-    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    bert_folder.write(tmp_path)
     return tmp_path
 
 
 def test_a_checkpoint_folder_is_described(folder):
-    assert "BERT of 2 layers, 4 wide, 0.0 M parameters, 1 tensors" in checkpoint(folder)[1]
+    assert "BERT of 2 layers, 4 wide, 0.0 M parameters, 46 tensors" in checkpoint(folder)[1]
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocab.txt", "model.safetensors"])
@@ -110,6 +95,6 @@ def test_a_truncated_checkpoint(folder):
 
 
 def test_another_kind_of_model(folder):
-    (folder / "config.json").write_text(json.dumps({**CONFIG, "model_type": "roberta"}))
+    (folder / "config.json").write_text(json.dumps({**bert_folder.CONFIG, "model_type": "roberta"}))
     with pytest.raises(ConfigError, match='model_type must be "bert", received "roberta": only BERT encoders'):
         checkpoint(folder)

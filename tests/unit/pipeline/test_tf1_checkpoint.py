@@ -102,7 +102,11 @@ def test_a_release_becomes_the_folder_that_transformers_writes(release, tmp_path
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
     read, expected = checkpoint.read(found), checkpoint.read(TINY)
-    assert (read.encoder, read.vocabulary, read.mode) == (expected.encoder, expected.vocabulary, "bert_uncased")
+    assert (read.encoder, read.vocabulary, read.rules["mode"]) == (
+        expected.encoder,
+        expected.vocabulary,
+        "bert_uncased",
+    )
     model = PretrainingModel(BertEncoder(**read.encoder), next_sentence=True)
     parts = checkpoint.load(found, model.encoder, model.masked_language, model.next_sentence)
     assert parts == {"pooler", "mlm", "nsp"}
@@ -113,14 +117,14 @@ def test_two_at_once_end_with_one_folder(release, tmp_path):
     for _ in range(2):
         tf1_checkpoint.convert(release, tmp_path / "out" / "converted")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["converted"]
-    assert checkpoint.read(tmp_path / "out" / "converted").mode == "bert_uncased"
+    assert checkpoint.read(tmp_path / "out" / "converted").rules["mode"] == "bert_uncased"
 
 
 def test_a_vocabulary_with_capitals_is_cased(release, tmp_path):
     pieces = (release / "vocab.txt").read_text().split("\n")
     (release / "vocab.txt").write_text("\n".join([*pieces[:-2], "Berlin", ""]))
     tf1_checkpoint.convert(release, tmp_path / "converted")
-    assert checkpoint.read(tmp_path / "converted").mode == "cased"
+    assert checkpoint.read(tmp_path / "converted").rules["mode"] == "cased"
 
 
 def test_what_is_wrong_with_a_release_is_told(release, tmp_path):
@@ -161,7 +165,7 @@ def test_a_release_is_named_in_the_yaml_and_converted_once(release, tmp_path, mo
     assert (begin.name, begin.folder.parent) == (release.name, tmp_path / "runs" / "x" / "converted")
     written = (begin.folder / "model.safetensors").stat().st_mtime_ns
     placed = imports.checkpoint(experiment, where) / "Format-Serving/assets.extra/checkpoint"
-    assert checkpoint.tensor_names(placed) == checkpoint.tensor_names(begin.folder)
+    assert checkpoint.tensors(placed) == checkpoint.tensors(begin.folder)
     assert (begin.folder / "model.safetensors").stat().st_mtime_ns == written
     result = CliRunner().invoke(cli.main, ["check", "x.yaml"])
     assert f"✓ {release.name}: BERT of 3 layers, 24 wide" in result.output
