@@ -34,9 +34,11 @@ def below(folder: str) -> Iterator[str]:
     return iter(sorted(found))
 
 
-def copy(source: str, target: str, last: str = "") -> None:
-    """Copies every file below ``source`` to ``target``, the file named ``last`` after all others."""
-    for name in sorted(below(source), key=lambda name: (name == last, name)):
+def copy(source: str, target: str, last: str = "") -> int:
+    """Copies every file below ``source`` to ``target``, the file named ``last`` after all others; how many."""
+    names = sorted(below(source), key=lambda name: (name == last, name))
+    for name in names:
         place = posixpath.join(target, name)
         tf.io.gfile.makedirs(posixpath.dirname(place))
         tf.io.gfile.copy(posixpath.join(source, name), place, overwrite=True)
+    return len(names)

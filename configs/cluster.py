@@ -42,8 +42,8 @@ NODES = (
 )
 TRAINERS = ("Pretrainer", "Tuner", "Trainer")
 _ON_WORKERS = ("Pretrainer", "Trainer")
-# The driver of Kubeflow's importers and the kubelet have no node of ours to run on; a pool for them means nothing.
-_NO_CONTAINER = ("Checkpoint",)
+# No container where the platform imports by itself (``Cluster.has_importer``): a pool for it means nothing.
+_IMPORTED = "Checkpoint"
 
 # Google Cloud, "Requirements for labels".
 _CLOUD_LABEL = re.compile(r"[a-z0-9_-]{0,63}")
@@ -162,6 +162,11 @@ class Cluster(Recorded):
         return (name, self.pools[name]) if name else None
 
     @property
+    def has_importer(self) -> bool:
+        """Whether the platform's own importer reads a checkpoint in the workspace; else a node of ours copies it."""
+        return self.home("").startswith("gs://")
+
+    @property
     def mounted(self) -> tuple[str, ...]:
         """Folders that every node has beside its own: nothing below them is copied before a run."""
         return ()
@@ -203,7 +208,7 @@ class Cluster(Recorded):
         for node, pool in self.nodes.items():
             if node != "default" and node not in NODES:
                 yield ("nodes", node), _no_node(node)
-            elif node in _NO_CONTAINER:
+            elif node == _IMPORTED and self.has_importer:
                 yield ("nodes", node), "it only names files and runs on no machine; leave it out"
             if pool not in self.pools:
                 known = one_of(pool, list(self.pools)) if self.pools else f"received {pool!r}, and there are no pools"

@@ -33,6 +33,11 @@ class Local(Recorded):
     # DirectRunner otherwise tries to download the Prism runner first.
     beam_pipeline_args: list[str] = Field(default=["--direct_running_mode=in_memory"])
 
+    @property
+    def has_importer(self) -> bool:
+        """TFX's Importer reads this machine's folders."""
+        return True
+
     def seen(self, path: Path, experiment: str) -> str:  # noqa: ARG002 (a cluster's name holds the experiment)
         """What the nodes call a file in ``folder``."""
         return str(path.absolute())

@@ -23,6 +23,7 @@ from components.bulk_inferrer import BulkInferrer
 from components.data_gate import DataGate
 from components.evaluator import Evaluator
 from components.example_gen import CorpusExampleGen, ScoreExampleGen, TaskExampleGen
+from components.importer import CheckpointImporter
 from components.pretraining_evaluator import PretrainingEvaluator
 from components.pusher import Pusher
 from components.resolver import PreviousBlessedModel
@@ -110,8 +111,10 @@ class _Dag:
         folder = imports.checkpoint(self.experiment, self.environment)
         if folder is None:
             return None
-        importer = Importer(source_uri=self.seen(folder), artifact_type=standard_artifacts.Model)
-        return self.add(importer, "Checkpoint").outputs["result"]
+        if self.environment.has_importer:
+            importer = Importer(source_uri=self.seen(folder), artifact_type=standard_artifacts.Model)
+            return self.add(importer, "Checkpoint").outputs["result"]
+        return self.add(CheckpointImporter(self.seen(folder)), "Checkpoint").outputs["model"]
 
     def source(self, kind: str) -> _Source:
         experiment = self.experiment

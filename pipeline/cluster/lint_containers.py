@@ -27,7 +27,7 @@ _VERTEX_GPUS = [
     *("NVIDIA_RTX_PRO_6000", "TPU_V2", "TPU_V3", "TPU_V4_POD", "TPU_V5_LITEPOD"),
 ]
 # Settings of our nodes that are addresses, at any depth.
-_ADDRESSES = {"schema_file", "bad_records_path", "pushed", "base_directory", "path", "eval", "test"}
+_ADDRESSES = {"source_uri", "schema_file", "bad_records_path", "pushed", "base_directory", "path", "eval", "test"}
 
 
 def _hooks(given: Documents) -> Iterator[Finding]:

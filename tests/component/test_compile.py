@@ -324,6 +324,32 @@ def test_every_file_that_a_node_reads_is_named_with_its_address():
         assert file.is_file()
 
 
+@pytest.mark.parametrize("root", ["minio://mlpipeline/runs", "s3://bucket/runs"])
+def test_a_checkpoint_on_a_volume_is_imported_by_a_node_of_ours(root):
+    """Kubeflow's importer reads object stores only (importer_launcher.go)."""
+    result = with_environment(
+        f"""{KUBEFLOW.replace("gs://bucket/runs", root)}\
+workspace: /workspace
+volumes: [{{claim: tfx-bert, mount: /workspace}}]
+pools: {{cpu: {{cpu: 2}}}}
+nodes: {{Checkpoint: cpu}}
+"""
+    )
+    assert lint.findings(result.pipeline, result.platform, "kubeflow") == []
+    assert container(result, "Checkpoint")["resources"]["resourceCpuLimit"] == "2"
+    assert pods(result)["Checkpoint"]["pvcMount"][0]["mountPath"] == "/workspace"
+    source = task(result, "Checkpoint")["inputs"]["parameters"]["source_uri"]["runtimeValue"]["constant"]
+    assert f"{source}/Format-Serving/assets.extra/checkpoint/vocab.txt" in result.imports
+    for node in ("VocabularyGen", "Pretrainer"):
+        (base,) = [
+            given["taskOutputArtifact"]
+            for key, given in task(result, node)["inputs"]["artifacts"].items()
+            if key == "base_model"
+        ]
+        assert base == {"producerTask": "Checkpoint", "outputArtifactKey": "model"}
+    assert cached(result) == set(result.nodes) - {"Baseline", "Pusher"}
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
