@@ -7,9 +7,9 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
-from components import digest, files
+from components import files
 from components.versions import versions
-from models import progress
+from models import identity, progress
 
 
 class Executor(base_executor.BaseExecutor):
@@ -20,10 +20,10 @@ class Executor(base_executor.BaseExecutor):
     ) -> None:
         """Fills ``baseline``, or leaves it without a model."""
         pushed = exec_properties["pushed"]
-        candidate = digest.of_folder(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
+        candidate = identity.digest(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
         baseline = artifact_utils.get_single_instance(output_dict["baseline"])
         for version in reversed(versions(pushed)):
-            if digest.of_folder(f"{pushed}/{version}") != candidate:
+            if not identity.is_model(f"{pushed}/{version}", candidate):
                 files.copy(f"{pushed}/{version}", path_utils.serving_model_path(baseline.uri))
                 baseline.set_string_custom_property("version", str(version))
                 progress.emit(progress.Summary(f"v{version}"))

@@ -19,7 +19,7 @@ from tfx.types import artifact_utils, standard_component_specs
 
 from components import digest, files
 from components.versions import versions
-from models import progress
+from models import identity, progress
 
 _STAGED = ".staged-"  # a copy that is not renamed yet
 _ABANDONED = 86_400  # seconds after which such a copy is of a push that was killed
@@ -45,8 +45,10 @@ class Executor(executor.Executor):
         configure(folder)
         pushed.set_string_custom_property("model", artifact_utils.get_single_uri(input_dict["model"]))
         pushed.set_int_custom_property("is_new", int(is_new))
+        if not is_new:
+            pushed.set_string_custom_property("same_as", f"v{version}")
         self._MarkPushed(pushed, pushed_destination=f"{folder}/{version}", pushed_version=str(version))
-        progress.emit(progress.Summary(f"v{version}" if is_new else f"v{version} is this model already"))
+        progress.emit(progress.Summary(f"v{version}" if is_new else f"same as v{version}: nothing to push"))
 
 
 class Pusher(component.Pusher):
@@ -63,13 +65,13 @@ def push(model: str, folder: str) -> tuple[int, bool]:
     Returns:
       The version, and whether it is new.
     """
-    content, there = digest.of_folder(model), versions(folder)
-    if there and digest.of_folder(f"{folder}/{there[-1]}") == content:
+    mine, there = identity.digest(model), versions(folder)
+    if there and identity.is_model(f"{folder}/{there[-1]}", mine):
         return there[-1], False
-    return (_to_object_store if "://" in folder else _to_disk)(model, folder, content, there)
+    return _to_object_store(model, folder, there) if "://" in folder else _to_disk(model, folder, mine, there)
 
 
-def _to_disk(model: str, folder: str, content: str, there: list[int]) -> tuple[int, bool]:
+def _to_disk(model: str, folder: str, mine: str, there: list[int]) -> tuple[int, bool]:
     """Copies, then renames. A version that is there refuses to be replaced: it was pushed meanwhile."""
     for left in pathlib.Path(folder).glob(f"{_STAGED}*"):
         with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
@@ -81,7 +83,7 @@ def _to_disk(model: str, folder: str, content: str, there: list[int]) -> tuple[i
         files.copy(model, str(staged))
         while True:
             for version in set(versions(folder)) - known:
-                if digest.of_folder(f"{folder}/{version}") == content:
+                if identity.is_model(f"{folder}/{version}", mine):
                     return version, False
                 known.add(version)
             version = max(known, default=0) + 1
@@ -96,15 +98,15 @@ def _to_disk(model: str, folder: str, content: str, there: list[int]) -> tuple[i
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _to_object_store(model: str, folder: str, content: str, there: list[int]) -> tuple[int, bool]:
+def _to_object_store(model: str, folder: str, there: list[int]) -> tuple[int, bool]:
     """Copies in place: an object store has no rename and no lock.
 
     The file that makes a folder a SavedModel comes last: a server that looks too early finds no model, and looks again.
     A version is written only under a claim that nobody disputes. Claims are never removed, and an object is listed as
     soon as it is written; so of two that claim one version at least one sees the other, and goes on to a later one. Who
-    pushes the same model makes the same claim, and writes the same bytes.
+    makes the same claim writes the same bytes: exports of one model that differ in these would make a mixture.
     """
-    version = max(there, default=0) + 1
+    content, version = digest.of_folder(model), max(there, default=0) + 1
     tf.io.gfile.makedirs(f"{folder}/{_CLAIMS}")
     while True:
         with tf.io.gfile.GFile(f"{folder}/{_CLAIMS}/{version}-{content}", "w") as file:

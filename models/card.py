@@ -2,9 +2,10 @@
 
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models.encoder import BertEncoder
+if TYPE_CHECKING:  # whoever looks for a card needs no Keras
+    from models.encoder import BertEncoder
 
 FILE = "model_card.md"  # inside assets.extra
 
@@ -23,7 +24,7 @@ def write(folder: pathlib.Path, title: str, facts: Mapping[str, str], limits: li
     (folder / FILE).write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def encoder(made: BertEncoder, mode: str) -> str:
+def encoder(made: "BertEncoder", mode: str) -> str:
     """The facts of an encoder in one line."""
     return (
         f"BERT of {made.num_layers} layers, {made.hidden_dim} wide, {made.num_heads} heads, "

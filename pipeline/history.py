@@ -228,7 +228,8 @@ def _lineage(result: RunResult, known: list[lineage.Execution], values: dict[str
     last = next((node for node in ("Trainer", "Pretrainer") if any(each.node == node for each in known)), None)
     steps = [each.node for each in lineage.ancestors(known, last)] + [last] if last else []
     made = [names[node] for node in steps if node in names]
-    pushed = f"v{result.pushed.version}" if result.pushed else "model (not pushed)"
+    same = f"same as v{result.serving}" if result.verdict == "blessed" and result.serving else "model (not pushed)"
+    pushed = f"v{result.pushed.version}" if result.pushed else same
     return " → ".join([_sources(result, values), *made, pushed])
 
 

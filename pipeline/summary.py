@@ -39,7 +39,7 @@ def _headline(result: RunResult) -> Text:
         case "blessed" if result.remote:
             return Text.assemble(("BLESSED", "bold green"), f" in {took}")
         case "blessed":
-            kept = f"; v{result.serving} is this model already" if result.serving else ", not pushed"
+            kept = f"; same as v{result.serving}, nothing pushed" if result.serving else ", not pushed"
             return Text.assemble(("BLESSED", "bold green"), f"{kept} ({took})")
         case "not_blessed":
             failed = sum(not check.passed for check in result.checks)

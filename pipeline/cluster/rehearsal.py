@@ -144,6 +144,6 @@ def _told(console: Console, result: RunResult, nodes: int, kind: str) -> int:
     if result.pushed:
         console.print(f"model: {near(Path(result.pushed.path))}")
     elif result.serving:
-        console.print(f"nothing new to push: v{result.serving} is this model already")
+        console.print(f"nothing new to push: same as v{result.serving}")
     console.print("Next:  the same without --dry-run submits it; what a dry run cannot show: docs/deploy.md")
     return 0 if blessed else 4

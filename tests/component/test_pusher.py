@@ -10,14 +10,26 @@ import uuid
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from components import digest, pusher
 
 
-def model(folder, weight):
+def graph(weight):
+    """A SavedModel without variables: its one signature answers a constant."""
+    saved = saved_model_pb2.SavedModel()
+    meta = saved.meta_graphs.add()
+    meta.graph_def.node.add(name="weight", op="Const").attr["value"].tensor.string_val.append(weight.encode())
+    meta.signature_def["serving_default"].outputs["weight"].name = "weight:0"
+    return saved.SerializeToString()
+
+
+def model(folder, weight, written="once"):
+    """``written``: bytes that decide nothing."""
     (folder / "variables").mkdir(parents=True)
-    (folder / "saved_model.pb").write_text("graph")
+    (folder / "saved_model.pb").write_bytes(graph(weight))
     (folder / "variables" / "variables.data").write_text(weight)
+    (folder / "fingerprint.pb").write_text(written)
     return str(folder)
 
 
@@ -35,6 +47,25 @@ def test_the_same_model_is_not_pushed_again(tmp_path):
     assert pusher.push(first, str(tmp_path / "serving")) == (1, True)
     assert pusher.push(first, str(tmp_path / "serving")) == (1, False)
     assert pusher.versions(tmp_path / "serving") == [1]
+
+
+@pytest.mark.parametrize("where", ["disk", "ram"])
+def test_a_model_that_was_written_again_is_the_same(tmp_path, where):
+    serving = str(tmp_path / "serving") if where == "disk" else f"ram://{uuid.uuid4()}/reviews"
+    once, again = model(tmp_path / "a", "1"), model(tmp_path / "b", "1", written="again")
+    assert digest.of_folder(once) != digest.of_folder(again)
+    assert [pusher.push(each, serving) for each in (once, again)] == [(1, True), (1, False)]
+
+
+@pytest.mark.parametrize("damage", ["saved_model.pb", None])
+def test_a_version_that_is_damaged_is_no_model(tmp_path, damage):
+    serving, given = tmp_path / "serving", model(tmp_path / "a", "1")
+    assert pusher.push(given, str(serving)) == (1, True)
+    if damage:
+        (serving / "1/saved_model.pb").write_bytes(b"half")
+    else:
+        (serving / "1/saved_model.pb").unlink()
+    assert pusher.push(given, str(serving)) == (2, True)
 
 
 def test_ten_is_newer_than_nine(tmp_path):
@@ -132,7 +163,8 @@ def test_a_reader_never_sees_half_a_version(tmp_path):
     stop.set()
     reader.join()
     assert seen
-    assert all(files == {"saved_model.pb", "variables", "variables/variables.data"} for files in seen)
+    whole = {"saved_model.pb", "fingerprint.pb", "variables", "variables/variables.data"}
+    assert all(files == whole for files in seen)
 
 
 def test_tensorflow_servings_files_are_written_once(tmp_path):
@@ -169,7 +201,7 @@ def test_on_an_object_store_the_graph_comes_last(tmp_path, monkeypatch):
     monkeypatch.setattr(tf.io.gfile, "rename", None)
     monkeypatch.setattr(pathlib.Path, "rename", None)
     assert pusher.push(model(tmp_path / "a", "1"), serving) == (1, True)
-    assert written == ["1/variables/variables.data", "1/saved_model.pb"]
+    assert written == ["1/fingerprint.pb", "1/variables/variables.data", "1/saved_model.pb"]
     assert pusher.push(model(tmp_path / "b", "2"), serving) == (2, True)
     assert pusher.push(str(tmp_path / "b"), serving) == (2, False)
     assert pusher.versions(serving) == [1, 2]
@@ -191,31 +223,30 @@ def pushed(bucket):
     for name, content in bucket.objects.items():
         version, _, path = name.removeprefix("reviews/").partition("/")
         if version.isdigit() and content:  # a folder is an object without content
-            found.setdefault(int(version), {})[path] = content.decode()
+            found.setdefault(int(version), {})[path] = content
     return found
+
+
+def whole(weight):
+    return {"saved_model.pb": graph(weight), "variables/variables.data": weight.encode(), "fingerprint.pb": b"once"}
 
 
 def test_a_bucket_gets_whole_versions(bucket, tmp_path):
     a, b = model(tmp_path / "a", "1"), model(tmp_path / "b", "2")
     assert [pusher.push(each, "gs://bucket/reviews") for each in (a, b, b)] == [(1, True), (2, True), (2, False)]
-    assert pushed(bucket) == {
-        version: {"saved_model.pb": "graph", "variables/variables.data": str(version)} for version in (1, 2)
-    }
+    assert pushed(bucket) == {version: whole(str(version)) for version in (1, 2)}
 
 
 def test_the_same_model_pushed_at_once_to_a_bucket_is_one_version(bucket, tmp_path):
     told = at_once([(model(tmp_path / "a", "1"), "gs://bucket/reviews")] * 4)
     assert {version for version, _ in told} == {1}
-    assert pushed(bucket) == {1: {"saved_model.pb": "graph", "variables/variables.data": "1"}}
+    assert pushed(bucket) == {1: whole("1")}
 
 
 def test_models_pushed_at_once_to_a_bucket_get_versions_of_their_own(bucket, tmp_path):
     told = at_once([(model(tmp_path / name, name), "gs://bucket/reviews") for name in "abcd"])
     assert all(is_new for _, is_new in told)
-    assert pushed(bucket) == {
-        version: {"saved_model.pb": "graph", "variables/variables.data": name}
-        for (version, _), name in zip(told, "abcd", strict=True)
-    }
+    assert pushed(bucket) == {version: whole(name) for (version, _), name in zip(told, "abcd", strict=True)}
 
 
 def test_a_version_that_two_claim_is_nobodys(tmp_path):

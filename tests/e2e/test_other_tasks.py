@@ -133,7 +133,7 @@ def test_the_compiled_pipeline_ends_where_the_local_one_does(pairs):
     assert re.search(r"✓ Transform +cached", printed)
     assert re.search(r"✓ Baseline +\d:\d\d  v1\n", printed)
     assert "serving_model/pairs/2" in printed
-    assert "nothing new to push: v2 is this model already" in tfx_bert(pairs, *other)
+    assert "nothing new to push: same as v2" in tfx_bert(pairs, *other)
 
 
 def _trains(cmdline, folder):

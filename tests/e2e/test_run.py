@@ -123,7 +123,7 @@ def test_a_second_run_computes_and_pushes_nothing(folder, first):
     assert ran <= {"Resolver", "Pusher"}  # the Pusher looks at what is there
     assert run.pushed is None
     assert run.serving == 1
-    assert "v1 is this model already" in printed
+    assert "same as v1" in printed
 
 
 def test_where_and_when_checkpoints_are_written_is_no_reason_to_train_again(folder, first):

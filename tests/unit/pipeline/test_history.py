@@ -133,6 +133,14 @@ def test_show_tells_what_changed_what_was_reused_and_where_it_came_from(runs):
     assert tfx_bert("show", "1")[0].startswith("reviews #1 BLESSED")
 
 
+def test_show_tells_that_a_run_came_to_the_model_that_is_served(runs):
+    place = runs / "reviews" / "2"
+    same = {"verdict": "blessed", "pushed": None, "serving": 1}
+    RunResult.read(place).model_copy(update=same).write(place)
+    lines = tfx_bert("show", "reviews")
+    assert "lineage: reviews.csv@9e1b → vocabulary → chat-bert v4@77c0 → same as v1" in lines
+
+
 def test_a_run_that_was_killed_is_not_running(runs):
     place = runs / "reviews" / "3"
     place.mkdir()

@@ -79,7 +79,7 @@ def test_a_base_model_is_a_start_for_others():
 @pytest.mark.parametrize(
     ("update", "headline"),
     [
-        ({"verdict": "blessed", "pushed": None}, "BLESSED; v1 is this model already (6:48)"),
+        ({"verdict": "blessed", "pushed": None}, "BLESSED; same as v1, nothing pushed (6:48)"),
         ({"verdict": "done", "sample": 200}, "DONE: 200 records went through every node in 6:48; nothing pushed"),
         ({"verdict": "done"}, "DONE in 6:48; nothing to bless or push"),
         ({"verdict": "not_blessed", "serving": None, "checks": CHECKS}, "NOT BLESSED: 1 of 3 failed (exit 4)"),
