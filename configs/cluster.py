@@ -295,6 +295,7 @@ class Kubeflow(Cluster):
       image_pull_secrets: by name.
       image_pull_policy: of every node.
       timeout_seconds: of one node, its retries not counted.
+      pending_seconds: how long a pod may wait for a machine while somebody follows; then the run is stopped.
     """
 
     kind: Literal["kubeflow"]
@@ -309,6 +310,7 @@ class Kubeflow(Cluster):
     image_pull_secrets: list[str] = []
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     timeout_seconds: Annotated[int, Field(ge=60)] | None = None
+    pending_seconds: Annotated[int, Field(ge=60)] = 21600
 
     @property
     def mounted(self) -> tuple[str, ...]:

@@ -213,6 +213,8 @@ def _nodes(result: RunResult, made_in: dict[str, str | None]) -> Text:
         if node.state == "cached":
             number = node.cached_from or made_in.get(node.node)
             parts.append(Text.assemble(f"{node.node} ", (f"cached(#{number})" if number else "cached", "dim")))
+        elif node.state == "pending" and node.reason:
+            parts.append(Text.assemble(f"{node.node} ", (f"pending ({node.reason})", "yellow")))
         elif node.state in ("skipped", "pending"):
             parts.append(Text.assemble(f"{node.node} ", (node.state, "dim")))
         else:

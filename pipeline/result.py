@@ -29,6 +29,7 @@ class Node(_Part):
       seconds: wall time.
       summary: what it said it produced.
       cached_from: number of the run that produced it, where it was reused and that is known.
+      reason: why it failed or waits, as its cluster says it.
     """
 
     node: str
@@ -36,6 +37,7 @@ class Node(_Part):
     seconds: float = 0.0
     summary: str = ""
     cached_from: int | None = None
+    reason: str = ""
 
 
 class Pushed(_Part):

@@ -1,6 +1,8 @@
 """A run on a cluster, followed: its states become the events that a run on this machine emits."""
 
 import dataclasses
+import datetime
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -10,6 +12,7 @@ from google.api_core import retry
 from components import verdict
 from components.verdict import Verdict
 from models import progress
+from pipeline.figures import clock
 from pipeline.result import Pushed
 
 if TYPE_CHECKING:  # a run is looked at without TFX
@@ -19,6 +22,14 @@ if TYPE_CHECKING:  # a run is looked at without TFX
 POLL_SECONDS = 10.0
 # A gateway that is restarted is back by then.
 SUBMIT_SECONDS = 300.0
+# An image takes about so long to be fetched; whoever waits longer is told why.
+_TELL_SECONDS = 60.0
+# What the kubelet says of a container that cannot begin on any machine. An image may be pushed meanwhile.
+_MISTAKES = (
+    "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
+    "CreateContainerConfigError", "CreateContainerError",
+)  # fmt: skip
+_MISTAKE_SECONDS = 900.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +41,18 @@ class Task:
       seconds: since it began, or that it took.
       error: what the cluster says of a failure.
       log: address of its log.
+      reason: why its pod waits, as Kubernetes says it.
+      waits: seconds since its pod was asked for, while that has not begun.
+      deleted: whether it failed because its pod was deleted, with the machine or alone.
     """
 
     state: Literal["pending", "running", "ran", "cached", "skipped", "failed"] = "pending"
     seconds: float = 0.0
     error: str = ""
     log: str = ""
+    reason: str = ""
+    waits: float = 0.0
+    deleted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +64,22 @@ class Seen:
       seconds: since it began, or that it took.
       tasks: by node; nodes that are missing have not begun.
       error: what the cluster says of a failure.
+      gave_up: why ``follow`` stopped it.
+      notice: what a person should know although the run goes on.
     """
 
     state: Literal["running", "succeeded", "failed", "stopped"]
     seconds: float
     tasks: Mapping[str, Task]
     error: str = ""
+    gave_up: str = ""
+    notice: str = ""
+
+    @property
+    def deleted(self) -> list[str]:
+        """The nodes that failed, where all of them did so because their pods were deleted."""
+        failed = [node for node, task in self.tasks.items() if task.state == "failed"]
+        return failed if self.state == "failed" and all(self.tasks[node].deleted for node in failed) else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +88,14 @@ class Outputs:
 
     Attributes:
       evaluation: folder of ``verdict.json``.
+      verdict: what is in it; None where it cannot be read from here.
       blessed: what the ModelBlessing says.
       baseline: version that the candidate was compared with.
       pushed: the new version.
     """
 
     evaluation: str | None = None
+    verdict: Verdict | None = None
     blessed: bool | None = None
     baseline: int | None = None
     pushed: Pushed | None = None
@@ -74,6 +103,9 @@ class Outputs:
 
 class Service(Protocol):
     """What a run needs of Kubeflow's or Vertex' API. Each method may raise what ``explain`` puts into a sentence."""
+
+    def check(self, made: "Compiled") -> list[str]:
+        """What a person should know before it is submitted; raises ConfigError for what would be dropped in silence."""
 
     def submit(self, made: "Compiled", name: str, root: str) -> str:
         """Starts a run under a name that no other run has, once however often the answer is lost; its id."""
@@ -121,15 +153,16 @@ def patience(
     )
 
 
-def follow(service: Service, run: str, nodes: Sequence[str]) -> Seen:
+def follow(service: Service, run: str, nodes: Sequence[str], pending_seconds: float = math.inf) -> Seen:
     """Emits the events of a run until it ends. A network that fails is waited for; the run goes on meanwhile.
 
     Args:
       service: that runs it.
       run: its id.
       nodes: whose states are told.
+      pending_seconds: how long a node's pod may wait for a machine before the run is stopped.
     """
-    begun, ended, lost = set[str](), set[str](), False
+    begun, ended, told_of, lost, gave_up = set[str](), set[str](), set[tuple[str, str]](), False, ""
 
     def told(error: Exception) -> None:
         nonlocal lost
@@ -137,12 +170,17 @@ def follow(service: Service, run: str, nodes: Sequence[str]) -> Seen:
             progress.emit(progress.Notice(f"{service.explain(error) or error} · the run goes on, asking again"))
         lost = True
 
-    look = patience(service, None, told)(service.look)
+    look, stop = patience(service, None, told)(service.look), patience(service, None, told)(service.stop)
     while True:
         seen: Seen = look(run)
         lost = False
+        if seen.notice:
+            progress.emit(progress.Notice(seen.notice))
         for node in nodes:
             task = seen.tasks.get(node, Task())
+            _waits(node, task, told_of)
+            if not gave_up and seen.state == "running" and (gave_up := _too_long(node, task, pending_seconds)):
+                stop(run)
             if task.state == "pending" or task.state == "skipped":  # without events on this machine too
                 continue
             if node not in begun:
@@ -154,14 +192,39 @@ def follow(service: Service, run: str, nodes: Sequence[str]) -> Seen:
                     _summarize(service, run)
                 progress.emit(progress.NodeFinished(node, task.state, task.seconds))
         if seen.state != "running":
-            return seen
+            return dataclasses.replace(seen, gave_up=gave_up if seen.state == "stopped" else "")
         time.sleep(POLL_SECONDS)
+
+
+def _waits(node: str, task: Task, told: set[tuple[str, str]]) -> None:
+    """Tells why a pod waits, and since when; again for another reason only."""
+    kind = task.reason.partition(":")[0]
+    if task.waits > _TELL_SECONDS and (node, kind) not in told:
+        told.add((node, kind))
+        since = datetime.datetime.now() - datetime.timedelta(seconds=task.waits)
+        progress.emit(progress.Notice(f"{node} waits since {since:%H:%M} for its pod to begin: {_why(task)}"))
+
+
+def _too_long(node: str, task: Task, bound: float) -> str:
+    """Why nobody waits for a pod any more; empty where it is waited for."""
+    if task.reason.partition(":")[0] in _MISTAKES:
+        bound = min(bound, _MISTAKE_SECONDS)
+    if task.waits <= bound:
+        return ""
+    return (
+        f"{node}'s pod did not begin within {clock(bound)} ({_why(task)}), so the run was stopped; mend that, and run "
+        "the same again: what is done is reused"
+    )
+
+
+def _why(task: Task) -> str:
+    return task.reason or "Kubernetes does not say why"
 
 
 def _summarize(service: Service, run: str) -> None:
     """The Evaluator's line; what cannot be read now is tried again at the end of the run, and told then."""
     try:
-        found = evaluation(service.outputs(run))
+        found = service.outputs(run).verdict
     except Exception as error:
         if service.explain(error) is None:
             raise
@@ -170,15 +233,13 @@ def _summarize(service: Service, run: str) -> None:
         progress.emit(progress.Summary(str(found), "Evaluator"))
 
 
-def evaluation(outputs: Outputs) -> Verdict | None:
-    """What the Evaluator came to; None where its folder cannot be read from here."""
+def read_verdict(folder: str) -> Verdict | None:
+    """What an evaluation came to; None where its folder cannot be read from here."""
     import tensorflow as tf
 
     from components import files
 
-    if outputs.evaluation is None:
-        return None
     try:
-        return verdict.read(files.mounted(outputs.evaluation))
+        return verdict.read(files.mounted(folder))
     except (tf.errors.OpError, OSError):
         return None

@@ -2,9 +2,11 @@
 
 import contextlib
 import datetime
+import functools
 import itertools
+import math
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +16,9 @@ from configs.cluster import Cluster, Kubeflow, Vertex
 from configs.document import write
 from configs.experiment import Experiment
 from models import progress
-from pipeline import imports
+from pipeline import imports, noise
 from pipeline.check import every_node
-from pipeline.cluster.follow import Outputs, Seen, Service, Task, evaluation, follow
+from pipeline.cluster.follow import Outputs, Seen, Service, Task, follow
 from pipeline.result import Node, Remote, RunError, RunResult, compared, find, judged, runs_of
 
 if TYPE_CHECKING:  # a run is looked at without TFX
@@ -67,6 +69,8 @@ def run(
     name = f"run-{made.name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with explained(service):
         service.find(name)  # whoever is refused is told so before anything is copied
+        for notice in service.check(made):
+            progress.emit(progress.Notice(notice))
         staging.stage(made.imports, environment.home(experiment.name), local)
     folder = _folder(environment, experiment)
     start = imports.start(experiment, environment)
@@ -81,14 +85,15 @@ def run(
         data=_digests(made),
         remote=Remote(kind=environment.kind, name=name),
     )
-    result.write(folder)
     root = f"{environment.pipeline_root}/{experiment.name}"
-    result = _submitted(service, result, folder, made, root)
+    again = functools.partial(_submitted, service, folder=folder, made=made, root=root)
+    result = again(result)
+    progress.emit(progress.RunStarted(result.name, result.number, str(folder), made.nodes, _address(result)))
     if environment.schedule and not sample:
-        with explained(service, f"; the run itself began: {result.remote and result.remote.address}"):
+        with explained(service, f"; the run itself began: {_address(result)}"):
             place = service.recur(made, root, environment.schedule)
         progress.emit(progress.Notice(f"recurs at {environment.schedule}: {place}"))
-    return _followed(service, result, folder)
+    return _followed(service, result, folder, environment, again)
 
 
 def connect(environment: environments.Environment) -> Service:
@@ -177,9 +182,10 @@ def stop(root: Path, name: str | None) -> str:
     """
     folder = find(root, name)
     result = RunResult.read(folder)
-    service, run = _there(folder, result)
-    with explained(service):
-        service.stop(run)
+    with noise.captured(folder / "stop.log"):
+        service, run = _there(folder, result)
+        with explained(service):
+            service.stop(run)
     return f"{result.name} #{result.number} is being stopped: {service.address(run)}"
 
 
@@ -218,7 +224,9 @@ def _digests(made: "Compiled") -> dict[str, str]:
 
 
 def _submitted(service: Service, result: RunResult, folder: Path, made: "Compiled", root: str) -> RunResult:
+    """Begins the run under the name that ``result`` has for it; with its id and address, written down."""
     assert result.remote is not None
+    result.write(folder)
     try:
         with explained(service):
             run = service.submit(made, result.remote.name, root)
@@ -233,28 +241,47 @@ def _submitted(service: Service, result: RunResult, folder: Path, made: "Compile
         if not (isinstance(cause, Exception) and service.transient(cause)):
             result.model_copy(update={"verdict": "failed", "error": str(error)}).write(folder)
         raise
-    address = service.address(run)
-    result = result.model_copy(update={"remote": result.remote.model_copy(update={"id": run, "address": address})})
+    remote = result.remote.model_copy(update={"id": run, "address": service.address(run)})
+    result = result.model_copy(update={"remote": remote})
     result.write(folder)
-    progress.emit(progress.RunStarted(result.name, result.number, str(folder), made.nodes, address))
     return result
 
 
-def _followed(service: Service, result: RunResult, folder: Path) -> RunResult:
-    assert result.remote and result.remote.id
-    run, name = result.remote.id, f"{result.name}/{result.number}"
-    goes_on = f"the run goes on: {result.remote.address}\n  stop it: tfx-bert stop {name} · look: tfx-bert show {name}"
-    try:
-        with explained(service, f"; {goes_on}"):
-            seen = follow(service, run, [node.node for node in result.nodes])
-            update = _came_to(service, result, seen, run)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"nobody follows it any more; {goes_on}") from None
+def _followed(
+    service: Service, result: RunResult, folder: Path, environment: Cluster, again: Callable[[RunResult], RunResult]
+) -> RunResult:
+    assert result.remote
+    first, nodes = result.remote.name, [node.node for node in result.nodes]
+    pending = environment.pending_seconds if isinstance(environment, Kubeflow) else math.inf
+    for attempt in itertools.count(1):
+        assert result.remote and result.remote.id
+        run, name = result.remote.id, f"{result.name}/{result.number}"
+        goes_on = f"the run goes on: {_address(result)}\n  stop it: tfx-bert stop {name} · look: tfx-bert show {name}"
+        try:
+            with explained(service, f"; {goes_on}"):
+                seen = follow(service, run, nodes, pending)
+                update = _came_to(service, result, seen, run)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"nobody follows it any more; {goes_on}") from None
+        if not seen.deleted or attempt > environment.retries.count:
+            break
+        # Kubeflow does not try such a node again, however many attempts it has left.
+        result = again(
+            result.model_copy(update={"remote": Remote(kind=environment.kind, name=f"{first}-{attempt + 1}")})
+        )
+        reused = "what is done is reused" if environment.caching else "caching is off, so every node runs again"
+        told = f"the pod of {' and '.join(seen.deleted)} was deleted, which Kubeflow does not retry"
+        count = f"submission {attempt + 1} of {environment.retries.count + 1}"
+        progress.emit(progress.Notice(f"{told}; {count}, {reused}: {_address(result)}"))
     result = result.model_copy(update=update)
     result.write(folder)
     if result.error and result.verdict != "interrupted":
         raise RunError(result.error)
     return result
+
+
+def _address(result: RunResult) -> str:
+    return (result.remote and result.remote.address) or ""
 
 
 def _came_to(service: Service, result: RunResult, seen: Seen, run: str) -> dict[str, Any]:
@@ -268,6 +295,7 @@ def _came_to(service: Service, result: RunResult, seen: Seen, run: str) -> dict[
                 node=node,
                 state="skipped" if over and task.state in ("pending", "running") else task.state,
                 seconds=round(task.seconds, 2),
+                reason=task.error or task.reason,
             )
             for node, task in tasks.items()
         ],
@@ -275,7 +303,8 @@ def _came_to(service: Service, result: RunResult, seen: Seen, run: str) -> dict[
     if seen.state == "running":
         return {**fields, "verdict": "running"}
     if seen.state == "stopped":
-        return {**fields, "verdict": "interrupted", "error": f"it was stopped: {service.address(run)}"}
+        told = seen.gave_up or f"it was stopped: {service.address(run)}"
+        return {**fields, "verdict": "failed" if seen.gave_up else "interrupted", "error": told}
     if seen.state == "failed":
         return {**fields, "verdict": "failed", "error": _failure(service, result, seen, run)}
     if "Pusher" not in tasks:
@@ -284,16 +313,16 @@ def _came_to(service: Service, result: RunResult, seen: Seen, run: str) -> dict[
 
 
 def _verdict(service: Service, outputs: Outputs, run: str) -> dict[str, Any]:
-    found = evaluation(outputs)
-    if found:
-        fields = judged(found)
+    if outputs.verdict:
+        fields = judged(outputs.verdict)
         if outputs.baseline:
             fields = compared(fields, outputs.baseline)
     elif outputs.blessed is None:
         return {
             "verdict": "done",
             "error": "every node is done, but whether the model is blessed cannot be read from here: this machine has "
-            f"no access to {outputs.evaluation or 'pipeline_root'}, the API does not say; see {service.address(run)}",
+            f"no access to {outputs.evaluation or 'the evaluation'}, and the cluster does not say; see "
+            f"{service.address(run)}",
         }
     else:
         fields = {"verdict": "blessed" if outputs.blessed else "not_blessed"}

@@ -17,7 +17,7 @@ from google.cloud import aiplatform, aiplatform_v1
 
 from configs.cluster import Vertex
 from configs.experiment import ConfigError
-from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, Task, patience
+from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, Task, patience, read_verdict
 from pipeline.result import Pushed, RunError
 
 if TYPE_CHECKING:  # a run is looked at without TFX
@@ -57,6 +57,10 @@ class Service:
         """The client that looks at jobs."""
         endpoint = f"{self.environment.region}-aiplatform.googleapis.com"
         return aiplatform_v1.PipelineServiceClient(client_options={"api_endpoint": endpoint})
+
+    def check(self, made: "Compiled") -> list[str]:  # noqa: ARG002 (Vertex has one release)
+        """See ``follow.Service``."""
+        return []
 
     def submit(self, made: "Compiled", name: str, root: str) -> str:
         """See ``follow.Service``: the id is ours, so that Vertex itself refuses a second one."""
@@ -106,6 +110,7 @@ class Service:
         pushed = one("Pusher", "pushed_model")[1]
         return Outputs(
             evaluation=evaluation,
+            verdict=read_verdict(evaluation) if evaluation else None,
             blessed=None if blessed is None else bool(blessed),
             baseline=int(baseline) if baseline else None,
             pushed=Pushed(version=int(pushed["pushed_version"]), path=pushed["pushed_destination"])

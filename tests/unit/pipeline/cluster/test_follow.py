@@ -3,7 +3,7 @@
 import pytest
 
 from models.progress import NodeFinished, NodeStarted, Notice, Summary
-from pipeline.cluster.follow import Outputs, Seen, Task, evaluation, follow, patience
+from pipeline.cluster.follow import Outputs, Seen, Task, follow, patience, read_verdict
 from pipeline.result import RunError
 
 from .conftest import BLESSED
@@ -13,7 +13,10 @@ class Service:
     """Answers a script, one entry a look; exceptions are raised."""
 
     def __init__(self, *script, outputs=None):
-        self.script, self.what = list(script), outputs or Outputs()
+        self.script, self.what, self.stopped = list(script), outputs or Outputs(), []
+
+    def stop(self, run):
+        self.stopped.append(run)
 
     def look(self, run):
         entry = self.script.pop(0)
@@ -69,9 +72,8 @@ def test_what_did_not_run_is_not_told(folder, events):
 
 
 def test_the_evaluators_line_is_about_it_whatever_runs_beside_it(folder, events):
-    BLESSED.write(str(folder))
     service = Service(
-        running(Evaluator="running", Pusher="running"), over(Evaluator="ran"), outputs=Outputs(evaluation=str(folder))
+        running(Evaluator="running", Pusher="running"), over(Evaluator="ran"), outputs=Outputs(verdict=BLESSED)
     )
     follow(service, "r", NODES)
     assert Summary("accuracy 0.900 on 10 · blessed", "Evaluator") in events
@@ -103,7 +105,44 @@ def test_patience_ends(folder):
     assert isinstance(error.value.cause, ConnectionError)
 
 
-def test_an_evaluation_that_is_elsewhere_is_none(folder):
-    assert evaluation(Outputs()) is None
-    assert evaluation(Outputs(evaluation=str(folder / "nowhere"))) is None
-    assert evaluation(Outputs(evaluation="minio://bucket/evaluation")) is None
+def waiting(seconds, reason="Unschedulable: 0/3 nodes are available"):
+    return Seen("running", 1.0, {"Trainer": Task("pending", reason=reason, waits=seconds)})
+
+
+def test_a_reason_is_told_once_until_it_is_another(folder, events):
+    pulls = [waiting(90, "PodInitializing"), waiting(100, "PodInitializing")]
+    machines = [waiting(110), waiting(120, "Unschedulable: 0/4 nodes are available")]
+    follow(Service(waiting(59), *pulls, *machines, over(Trainer="ran")), "r", NODES, 3600)
+    told = [str(event).partition(" begin: ")[2] for event in events if isinstance(event, Notice)]
+    assert told == ["PodInitializing", "Unschedulable: 0/3 nodes are available"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "stopped"),
+    [
+        (waiting(3599), False),
+        (waiting(3601), True),
+        (waiting(899, "ErrImagePull: not found"), False),
+        (waiting(901, "ErrImagePull: not found"), True),
+        (waiting(3601, ""), True),
+    ],
+)
+def test_a_pod_is_waited_for_so_long(folder, seen, stopped):
+    service = Service(seen, seen, over("stopped" if stopped else "succeeded"))
+    assert bool(follow(service, "r", NODES, 3600).gave_up) == stopped
+    assert service.stopped == (["r"] if stopped else [])
+
+
+def test_only_deleted_pods_are_nobodys_fault(folder):
+    deleted, failed = Task("failed", deleted=True), Task("failed")
+    assert Seen("failed", 1.0, {"Trainer": deleted, "Pusher": Task("skipped")}).deleted == ["Trainer"]
+    assert Seen("failed", 1.0, {"Trainer": deleted, "Baseline": failed}).deleted == []
+    assert Seen("stopped", 1.0, {"Trainer": deleted}).deleted == []
+    assert Seen("failed", 1.0, {}).deleted == []
+
+
+def test_a_verdict_that_is_elsewhere_is_none(folder):
+    BLESSED.write(str(folder))
+    assert read_verdict(str(folder)) == BLESSED
+    assert read_verdict(str(folder / "nowhere")) is None
+    assert read_verdict("minio://bucket/evaluation") is None
