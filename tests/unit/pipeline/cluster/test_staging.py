@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,58 @@ def test_for_a_volume_of_the_cluster_it_says_what_to_copy_where(files, events):
 def test_a_file_system_that_refuses_is_named(files):
     with pytest.raises(RunError, match=r"minio://bucket/imports cannot be read and written from here .*minio"):
         staging.stage(imports(files, "minio://bucket"), "minio://bucket", files)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An experiment's folder on a volume, whose nodes are another user."""
+    monkeypatch.setattr(staging, "_USER", os.getuid() + 1)
+    (tmp_path / "volume").mkdir()
+    return tmp_path / "volume" / "x"
+
+
+def mode(path):
+    return f"{path.stat().st_mode & 0o7777:o}"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_nodes_may_write_where_they_keep_what_outlives_a_run(files, home, umask):
+    weights = files / "imports/3/assets.extra/checkpoint/vocab.txt"
+    weights.parent.mkdir(parents=True)
+    weights.write_text("[PAD]\n")
+    before = os.umask(umask)
+    try:
+        (home / "checkpoints" / "0b0e").mkdir(parents=True)  # of a training of this user's
+        staging.stage(imports(files, str(home)), str(home), files)
+    finally:
+        os.umask(before)
+    assert (mode(home), mode(home / "checkpoints"), mode(home / "checkpoints" / "0b0e")) == ("1777", "777", "777")
+    for path in (home / "imports").rglob("*"):
+        rights = 0o555 if path.is_dir() else 0o444
+        assert path.stat().st_mode & (rights | 0o022) == rights  # they read, and write nothing
+
+
+def test_a_folder_of_the_nodes_stays_as_it_is(files, home, monkeypatch):
+    monkeypatch.setattr(staging, "_USER", os.getuid())
+    home.mkdir(mode=0o755)
+    staging.stage(imports(files, str(home)), str(home), files)
+    assert mode(home) == "755"
+
+
+def test_a_folder_that_this_user_may_not_open_to_the_nodes_is_refused(home, monkeypatch):
+    (home / "checkpoints").mkdir(parents=True)
+    (home / "checkpoints").chmod(0o755)
+    chmod = Path.chmod
+
+    def refused(path, given):
+        if path.name == "checkpoints":
+            raise PermissionError(1, "Operation not permitted", str(path))
+        chmod(path, given)
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    with pytest.raises(RunError) as error:
+        staging.stage({}, str(home), Path())
+    assert str(error.value) == (
+        f"the nodes, which are user {os.getuid() + 1}, may not write in {home}/checkpoints, which is user "
+        f"{os.getuid()}'s (mode 755): call chmod a+rwx {home}/checkpoints as that user, or as root"
+    )
