@@ -1,6 +1,7 @@
 """Where an experiment runs when it is not this machine: Kubeflow Pipelines or Vertex AI."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -9,7 +10,21 @@ from pydantic import AfterValidator, Field, model_validator
 
 from configs.document import Key
 from configs.experiment import Name, Section
-from configs.pools import Gpu, Labels, Machine, Pool, VertexPool
+from configs.kubernetes import (
+    INT32,
+    Labels,
+    Mount,
+    Namespace,
+    ObjectName,
+    PodLabels,
+    Seconds,
+    SecretKey,
+    VolumeName,
+    free_variable,
+    object_name,
+    volume_name,
+)
+from configs.pools import Gpu, Machine, Pool, VertexPool
 from configs.schedule import fault
 from configs.validate import nearest, one_of
 
@@ -47,6 +62,10 @@ _IMPORTED = "Checkpoint"
 
 # Google Cloud, "Requirements for labels".
 _CLOUD_LABEL = re.compile(r"[a-z0-9_-]{0,63}")
+_CLOUD_LABELS = 64
+# Argo Workflows starts no attempt later than so long after the first one began; long, so that a training that ran for
+# days is tried again too.
+LAST_ATTEMPT = 30 * 86_400  # seconds
 
 
 def _address(value: str) -> str:
@@ -69,6 +88,37 @@ def _cloud_label(value: str) -> str:
     return value
 
 
+def _cloud_key(key: str) -> str:
+    if not re.match("[a-z]", _cloud_label(key)):
+        raise ValueError(f"takes a label's key, a lower-case letter first; received {key!r}")
+    if key == "vertex-ai-pipelines-run-billing-id":  # google.cloud.aiplatform_v1.PipelineJob.labels
+        raise ValueError("is a label that Vertex writes; leave it out")
+    return key
+
+
+def _cloud_labels(labels: dict[str, str]) -> dict[str, str]:
+    if len(labels) > _CLOUD_LABELS:
+        raise ValueError(f"takes at most {_CLOUD_LABELS} labels, received {len(labels)}")
+    return labels
+
+
+def _service_account(name: str) -> str:
+    if "@" in name:
+        raise ValueError(
+            f"takes the name of a Kubernetes service account, received {name!r}; "
+            "Workload Identity binds it to one of Google Cloud's"
+        )
+    return object_name(name)
+
+
+def _host(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.:/_\[\]-]+", name):
+        raise ValueError(
+            f"takes a host, a domain such as .example.org, or a network such as 10.0.0.0/8; received {name!r}"
+        )
+    return name
+
+
 def _variable(name: str) -> str:
     # Whoever writes the secret itself here is not to find it in a log.
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
@@ -79,7 +129,13 @@ def _variable(name: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 Image = Annotated[str, AfterValidator(_image)]
 Variable = Annotated[str, AfterValidator(_variable)]
-CloudLabels = dict[Annotated[str, AfterValidator(_cloud_label)], Annotated[str, AfterValidator(_cloud_label)]]
+PodVariable = Annotated[Variable, AfterValidator(free_variable)]
+Host = Annotated[str, AfterValidator(_host)]
+ServiceAccount = Annotated[str, AfterValidator(_service_account)]
+CloudLabels = Annotated[
+    dict[Annotated[str, AfterValidator(_cloud_key)], Annotated[str, AfterValidator(_cloud_label)]],
+    AfterValidator(_cloud_labels),
+]
 
 
 class Retries(Section):
@@ -92,16 +148,23 @@ class Retries(Section):
     """
 
     count: Annotated[int, Field(ge=0, le=10)] = 2
-    backoff_seconds: Annotated[int, Field(ge=0)] = 30
-    factor: Annotated[int, Field(ge=1)] = 2
+    backoff_seconds: Seconds = 30
+    factor: Annotated[int, Field(ge=1, le=INT32)] = 2
+
+    @model_validator(mode="after")
+    def _soon(self) -> Self:
+        last = self.backoff_seconds * self.factor ** max(self.count - 1, 0)
+        if self.count and last > LAST_ATTEMPT:
+            raise ValueError(f"attempt {self.count + 1} would wait for {last:,} seconds, the most is {LAST_ATTEMPT:,}")
+        return self
 
 
 class Beam(Section):
     """The runner of the data nodes.
 
     Attributes:
-      runner: ``DirectRunner`` works inside the node's own container; ``DataflowRunner`` needs the options ``project``,
-        ``region`` and ``temp_location``.
+      runner: ``DirectRunner`` works inside the node's own container; ``DataflowRunner``, of Vertex only, needs the
+        options ``temp_location`` and ``sdk_container_image``, the image of the target ``dataflow``.
       options: further flags, without dashes: ``{region: europe-west4}``.
     """
 
@@ -176,7 +239,7 @@ class Cluster(Recorded):
         """What the data nodes tell Beam."""
         if self.beam.runner == "DirectRunner":
             return {"runner": self.beam.runner, "direct_running_mode": "in_memory", **self.beam.options}
-        return {"runner": self.beam.runner, "sdk_container_image": self.image, **self.beam.options}
+        return {"runner": self.beam.runner, **self.beam.options}
 
     @property
     def beam_pipeline_args(self) -> list[str]:
@@ -222,11 +285,18 @@ class Cluster(Recorded):
     def _dataflow(self) -> Iterator[tuple[tuple[Key, ...], str]]:
         if self.beam.runner != "DataflowRunner":
             return
+        if self.kind == "kubeflow":
+            why = "TensorFlow leaves empty objects for folders on gs://, and Kubeflow's launcher cannot download them"
+            yield ("beam", "runner"), f"{why} (kubeflow/pipelines#13476); use DirectRunner, or kind: vertex"
+            return
         options = self.beam_options
-        if missing := [name for name in ("project", "region", "temp_location") if not options.get(name)]:
-            yield ("beam", "options"), f"DataflowRunner needs {', '.join(missing)} too"
+        if missing := [name for name in ("temp_location", "sdk_container_image") if not options.get(name)]:
+            yield ("beam", "options"), f"DataflowRunner needs {' and '.join(missing)} too"
         if (temp := options.get("temp_location")) and not str(temp).startswith("gs://"):
             yield ("beam", "options", "temp_location"), f"Dataflow takes a gs:// address, received {temp!r}"
+        if options.get("sdk_container_image") == self.image:
+            cure = "give the image of deploy/Dockerfile's target dataflow"
+            yield ("beam", "options", "sdk_container_image"), f"the nodes' image cannot start Beam's workers; {cure}"
 
 
 def _no_node(name: str) -> str:
@@ -239,9 +309,9 @@ def _no_node(name: str) -> str:
 class Secret(Section):
     """A Kubernetes secret by name: keys as environment variables, or all of it as files."""
 
-    name: str
-    env: dict[str, Variable] = {}  # key in the secret → variable
-    mount: Annotated[str, Field(pattern=r"^/")] | None = None
+    name: ObjectName
+    env: dict[SecretKey, PodVariable] = {}  # key in the secret → variable
+    mount: Mount | None = None
 
     @model_validator(mode="after")
     def _used(self) -> Self:
@@ -253,8 +323,8 @@ class Secret(Section):
 class Volume(Section):
     """A PersistentVolumeClaim by name, mounted into every node."""
 
-    claim: str
-    mount: Annotated[str, Field(pattern=r"^/")]
+    claim: VolumeName
+    mount: Mount
 
 
 class Auth(Section):
@@ -292,6 +362,7 @@ class Kubeflow(Cluster):
       pools: Kubernetes nodes by name.
       labels: of every pod.
       secrets, volumes: by name, for every node.
+      no_proxy: hosts that the nodes ask directly where a secret sets a proxy, beside those of the cluster.
       image_pull_secrets: by name.
       image_pull_policy: of every node.
       timeout_seconds: of one node, its retries not counted.
@@ -300,22 +371,30 @@ class Kubeflow(Cluster):
 
     kind: Literal["kubeflow"]
     host: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    namespace: str | None = None
+    namespace: Namespace | None = None
+    service_account: ServiceAccount | None = None
     auth: Auth = Auth()
     experiment: str = "tfx-bert"
     pools: Mapping[str, Pool] = {}
-    labels: Labels = {}
+    labels: PodLabels = {}
     secrets: list[Secret] = []
     volumes: list[Volume] = []
-    image_pull_secrets: list[str] = []
+    no_proxy: list[Host] = []
+    image_pull_secrets: list[ObjectName] = []
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    timeout_seconds: Annotated[int, Field(ge=60)] | None = None
-    pending_seconds: Annotated[int, Field(ge=60)] = 21600
+    timeout_seconds: Annotated[int, Field(ge=60, le=INT32)] | None = None
+    pending_seconds: Annotated[int, Field(ge=60, le=INT32)] = 21600
 
     @property
     def mounted(self) -> tuple[str, ...]:
         """The volumes' folders."""
         return tuple(volume.mount.rstrip("/") + "/" for volume in self.volumes)
+
+    @property
+    def proxied(self) -> bool:
+        """Whether a secret tells the nodes to ask through a proxy."""
+        variables = {variable.upper() for secret in self.secrets for variable in secret.env.values()}
+        return not variables.isdisjoint(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"))
 
     def contradictions(self) -> Iterator[tuple[tuple[Key, ...], str]]:
         """See ``Cluster``."""
@@ -330,12 +409,45 @@ class Kubeflow(Cluster):
             yield ("workspace",), f"TensorFlow reads and writes gs:// and folders, not {self.workspace}; {cure}"
         elif self.workspace and "://" not in self.workspace and not f"{self.workspace}/".startswith(self.mounted):
             yield ("workspace",), f"no volume is mounted at {self.workspace}; {cure}"
-        if self.service_account and "@" in self.service_account:
-            yield (
-                ("service_account",),
-                f"takes the name of a Kubernetes service account, received {self.service_account!r}; "
-                "Workload Identity binds it to one of Google Cloud's",
-            )
+        yield from self._mounted()
+
+    def _mounted(self) -> Iterator[tuple[tuple[Key, ...], str]]:
+        """What a pod can have once only; Kubeflow names a volume as what it holds."""
+        named: list[tuple[str, tuple[Key, ...], str]] = []
+        for number, volume in enumerate(self.volumes):
+            named += [("volume", ("volumes", number, "claim"), volume.claim)]
+            named += [("mount", ("volumes", number, "mount"), volume.mount)]
+        for number, secret in enumerate(self.secrets):
+            named += [("variable", ("secrets", number, "env", key), name) for key, name in secret.env.items()]
+            if secret.mount:
+                named += [("volume", ("secrets", number, "name"), secret.name)]
+                named += [("mount", ("secrets", number, "mount"), secret.mount)]
+        times = Counter((what, name) for what, _, name in named)
+        for what, place, name in named:
+            if times[what, name] > 1:
+                yield place, f"there are {times[what, name]} of the {what} {name!r} in each pod; give it once"
+            elif what == "volume":
+                try:
+                    volume_name(name)
+                except ValueError as error:
+                    yield place, f"what is mounted gives its volume the name: {error}"
+
+
+def _network(value: str) -> str:
+    # google.cloud.aiplatform_v1.PipelineJob.network
+    if not re.fullmatch(r"projects/[0-9]+/global/networks/[a-z]([-a-z0-9]{0,61}[a-z0-9])?", value):
+        raise ValueError(
+            "takes projects/NUMBER/global/networks/NAME, with the project's number, such as "
+            f"projects/123456789012/global/networks/default; received {value!r}"
+        )
+    return value
+
+
+def _encryption_key(value: str) -> str:
+    # google.cloud.aiplatform_v1.EncryptionSpec.kms_key_name
+    if not re.fullmatch(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+", value):
+        raise ValueError(f"takes projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY, received {value!r}")
+    return value
 
 
 def _registry(value: str) -> str:
@@ -392,8 +504,8 @@ class Vertex(Cluster):
     project: str
     region: str
     pools: Mapping[str, VertexPool] = {}
-    network: str | None = None
-    encryption_key: str | None = None
+    network: Annotated[str, AfterValidator(_network)] | None = None
+    encryption_key: Annotated[str, AfterValidator(_encryption_key)] | None = None
     labels: CloudLabels = {}
     endpoint: Endpoint | None = None
 

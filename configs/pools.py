@@ -1,4 +1,4 @@
-"""Machines that nodes of the pipeline run on, and Kubernetes' words for them."""
+"""Machines that nodes of the pipeline run on."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -6,63 +6,33 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from configs.experiment import Section
+from configs.kubernetes import (
+    Annotations,
+    LabelKey,
+    Labels,
+    LabelValue,
+    PodLabels,
+    Quantity,
+    Resource,
+    Seconds,
+    quantity,
+)
 
-# Kubernetes writes the thousand with a small letter, and only that.
-_BYTES = {
-    "": 1,
-    **{unit: 1000**power for power, unit in enumerate("kMGTP", 1)},
-    **{f"{unit}i": 1024**power for power, unit in enumerate("KMGTP", 1)},
-}
-_QUANTITY = re.compile(rf"\d+(\.\d+)?({'|'.join(_BYTES)})")
-# Kubernetes, "Labels and Selectors": an optional prefix that is a DNS subdomain, a slash, a name.
-_LABEL = re.compile(r"([a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+# Twice the largest machine that a cloud rents out, 1,920 cores and 32 TiB (Amazon EC2, u7inh-32tb.480xlarge): a slip is
+# not a pod that waits for ever.
+_MOST_CORES, _MOST_MEMORY = 4096, "64Ti"
 
 
-def _quantity(value: str) -> str:
-    if not _QUANTITY.fullmatch(value):
-        raise ValueError(f"takes a Kubernetes quantity such as 32Gi, received {value!r}")
+def _cores(value: float) -> float:
+    if round(value, 3) != value:  # Kubernetes, "CPU resource units": no finer than 1m
+        raise ValueError(f"takes cores in steps of 0.001, received {value}")
     return value
 
 
-def label_key(key: str) -> str:
-    """The key of a label or an annotation.
-
-    Raises:
-      ValueError: Kubernetes refuses it.
-    """
-    prefix, slash, name = key.rpartition("/")
-    if not _LABEL.fullmatch(name) or (slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix))):
-        raise ValueError(
-            f"takes a label's key such as team or example.org/team, its name letters, digits, -, _ and ., at most 63; "
-            f"received {key!r}"
-        )
-    return key
-
-
-def label_value(value: str) -> str:
-    """The value of a label.
-
-    Raises:
-      ValueError: Kubernetes refuses it.
-    """
-    if value and not _LABEL.fullmatch(value):
-        raise ValueError(
-            f"takes letters, digits, -, _ and ., at most 63, a letter or digit first and last; received {value!r}"
-        )
+def _memory(value: str) -> str:
+    if quantity(value) > quantity(_MOST_MEMORY):
+        raise ValueError(f"no machine has more than {_MOST_MEMORY}, received {value!r}")
     return value
-
-
-Quantity = Annotated[str, AfterValidator(_quantity)]
-LabelKey = Annotated[str, AfterValidator(label_key)]
-Labels = dict[LabelKey, Annotated[str, AfterValidator(label_value)]]
-
-
-def quantity(value: str) -> int:
-    """Bytes of a Kubernetes quantity: ``32Gi``."""
-    number = re.match(r"[\d.]+", value)
-    assert number
-    return int(float(number[0]) * _BYTES[value[number.end() :]])
 
 
 class Gpu(Section):
@@ -76,7 +46,7 @@ class Gpu(Section):
 
     type: str
     count: Annotated[int, Field(ge=1, le=16)] = 1
-    resource: str = "nvidia.com/gpu"
+    resource: Resource = "nvidia.com/gpu"
 
     @property
     def accelerator(self) -> str:
@@ -87,14 +57,14 @@ class Gpu(Section):
 class Toleration(Section):
     """A Kubernetes toleration."""
 
-    key: str | None = None
+    key: LabelKey | None = None
     operator: Literal["Equal", "Exists"] = "Equal"
-    value: str | None = None
+    value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    seconds: int | None = None
+    seconds: Seconds | None = None
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _sound(self) -> Self:  # ValidateTolerations
         if self.operator == "Exists" and self.value is not None:
             raise ValueError("operator Exists takes no value; leave it out, or use operator: Equal")
         if self.operator == "Equal" and self.key is None:
@@ -109,14 +79,14 @@ class Requirement(Section):
 
     key: LabelKey
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"] = "In"
-    values: list[str] = []
+    values: list[LabelValue] = []
     weight: Annotated[int, Field(ge=1, le=100)] | None = None  # a preference instead of a requirement
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _sound(self) -> Self:  # ValidateNodeSelectorRequirement; the scheduler reads numbers as int64
         some = ("values", bool(self.values))
         none = ("no values", not self.values)
-        number = ("one value, a whole number", len(self.values) == 1 and self.values[0].lstrip("-").isdecimal())
+        number = ("one value, a whole number", len(self.values) == 1 and re.fullmatch("[0-9]{1,18}", self.values[0]))
         takes, sound = {"In": some, "NotIn": some, "Exists": none, "DoesNotExist": none}.get(self.operator, number)
         if not sound:
             raise ValueError(f"operator {self.operator} takes {takes}; received {self.values}")
@@ -132,8 +102,8 @@ class Machine(Section):
       gpu: none where left out.
     """
 
-    cpu: Annotated[float, Field(gt=0)] | None = None
-    memory: Quantity | None = None
+    cpu: Annotated[float, Field(gt=0, le=_MOST_CORES), AfterValidator(_cores)] | None = None
+    memory: Annotated[Quantity, AfterValidator(_memory)] | None = None
     gpu: Gpu | None = None
 
 
@@ -148,12 +118,12 @@ class Pool(Machine):
       labels, annotations: of the pod.
     """
 
-    shared_memory: Quantity | None = None
+    shared_memory: Annotated[Quantity, AfterValidator(_memory)] | None = None
     node_selector: Labels = {}
     tolerations: list[Toleration] = []
     affinity: list[Requirement] = []
-    labels: Labels = {}
-    annotations: dict[LabelKey, str] = {}
+    labels: PodLabels = {}
+    annotations: Annotations = {}
 
 
 class VertexPool(Machine):

@@ -5,9 +5,10 @@ pods has no place in TFX's pipeline, and is added here.
 """
 
 import dataclasses
+import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
 from components import files, training
-from configs.cluster import TRAINERS, Cluster, Kubeflow, Vertex
+from configs.cluster import LAST_ATTEMPT, TRAINERS, Cluster, Kubeflow, Vertex
 from configs.experiment import Experiment
-from configs.pools import Machine, Pool, Requirement, VertexPool, quantity
+from configs.kubernetes import quantity
+from configs.pools import Machine, Pool, Requirement, VertexPool
 from pipeline.cluster import workers
 from pipeline.pipeline import create_pipeline
 
@@ -28,6 +30,18 @@ from pipeline.pipeline import create_pipeline
 COMMAND = ["python", "-P", "-m", "pipeline.cluster.container"]
 # They look at what other runs have pushed meanwhile.
 _NEVER_CACHED = ("Baseline", "Pusher", "VertexPusher")
+# Kubernetes, "Well-Known Labels": every machine has them, and machines of several pools have the same.
+_EVERYWHERE = re.compile(
+    r"(beta\.)?kubernetes\.io/(os|arch)|kubernetes\.io/hostname|"
+    r"(topology|failure-domain\.beta)\.kubernetes\.io/(zone|region)"
+)
+# Whom nodes of ours, and Kubeflow's launcher in the same containers, ask within the cluster: ML Metadata, the object
+# store, Kubeflow, Kubernetes (the kubelet puts its address in), and the cloud's service that gives out identities.
+_NO_PROXY = (
+    "localhost,127.0.0.1,metadata-grpc-service,metadata-grpc-service.kubeflow,minio-service.kubeflow,"
+    "ml-pipeline.kubeflow,.kubeflow,.svc,.svc.cluster.local,kubernetes.default,$(KUBERNETES_SERVICE_HOST),"
+    "metadata.google.internal,169.254.169.254"
+)
 
 Spec = dict[str, Any]
 
@@ -85,12 +99,10 @@ def compiled(
             continue
         task["retryPolicy"] = _retries(environment)
         _resources(executor["container"], node.id, environment)
-        if node.id in TRAINERS:
-            root, seconds = environment.checkpoints(experiment.name), environment.checkpoint_seconds
-            variables = training.environment(root, seconds, resume=True)
+        if variables := _variables(node.id, experiment, environment):
             executor["container"]["env"] = [{"name": name, "value": value} for name, value in variables.items()]
-            if isinstance(environment, Vertex):
-                _workers(executor["container"], f"{made.pipeline_info.pipeline_name}-{node.id}", node.id, environment)
+        if node.id in TRAINERS and isinstance(environment, Vertex):
+            _workers(executor["container"], f"{made.pipeline_info.pipeline_name}-{node.id}", node.id, environment)
         if isinstance(environment, Kubeflow) and (pod := _pod(node.id, environment)):
             platform[f"{node.id}_executor"] = pod
     documents = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}} if platform else {}
@@ -120,14 +132,27 @@ def _changes(node: BaseNode) -> bool:
 def _retries(environment: Cluster) -> Spec:
     given = environment.retries
     # On Vertex the longest wait, an hour unless said otherwise. On Kubeflow Argo Workflows ends every attempt so long
-    # after the first one began, and starts none later: 30 days, so that a training that ran for days is retried too.
-    longest = "3600s" if environment.kind == "vertex" else "2592000s"
+    # after the first one began, and starts none later.
+    longest = "3600s" if environment.kind == "vertex" else f"{LAST_ATTEMPT}s"
     return {
         "maxRetryCount": given.count,
         "backoffDuration": f"{given.backoff_seconds}s",
         "backoffFactor": float(given.factor),
         "backoffMaxDuration": longest,
     }
+
+
+def _variables(node: str, experiment: Experiment, environment: Cluster) -> dict[str, str]:
+    """The environment of a node's container, beside what its secrets say."""
+    variables: dict[str, str] = {}
+    if node in TRAINERS:
+        root, seconds = environment.checkpoints(experiment.name), environment.checkpoint_seconds
+        variables |= training.environment(root, seconds, resume=True)
+    if isinstance(environment, Kubeflow) and environment.proxied:
+        # Go's clients and Python's read one or the other.
+        directly = ",".join([_NO_PROXY, *environment.no_proxy])
+        variables |= {"NO_PROXY": directly, "no_proxy": directly}
+    return variables
 
 
 def _resources(container: Spec, node: str, environment: Cluster) -> None:
@@ -137,7 +162,8 @@ def _resources(container: Spec, node: str, environment: Cluster) -> None:
         return
     machine, resources = found[1], Spec()
     if machine.cpu:
-        resources |= {"cpuLimit": machine.cpu, "resourceCpuLimit": f"{machine.cpu:g}"}
+        cores = f"{machine.cpu:.3f}".rstrip("0").rstrip(".")
+        resources |= {"cpuLimit": machine.cpu, "resourceCpuLimit": cores}
     if machine.memory:
         gigabytes = quantity(machine.memory) / 1e9
         resources |= {"memoryLimit": gigabytes, "resourceMemoryLimit": machine.memory}
@@ -185,35 +211,31 @@ def _workers(container: Spec, name: str, node: str, environment: Vertex) -> None
 
 
 def _pod(node: str, environment: Kubeflow) -> Spec:
-    """The node's part of the Kubernetes document, checked against kfp-kubernetes' message."""
+    """The node's part of the Kubernetes document, checked against kfp-kubernetes' message.
+
+    Only fields that a driver of 2.3 knows, because drivers parse strictly: names are plain, the parameters beside them
+    came with 2.5 (kubeflow/pipelines#11935). nodeAffinity is known to all, and read since 2.14.
+    """
     found = environment.machine(node)
     pool = environment.pools[found[0]] if found else Pool()
     pod: Spec = {
         "nodeSelector": {"labels": pool.node_selector},
         "tolerations": [_toleration(each.model_dump(exclude_none=True)) for each in pool.tolerations],
-        "nodeAffinity": list(_affinity([*pool.affinity, *_away(pool, environment)])),
+        "nodeAffinity": list(_affinity(pool, environment)),
         "podMetadata": {"labels": {**environment.labels, **pool.labels}, "annotations": pool.annotations},
-        "imagePullSecret": [
-            {"secretName": name, **_constant("secretName", name)} for name in environment.image_pull_secrets
-        ],
+        "imagePullSecret": [{"secretName": name} for name in environment.image_pull_secrets],
         "secretAsEnv": [
             {
                 "secretName": secret.name,
-                **_constant("secretName", secret.name),
                 "keyToEnv": [{"secretKey": key, "envVar": variable} for key, variable in secret.env.items()],
             }
             for secret in environment.secrets
             if secret.env
         ],
         "secretAsVolume": [
-            {"secretName": secret.name, **_constant("secretName", secret.name), "mountPath": secret.mount}
-            for secret in environment.secrets
-            if secret.mount
+            {"secretName": secret.name, "mountPath": secret.mount} for secret in environment.secrets if secret.mount
         ],
-        "pvcMount": [
-            {"constant": volume.claim, **_constant("pvcName", volume.claim), "mountPath": volume.mount}
-            for volume in environment.volumes
-        ],
+        "pvcMount": [{"constant": volume.claim, "mountPath": volume.mount} for volume in environment.volumes],
     }
     if environment.image_pull_policy:
         pod["imagePullPolicy"] = environment.image_pull_policy
@@ -226,36 +248,49 @@ def _pod(node: str, environment: Kubeflow) -> Spec:
     return json_format.MessageToDict(json_format.ParseDict(_filled(pod), KubernetesExecutorConfig()))
 
 
-def _constant(field: str, value: str) -> Spec:
-    """Newer drivers read names from a parameter, older ones from the plain field beside it."""
-    return {f"{field}Parameter": {"runtimeValue": {"constant": value}}}
-
-
 def _toleration(given: Spec) -> Spec:
     seconds = given.pop("seconds", None)
     return given if seconds is None else {**given, "tolerationSeconds": seconds}
 
 
-def _affinity(rules: list[Requirement]) -> Iterator[Spec]:
-    """All requirements in one term, because Kubernetes takes any of several; a preference is a term of its own."""
-    needed = [rule for rule in rules if rule.weight is None]
-    if needed:
-        yield {"matchExpressions": [rule.model_dump(exclude={"weight"}) for rule in needed]}
-    for rule in rules:
+def _affinity(pool: Pool, environment: Kubeflow) -> Iterator[Spec]:
+    """The pool's requirements in one term, as Kubernetes takes any of several; a preference is a term of its own."""
+    needed = [rule for rule in pool.affinity if rule.weight is None]
+    for term in [needed] if needed else _away(pool, environment):
+        yield {"matchExpressions": [rule.model_dump(exclude={"weight"}) for rule in term]}
+    for rule in pool.affinity:
         if rule.weight is not None:
             yield {"matchExpressions": [rule.model_dump(exclude={"weight"})], "weight": rule.weight}
 
 
-def _away(pool: Pool, environment: Kubeflow) -> list[Requirement]:
-    """Keeps a node that needs no GPU, and says not where it runs, off the machines that have one."""
+def _away(pool: Pool, environment: Kubeflow) -> list[list[Requirement]]:
+    """Keeps a node that needs no GPU, and says not where it runs, off the machines of the pools that have one.
+
+    A machine is of a pool if it has every label that the pool asks for, and of none if it lacks one of each pool's. So
+    each term, of which Kubernetes takes any, has one label of each pool.
+    """
     if pool.gpu or pool.node_selector or pool.affinity:
         return []
-    labels: dict[str, set[str]] = {}
-    for other in environment.pools.values():
-        if other.gpu:
-            for key, value in other.node_selector.items():
-                labels.setdefault(key, set()).add(value)
-    return [Requirement(key=key, operator="NotIn", values=sorted(values)) for key, values in sorted(labels.items())]
+    pools = [list(_lacking(other)) for other in environment.pools.values() if other.gpu]
+    terms = [[*_joined(term)] for term in itertools.product(*filter(None, pools)) if term]
+    return [term for number, term in enumerate(terms) if term not in terms[:number]]
+
+
+def _lacking(pool: Pool) -> Iterator[Requirement]:
+    """What a machine that is not of ``pool`` may show it by."""
+    negated = {"In": "NotIn", "Exists": "DoesNotExist"}
+    rules = [Requirement(key=key, values=[value]) for key, value in pool.node_selector.items()]
+    for rule in (*rules, *pool.affinity):
+        if rule.weight is None and rule.operator in negated and not _EVERYWHERE.fullmatch(rule.key):
+            yield rule.model_copy(update={"operator": negated[rule.operator]})
+
+
+def _joined(rules: Iterable[Requirement]) -> Iterator[Requirement]:
+    """Requirements that hold together, the values of one key in one of them."""
+    by_key = sorted(rules, key=lambda rule: (rule.key, rule.operator))
+    for _, group in itertools.groupby(by_key, key=lambda rule: (rule.key, rule.operator)):
+        same = list(group)
+        yield same[0].model_copy(update={"values": sorted({value for rule in same for value in rule.values})})
 
 
 def _filled(value: Any) -> Any:

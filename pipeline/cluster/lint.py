@@ -23,6 +23,8 @@ _WORKFLOW_BYTES = 1_048_576
 _ARGUMENT_BYTES = 131_072
 # Argo Workflows: GlobalVarValidWorkflowVariablePrefix, and its expressions.
 _TEMPLATE_TAG = re.compile(r"\{\{\s*(=|(item|steps|inputs|outputs|pod|workflow|tasks)\.)")
+# Kubernetes, Container.args: of two dollars one is left, and $(NAME) is a variable where the container has one.
+_EXPANSION = re.compile(r"\$\$|\$\((KFP|ARGO|KUBERNETES|TFX_BERT)_\w+\)")
 # Kubeflow: NewV2SpecTemplate; it becomes the generateName of a workflow.
 _KUBEFLOW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*-*")
 # google.cloud.aiplatform: _VALID_NAME_PATTERN of the job's id, which is the name, a dash and 14 digits.
@@ -122,10 +124,24 @@ def _tags(given: Documents) -> Iterator[Finding]:
     if given.kind != "kubeflow":
         return
     for node in given.nodes:
-        for key, value in node.parameters.items():
-            if isinstance(value, str) and (tag := _TEMPLATE_TAG.search(value)):
-                fault = f"has {tag[0]!r} in its setting {key!r}, which is taken for a template's tag"
+        for what, value in _texts(given, node):
+            if tag := _TEMPLATE_TAG.search(value):
+                fault = f"has {tag[0]!r} in {what}, which is taken for a template's tag"
                 yield Finding(node.name, fault, "Argo Workflows", "write it with a blank between the braces: { {")
+        for key, value in node.parameters.items():
+            if isinstance(value, str) and (found := _EXPANSION.search(value)):
+                fault = f"has {found[0]!r} in its setting {key!r}, which does not reach the node as it is"
+                yield Finding(node.name, fault, "Kubernetes", "write it without $, rename a column for instance")
+
+
+def _texts(given: Documents, node: Node) -> Iterator[tuple[str, str]]:
+    """What a person wrote into a node and its pod, and where it is."""
+    for key, value in node.parameters.items():
+        if isinstance(value, str):
+            yield f"its setting {key!r}", value
+    yield from (("its arguments", each) for each in node.container.get("args", ()))
+    yield from ((f"its variable {each['name']}", each["value"]) for each in node.container.get("env", ()))
+    yield "its pod", json.dumps(given.pods.get(node.component.get("executorLabel", ""), {}))
 
 
 def _twins(given: Documents) -> Iterator[Finding]:

@@ -20,12 +20,19 @@ _IMAGE = re.compile(r"[a-z0-9][-a-z0-9._/]*(:\d+/[-a-z0-9._/]+)?(:[\w][\w.-]{0,1
 _COMPUTE = re.compile(r"(trainer|evaluator|serving_validator|bulk_inferrer)\b")
 # Vertex AI, "Specify the machine configuration for a pipeline step".
 _VERTEX_CORES, _VERTEX_MEMORY = 96, 624e9  # bytes
-# google.cloud.aiplatform_v1.AcceleratorType; its import takes longer than all rules together.
-_VERTEX_GPUS = [
-    *(f"NVIDIA_TESLA_{name}" for name in ("K80", "P100", "V100", "P4", "T4", "A100")),
-    *(f"NVIDIA_{name}" for name in ("A100_80GB", "L4", "H100_80GB", "H100_MEGA_80GB", "H200_141GB", "B200", "GB200")),
-    *("NVIDIA_RTX_PRO_6000", "TPU_V2", "TPU_V3", "TPU_V4_POD", "TPU_V5_LITEPOD"),
-]
+# google.cloud.aiplatform_v1.AcceleratorType, less TPUs, which nothing of ours uses, and what is retired; its import
+# takes longer than all rules together. How many one machine has: Compute Engine, "Accelerator-optimized machine family",
+# and "GPU machine types" for N1 machines.
+_VERTEX_GPUS = {
+    **dict.fromkeys(("NVIDIA_TESLA_P4", "NVIDIA_TESLA_P100", "NVIDIA_TESLA_T4"), (1, 2, 4)),
+    **dict.fromkeys(("NVIDIA_TESLA_V100", "NVIDIA_L4", "NVIDIA_RTX_PRO_6000"), (1, 2, 4, 8)),
+    **dict.fromkeys(("NVIDIA_A100_80GB", "NVIDIA_H100_80GB"), (1, 2, 4, 8)),
+    "NVIDIA_TESLA_A100": (1, 2, 4, 8, 16),
+    **dict.fromkeys(("NVIDIA_H100_MEGA_80GB", "NVIDIA_H200_141GB", "NVIDIA_B200"), (8,)),
+    "NVIDIA_GB200": (4,),
+}
+# CRI-O refuses to start a container with less: minMemoryLimit.
+_LEAST_MEMORY = 12 * 2**20  # bytes
 # Settings of our nodes that are addresses, at any depth.
 _ADDRESSES = {"source_uri", "schema_file", "bad_records_path", "pushed", "base_directory", "path", "eval", "test"}
 
@@ -72,23 +79,25 @@ def _accelerators(given: Documents) -> Iterator[Finding]:
             yield Finding(node.name, fault, "Kubernetes", "set gpu.resource: nvidia.com/gpu")
         if given.kind == "vertex" and kind not in _VERTEX_GPUS:
             # nvidia-t4 means nvidia-tesla-t4.
-            close = [name for name in _VERTEX_GPUS if name.endswith(kind.rpartition("_")[2])] or _VERTEX_GPUS
-            there = ", ".join(name.lower().replace("_", "-") for name in close)
+            close = [name for name in _VERTEX_GPUS if name.endswith(kind.rpartition("_")[2])]
+            there = ", ".join(name.lower().replace("_", "-") for name in close or _VERTEX_GPUS)
             yield Finding(node.name, f"asks for {kind!r}, which it does not have", "Vertex", f"set gpu.type: {there}")
-        if given.kind == "vertex" and count not in ("1", "2", "4", "8", "16"):
-            yield Finding(node.name, f"asks for {count} accelerators", "Vertex", "set gpu.count to 1, 2, 4, 8 or 16")
+        elif given.kind == "vertex" and int(count) not in _VERTEX_GPUS[kind]:
+            there = " or ".join(", ".join(map(str, _VERTEX_GPUS[kind])).rsplit(", ", 1))
+            yield Finding(node.name, f"asks for {count} accelerators", "Vertex", f"set gpu.count to {there}")
         if not _COMPUTE.search(_executor(node)):
             cure = "move it to a pool without one, under nodes:"
             yield Finding(node.name, "gets a GPU and never uses it", given.where, cure, error=False)
 
 
 def _machines(given: Documents) -> Iterator[Finding]:
-    if given.kind != "vertex":
-        return
     for node in given.nodes:
         resources = node.container.get("resources", {})
         cores, memory = resources.get("cpuLimit", 0), resources.get("memoryLimit", 0) * 1e9
-        if cores > _VERTEX_CORES or memory > _VERTEX_MEMORY:
+        if 0 < memory < _LEAST_MEMORY:
+            fault = f"asks for {memory:,.0f} bytes of memory, with which no container starts"
+            yield Finding(node.name, fault, "Kubernetes", "write the unit too, such as 512Mi")
+        if given.kind == "vertex" and (cores > _VERTEX_CORES or memory > _VERTEX_MEMORY):
             fault = f"asks for {cores:g} cores and {memory / 1e9:g} GB"
             cure = f"ask for at most {_VERTEX_CORES} cores and {_VERTEX_MEMORY / 1e9:g} GB"
             yield Finding(node.name, fault, "Vertex", cure)

@@ -6,7 +6,7 @@ from typing import Any
 
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 
-from configs.pools import label_key, label_value
+from configs.kubernetes import label_key, label_value
 from pipeline.cluster.finding import Documents, Finding, Node, Spec, misfit
 
 # In the message, and read by no release: backend/src/v2/driver/k8s.go, kubeflow/pipelines#10704.

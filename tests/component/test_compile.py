@@ -1,5 +1,6 @@
 """What is submitted: the same bytes everywhere, read by those who take it, with what the environment says in it."""
 
+import itertools
 import os
 import pathlib
 import runpy
@@ -14,11 +15,12 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from configs import environment, loader
-from configs.cluster import NODES
+from configs.cluster import NODES, Kubeflow
 from configs.experiment import ConfigError
+from configs.pools import Pool
 from pipeline.cluster import lint
 from pipeline.cluster.command import compile_to
-from pipeline.cluster.compile import compiled
+from pipeline.cluster.compile import _affinity, compiled
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = runpy.run_path(str(ROOT / "tests" / "golden" / "compiled.py"))
@@ -198,9 +200,7 @@ nodes: {{Trainer: gpu}}
         },
         "activeDeadlineSeconds": "86400",
         "imagePullPolicy": "IfNotPresent",
-        "imagePullSecret": [
-            {"secretName": "registry", "secretNameParameter": {"runtimeValue": {"constant": "registry"}}}
-        ],
+        "imagePullSecret": [{"secretName": "registry"}],
         "tolerations": [
             {
                 "key": "spot", "operator": "Equal", "value": "true", "effect": "NoExecute",
@@ -228,29 +228,102 @@ secrets: [{{name: kaggle, env: {{key: KAGGLE_KEY}}}}, {{name: certificates, moun
     assert set(pods(result)) == set(result.nodes)
     for pod in pods(result).values():
         assert pod == {
-            "pvcMount": [
-                {
-                    "constant": "corpora", "pvcNameParameter": {"runtimeValue": {"constant": "corpora"}},
-                    "mountPath": "/data",
-                }
-            ],
-            "secretAsEnv": [
-                {
-                    "secretName": "kaggle", "secretNameParameter": {"runtimeValue": {"constant": "kaggle"}},
-                    "keyToEnv": [{"secretKey": "key", "envVar": "KAGGLE_KEY"}],
-                }
-            ],
-            "secretAsVolume": [
-                {
-                    "secretName": "certificates", "mountPath": "/certificates",
-                    "secretNameParameter": {"runtimeValue": {"constant": "certificates"}},
-                }
-            ],
-        }  # fmt: skip
+            "pvcMount": [{"constant": "corpora", "mountPath": "/data"}],
+            "secretAsEnv": [{"secretName": "kaggle", "keyToEnv": [{"secretKey": "key", "envVar": "KAGGLE_KEY"}]}],
+            "secretAsVolume": [{"secretName": "certificates", "mountPath": "/certificates"}],
+        }
     # What the nodes read and write lies on the volume.
     assert task(result, "Baseline")["inputs"]["parameters"]["pushed"]["runtimeValue"]["constant"] == (
         "/data/tfx-bert/scratch/serving_model/scratch"
     )
+    assert lint.findings(result.pipeline, result.platform, "kubeflow") == []
+
+
+def test_cores_are_written_as_kubernetes_reads_them():
+    result = with_environment(
+        f"{KUBEFLOW}pools: {{a: {{cpu: 1234.5, memory: 1e9}}}}\nnodes: {{default: a}}\n".replace("1e9", "'1e9'"),
+        "scratch",
+    )
+    assert container(result, "Trainer")["resources"] == {
+        "cpuLimit": 1234.5, "resourceCpuLimit": "1234.5", "memoryLimit": 1.0, "resourceMemoryLimit": "1e9",
+    }  # fmt: skip
+
+
+# The labels of the machines of GPU pools, and whether each key tells pools apart: brute force over every machine.
+SELECTORS = [
+    [{"pool": "l4"}],
+    [{"pool": "l4", "kubernetes.io/os": "linux"}],
+    [{"pool": "l4", "gpu": "yes"}],
+    [{"pool": "l4"}, {"pool": "a100"}],
+    [{"pool": "l4", "gpu": "yes"}, {"pool": "a100", "gpu": "yes"}],
+    [{"pool": "l4"}, {"gpu": "a100", "topology.kubernetes.io/zone": "a"}],
+    [{"pool": "l4", "gpu": "yes"}, {"disk": "ssd", "kubernetes.io/arch": "amd64"}],
+    [{"kubernetes.io/hostname": "one", "topology.kubernetes.io/region": "a"}, {"pool": "l4"}],
+    [{"kubernetes.io/os": "linux"}],
+]
+EVERYWHERE = ("kubernetes.io/os", "kubernetes.io/arch", "kubernetes.io/hostname", "topology.kubernetes.io/zone",
+              "topology.kubernetes.io/region")  # fmt: skip
+
+
+@pytest.mark.parametrize("selectors", SELECTORS)
+def test_a_node_without_a_gpu_runs_on_every_machine_of_no_gpu_pool(selectors):
+    gpus = {f"gpu{number}": Pool(gpu={"type": "x"}, node_selector=each) for number, each in enumerate(selectors)}
+    place = Kubeflow(kind="kubeflow", image="x", pipeline_root="gs://b", pools={"cpu": Pool(), **gpus})
+    terms = [*_affinity(place.pools["cpu"], place)]
+    assert [*_affinity(place.pools["gpu0"], place)] == []
+    keys = sorted({key for each in selectors for key in each})
+    values = [[None, "other", *{each[key] for each in selectors if key in each}] for key in keys]
+    for labels in itertools.product(*values):
+        machine = {key: value for key, value in zip(keys, labels, strict=True) if value is not None}
+        telling = [{key: each[key] for key in each if key not in EVERYWHERE} for each in selectors]
+        of_a_pool = any(each and each.items() <= machine.items() for each in telling)
+        assert _schedules(terms, machine) is not of_a_pool, machine
+
+
+def test_a_gpu_pool_may_be_known_by_rules():
+    rules = [{"key": "product", "values": ["a", "b"]}, {"key": "count", "operator": "Gt", "values": ["3"]},
+             {"key": "rdma", "operator": "Exists"}, {"key": "zone", "values": ["z"], "weight": 1}]  # fmt: skip
+    pool = Pool(gpu={"type": "x"}, affinity=rules)
+    place = Kubeflow(kind="kubeflow", image="x", pipeline_root="gs://b", pools={"cpu": Pool(), "gpu": pool})
+    terms = [*_affinity(place.pools["cpu"], place)]
+    for product, rdma in itertools.product((None, "a", "b", "c"), (None, "yes")):
+        machine = {key: value for key, value in (("product", product), ("rdma", rdma)) if value}
+        assert _schedules(terms, machine) is not (product in ("a", "b") and bool(rdma))
+
+
+def _schedules(terms, machine):
+    """nodeSelectorTerms, of which one must match, with all that it asks for; NotIn holds where there is no label.
+
+    k8s.io/component-helpers scheduling/corev1/nodeaffinity, k8s.io/apimachinery labels.Requirement.Matches.
+    """
+
+    def matches(rule):
+        value = machine.get(rule["key"])
+        return {
+            "In": value in rule["values"], "NotIn": value not in rule["values"],
+            "Exists": value is not None, "DoesNotExist": value is None,
+        }[rule["operator"]]  # fmt: skip
+
+    return not terms or any(all(map(matches, term["matchExpressions"])) for term in terms)
+
+
+PROXY = "secrets: [{name: proxy, env: {a: https_proxy}}, {name: other, env: {b: KEY}}]\n"
+
+
+@pytest.mark.parametrize("more", ["", "no_proxy: [.example.org, 10.0.0.0/8]\n"])
+def test_a_proxy_is_not_asked_for_what_is_in_the_cluster(more):
+    result = with_environment(f"{KUBEFLOW}{PROXY}{more}", "both")
+    for node in set(result.nodes) - {"Checkpoint"}:
+        variables = {each["name"]: each["value"] for each in container(result, node)["env"]}
+        assert variables["NO_PROXY"] == variables["no_proxy"]
+        hosts = variables["NO_PROXY"].split(",")
+        assert {"localhost", "metadata-grpc-service", "minio-service.kubeflow", "ml-pipeline.kubeflow", ".svc"} < {
+            *hosts
+        }
+        assert hosts[-2:] == (
+            [".example.org", "10.0.0.0/8"] if more else ["metadata.google.internal", "169.254.169.254"]
+        )
+        assert ("TFX_BERT_RESUME" in variables) is (node in GPU)
     assert lint.findings(result.pipeline, result.platform, "kubeflow") == []
 
 
@@ -369,12 +442,13 @@ def test_the_command_writes_the_yaml_and_prints_notices(capsys):
 
 def test_the_command_writes_nothing_that_would_be_refused():
     made("scratch")
-    pathlib.Path("environment.yaml").write_text(f"{KUBEFLOW}pools: {{gpu: {{gpu: {{type: l4, resource: l4}}}}}}\n"
-                                                "nodes: {Trainer: gpu}\n", "utf-8")  # fmt: skip
+    pathlib.Path("environment.yaml").write_text(f"{KUBEFLOW}pools: {{small: {{memory: '512'}}}}\n"
+                                                "nodes: {Trainer: small}\n", "utf-8")  # fmt: skip
     with pytest.raises(ConfigError) as caught:
         compile_to(loader.load("scratch.yaml"), environment.load("environment.yaml"), "made.yaml", cache=True)
     assert str(caught.value) == (
-        "Trainer: asks for 'l4', which is no resource of Kubernetes (Kubernetes); set gpu.resource: nvidia.com/gpu"
+        "Trainer: asks for 512 bytes of memory, with which no container starts (Kubernetes); write the unit too, such "
+        "as 512Mi"
     )
     assert not pathlib.Path("made.yaml").exists()
 

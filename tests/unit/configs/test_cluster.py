@@ -97,14 +97,19 @@ timeout_seconds: 86400
     assert (found.retries.count, found.retries.factor) == (3, 2)
 
 
-def test_dataflow_works_where_vertex_does_and_in_our_image(load):
-    found = load(f"{VERTEX}beam: {{runner: DataflowRunner, options: {{temp_location: gs://bucket/tmp}}}}\n")
+DATAFLOW = (
+    "beam: {runner: DataflowRunner, options: {temp_location: gs://bucket/tmp, sdk_container_image: x.org/beam:1}}\n"
+)
+
+
+def test_dataflow_works_where_vertex_does(load):
+    found = load(f"{VERTEX}{DATAFLOW}")
     assert found.beam_pipeline_args == [
         "--project=my-project",
         "--region=europe-west4",
         "--runner=DataflowRunner",
-        f"--sdk_container_image={found.image}",
         "--temp_location=gs://bucket/tmp",
+        "--sdk_container_image=x.org/beam:1",
     ]
 
 
@@ -164,10 +169,16 @@ def test_quantities_are_those_of_kubernetes(load, text, bytes_):
         (KUBEFLOW.replace("registry", "https://registry"),
          "e.yaml:2 $.image: takes a container image such as registry.example.org/tfx-bert:1.0, received "
          "'https://registry.example.org/tfx-bert:1.0'"),
-        (f"{KUBEFLOW}beam: {{runner: DataflowRunner, options: {{region: europe-west4}}}}\n",
-         "e.yaml:4 $.beam.options: DataflowRunner needs project, temp_location too"),
-        (f"{VERTEX}beam: {{runner: DataflowRunner, options: {{temp_location: /tmp}}}}\n",
+        (f"{KUBEFLOW}{DATAFLOW}",
+         "e.yaml:4 $.beam.runner: TensorFlow leaves empty objects for folders on gs://, and Kubeflow's launcher cannot "
+         "download them (kubeflow/pipelines#13476); use DirectRunner, or kind: vertex"),
+        (f"{VERTEX}beam: {{runner: DataflowRunner}}\n",
+         "e.yaml:6 $.beam.options: DataflowRunner needs temp_location and sdk_container_image too"),
+        (f"{VERTEX}{DATAFLOW.replace('gs://bucket/tmp', '/tmp')}",
          "e.yaml:6 $.beam.options.temp_location: Dataflow takes a gs:// address, received '/tmp'"),
+        (f"{VERTEX}{DATAFLOW.replace('x.org/beam:1', 'europe-west4-docker.pkg.dev/my-project/nlp/tfx-bert:1.0')}",
+         "e.yaml:6 $.beam.options.sdk_container_image: the nodes' image cannot start Beam's workers; give the image of "
+         "deploy/Dockerfile's target dataflow"),
         (f"{KUBEFLOW}beam: {{runner: FlinkRunner}}\n",
          "e.yaml:4 $.beam.runner: allowed DirectRunner|DataflowRunner, received 'FlinkRunner'"),
         (f"{KUBEFLOW}auth: {{token: KFP_TOKEN, in_cluster: true}}\n",
@@ -209,6 +220,23 @@ def test_quantities_are_those_of_kubernetes(load, text, bytes_):
          "first and last; received 'l4 spot'"),
         (f"{VERTEX}labels: {{team: NLP}}\n",
          "e.yaml:6 $.labels.team: takes lower-case letters, digits, - and _, at most 63; received 'NLP'"),
+        (f"{VERTEX}labels: {{1st: nlp}}\n",
+         "e.yaml:6 $.labels.1st: takes a label's key, a lower-case letter first; received '1st'"),
+        (f"{VERTEX}labels: {{'': nlp}}\n",
+         "e.yaml:6 $.labels.: takes a label's key, a lower-case letter first; received ''"),
+        (f"{VERTEX}labels: {{vertex-ai-pipelines-run-billing-id: x}}\n",
+         "e.yaml:6 $.labels.vertex-ai-pipelines-run-billing-id: is a label that Vertex writes; leave it out"),
+        (f"{VERTEX}labels: {dict.fromkeys((f'a{number}' for number in range(65)), 'x')}\n",
+         "e.yaml:6 $.labels: takes at most 64 labels, received 65"),
+        (f"{VERTEX}network: default\n",
+         "e.yaml:6 $.network: takes projects/NUMBER/global/networks/NAME, with the project's number, such as "
+         "projects/123456789012/global/networks/default; received 'default'"),
+        (f"{VERTEX}network: projects/my-project/global/networks/default\n",
+         "e.yaml:6 $.network: takes projects/NUMBER/global/networks/NAME, with the project's number, such as "
+         "projects/123456789012/global/networks/default; received 'projects/my-project/global/networks/default'"),
+        (f"{VERTEX}encryption_key: my-key\n",
+         "e.yaml:6 $.encryption_key: takes projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY, received "
+         "'my-key'"),
         (f"{KUBEFLOW}secrets: [{{name: kaggle}}]\n",
          "e.yaml:4 $.secrets[0]: no node would see it: give env: {KEY: VARIABLE}, or mount: /folder"),
         (f"{KUBEFLOW}{L4}    tolerations: [{{key: spot, operator: Exists, seconds: 30}}]\n",

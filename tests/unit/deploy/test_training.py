@@ -128,19 +128,11 @@ def test_kubeflows_nodes_may_report_and_read_what_is_named():
     found = documents("kubeflow-runner.yaml")
     assert found["Role"]["rules"] == [
         {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-        {
-            "apiGroups": [""],
-            "resources": ["configmaps"],
-            "resourceNames": ["kfp-launcher"],
-            "verbs": ["get", "list", "watch"],
-        },
-        {
-            "apiGroups": [""],
-            "resources": ["secrets"],
-            "resourceNames": ["mlpipeline-minio-artifact"],
-            "verbs": ["get"],
-        },
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["kfp-launcher"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["mlpipeline-minio-artifact"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        {"apiGroups": ["pipelines.kubeflow.org"], "resources": ["runs"], "verbs": ["get", "list", "update"]},
+        {"apiGroups": ["pipelines.kubeflow.org"], "resources": ["artifacts"], "verbs": ["get", "list", "create"]},
     ]
     name = found["ServiceAccount"]["metadata"]["name"]
     assert found["RoleBinding"]["subjects"] == [{"kind": "ServiceAccount", "name": name}]

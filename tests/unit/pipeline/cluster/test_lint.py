@@ -110,6 +110,18 @@ def template_tag(broken):
     broken.set("VocabularyGen", "settings", '{"reserve": ["{{inputs.name}}"]}')
 
 
+def template_tag_in_the_pod(broken):
+    broken.pods["Trainer_executor"]["podMetadata"] = {"annotations": {"note": "{{workflow.name}}"}}
+
+
+def two_dollars(broken):
+    broken.set("VocabularyGen", "settings", '{"reserve": ["US$$"]}')
+
+
+def a_variable(broken):
+    broken.set("VocabularyGen", "settings", '{"reserve": ["$(KFP_POD_NAME)"]}')
+
+
 def twin(broken):
     broken.executors["DataGate_executor"] = broken.executors["StatisticsGen_executor"]
 
@@ -327,6 +339,15 @@ ERRORS = [
     ("kubeflow", template_tag,
      "VocabularyGen: has '{{inputs.' in its setting 'settings', which is taken for a template's tag (Argo "
      "Workflows); write it with a blank between the braces: { {"),
+    ("kubeflow", template_tag_in_the_pod,
+     "Trainer: has '{{workflow.' in its pod, which is taken for a template's tag (Argo Workflows); write it with a "
+     "blank between the braces: { {"),
+    ("kubeflow", two_dollars,
+     "VocabularyGen: has '$$' in its setting 'settings', which does not reach the node as it is (Kubernetes); write it "
+     "without $, rename a column for instance"),
+    ("kubeflow", a_variable,
+     "VocabularyGen: has '$(KFP_POD_NAME)' in its setting 'settings', which does not reach the node as it is "
+     "(Kubernetes); write it without $, rename a column for instance"),
     ("kubeflow", twin,
      "DataGate: runs the same container as CorpusStatisticsGen with other inputs or outputs, and would get those "
      "(Kubeflow); give it an environment variable of its own"),
@@ -380,11 +401,15 @@ ERRORS = [
     ("vertex", gpu("Trainer", "NVIDIA_T4"),
      "Trainer: asks for 'NVIDIA_T4', which it does not have (Vertex); set gpu.type: nvidia-tesla-t4"),
     ("vertex", gpu("Trainer", "NVIDIA_L4", "3"),
-     "Trainer: asks for 3 accelerators (Vertex); set gpu.count to 1, 2, 4, 8 or 16"),
+     "Trainer: asks for 3 accelerators (Vertex); set gpu.count to 1, 2, 4 or 8"),
+    ("vertex", gpu("Trainer", "NVIDIA_TESLA_T4", "8"),
+     "Trainer: asks for 8 accelerators (Vertex); set gpu.count to 1, 2 or 4"),
+    ("vertex", gpu("Trainer", "NVIDIA_B200", "4"),
+     "Trainer: asks for 4 accelerators (Vertex); set gpu.count to 8"),
     ("vertex", several("NVIDIA_T4"),
      "Trainer: asks for 'NVIDIA_T4', which it does not have (Vertex); set gpu.type: nvidia-tesla-t4"),
     ("vertex", several("NVIDIA_L4", 3),
-     "Trainer: asks for 3 accelerators (Vertex); set gpu.count to 1, 2, 4, 8 or 16"),
+     "Trainer: asks for 3 accelerators (Vertex); set gpu.count to 1, 2, 4 or 8"),
     ("vertex", huge,
      "Trainer: asks for 128 cores and 700 GB (Vertex); ask for at most 96 cores and 624 GB"),
     ("kubeflow", foreign_type,
