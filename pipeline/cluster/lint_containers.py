@@ -21,8 +21,8 @@ _COMPUTE = re.compile(r"(trainer|evaluator|serving_validator|bulk_inferrer)\b")
 # Vertex AI, "Specify the machine configuration for a pipeline step".
 _VERTEX_CORES, _VERTEX_MEMORY = 96, 624e9  # bytes
 # google.cloud.aiplatform_v1.AcceleratorType, less TPUs, which nothing of ours uses, and what is retired; its import
-# takes longer than all rules together. How many one machine has: Compute Engine, "Accelerator-optimized machine family",
-# and "GPU machine types" for N1 machines.
+# takes longer than all rules together. How many one machine has: Compute Engine, "Accelerator-optimized machine
+# family", and "GPU machine types" for N1 machines.
 _VERTEX_GPUS = {
     **dict.fromkeys(("NVIDIA_TESLA_P4", "NVIDIA_TESLA_P100", "NVIDIA_TESLA_T4"), (1, 2, 4)),
     **dict.fromkeys(("NVIDIA_TESLA_V100", "NVIDIA_L4", "NVIDIA_RTX_PRO_6000"), (1, 2, 4, 8)),
