@@ -93,7 +93,7 @@ def json_object(path: pathlib.Path, required: bool = True) -> Json:
     if not required and not path.exists():
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         needed = "config.json, vocab.txt or tokenizer.json, tokenizer_config.json and model.safetensors"
         raise DataError(f"{path}: no such file; a checkpoint is a Hugging Face BERT folder with {needed}.") from None
@@ -207,7 +207,7 @@ def _lines(path: pathlib.Path) -> list[str] | None:
         return None
     try:
         # Not splitlines(): U+2028 and others are pieces.
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start}); fetch the checkpoint again.") from None
     first: dict[str, int] = {}

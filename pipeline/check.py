@@ -92,6 +92,10 @@ def checkpoint(folder: Path, name: str | None = None) -> tuple[checkpoints.Check
     for file in ("config.json", pieces, checkpoints.weights_file(folder).name):
         if not (folder / file).is_file():
             wrong = f"has no {file}; a Hugging Face BERT folder is expected" if folder.is_dir() else "is no folder"
+            if next(folder.glob("*.index.json"), None):
+                wrong = (
+                    "holds its weights in several files; save it again: save_pretrained(FOLDER, max_shard_size='99GB')"
+                )
             raise ConfigError(f"$.checkpoint: {name or folder} {wrong}{heads.demo_hint(str(folder))}")
     try:
         found, count = checkpoints.read(folder), checkpoints.checked(folder)

@@ -187,6 +187,12 @@ def test_pieces_may_be_line_separators(tmp_path):
     assert checkpoint_tokenizer.read(tmp_path).vocabulary == pieces
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_piece(tmp_path):
+    for name, content in (("vocab.txt", "\n".join(text.SPECIAL)), ("tokenizer_config.json", '{"do_lower_case": true}')):
+        (tmp_path / name).write_text(content, "utf-8-sig")
+    assert checkpoint_tokenizer.read(tmp_path).vocabulary == list(text.SPECIAL)
+
+
 def test_a_folder_of_ours_that_transformers_added_to(tmp_path):
     """save_pretrained keeps our rules, and writes what was added into tokenizer.json."""
     shutil.copytree(bert_folder.TINY, tmp_path / "in")

@@ -87,6 +87,13 @@ def test_a_checkpoint_folder_that_lacks_a_file(folder, name):
         checkpoint(folder)
 
 
+def test_a_checkpoint_in_shards(folder):
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    (folder / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds its weights in several files; save it again: save_pretrained"):
+        checkpoint(folder)
+
+
 def test_a_truncated_checkpoint(folder):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-2])
