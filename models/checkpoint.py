@@ -11,7 +11,7 @@ import json
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -164,17 +164,18 @@ def tensors(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def checked(folder: Path) -> int:
-    """How many tensors the folder has, the encoder's all among them and of the shapes that ``config.json`` makes them.
+    """How many tensors the folder has, the encoder's all among them, finite, and of the shapes of ``config.json``.
 
     Raises:
-      DataError: naming the tensor that is missing or has another shape.
+      DataError: naming the tensor that is missing, has another shape or is not finite.
     """
-    path, stored = weights_file(folder), tensors(folder)
+    path = weights_file(folder)
+    stored = read_tensors(path)
     arguments = encoder_arguments(pathlib.Path(folder) / "config.json")
     pooler = {f"bert.pooler.dense.{part}" for part in ("weight", "bias")}
     for name, shape in _shapes(arguments).items():
         if name not in pooler or not pooler.isdisjoint(stored):
-            _check(name, stored.get(name), shape, path, stored)
+            _check(name, shape, path, stored)
     return len(stored)
 
 
@@ -461,27 +462,30 @@ def _value(variable: Any, names: tuple[str, ...], stored: Mapping[str, np.ndarra
     shape = (*variable.shape[:-1], variable.shape[-1] // len(names))
     for name in names:
         expected = shape[::-1] if _is_dense_kernel(variable) else shape
-        _check(name, stored[name].shape if name in stored else None, expected, path, stored)
+        _check(name, expected, path, stored)
         part = stored[name].T if _is_dense_kernel(variable) else stored[name]
         parts.append(part)
     return np.concatenate(parts, axis=-1)
 
 
-def _check(
-    name: str, shape: tuple[int, ...] | None, expected: tuple[int, ...], path: pathlib.Path, stored: Iterable[str]
-) -> None:
-    """That a tensor is there, with the shape that it must have."""
-    if shape is None:
+def _check(name: str, expected: tuple[int, ...], path: pathlib.Path, stored: Mapping[str, np.ndarray]) -> None:
+    """That a tensor is there, has the shape that it must have, and holds numbers."""
+    if name not in stored:
         others = sorted(stored)
         such = f", such as {others[0]}" if others else ""
         raise DataError(
             f"{path}: tensor {name} is missing; the file holds {len(others)} others{such}. "
             "Save the model with transformers' save_pretrained, or fetch the checkpoint again."
         )
-    if shape != expected:
+    if stored[name].shape != expected:
         raise DataError(
-            f"{path}: tensor {name} has shape {shape}, config.json makes it {expected}: the files come from different "
-            "models."
+            f"{path}: tensor {name} has shape {stored[name].shape}, config.json makes it {expected}: the files "
+            "come from different models."
+        )
+    if not np.isfinite(stored[name]).all():
+        raise DataError(
+            f"{path}: tensor {name} holds NaN or infinity: the training that saved it had diverged; take an earlier "
+            "checkpoint of it."
         )
 
 

@@ -38,6 +38,13 @@ def rename(folder, function):
     )
 
 
+def diverge(folder, name):
+    """One number of a tensor is no number."""
+    tensors = safetensors.numpy.load_file(folder / WEIGHTS)
+    tensors[name] = np.where(np.arange(tensors[name].size) == 3, np.nan, tensors[name])
+    safetensors.numpy.save_file(tensors, folder / WEIGHTS)
+
+
 def load(folder):
     encoder = BertEncoder(**checkpoint.read(folder).encoder)
     heads = (MaskedLanguageHead(encoder, name="mlm"), NextSentenceHead(encoder.hidden_dim, name="nsp"))
@@ -192,6 +199,10 @@ def test_casing_that_we_lack_is_refused(folder, tokenizer, message):
         (
             lambda f: change(f / "config.json", intermediate_size=44),
             r"layer.0.intermediate.dense.weight has shape \(40, 24\), config.json makes it \(44, 24\)",
+        ),
+        (
+            lambda f: diverge(f, "bert.encoder.layer.1.output.dense.bias"),
+            r"tensor bert.encoder.layer.1.output.dense.bias holds NaN or infinity: the training that saved it had",
         ),
         (
             lambda f: change(f / "config.json", vocab_size=38),
