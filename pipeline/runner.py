@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import functools
+import gc
 import logging
 import os
 import pathlib
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import filelock
 import tensorflow as tf
+from apache_beam.runners.portability.job_server import StopOnExitJobServer
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline, RunOptions
@@ -221,12 +223,20 @@ def _temporary(root: pathlib.Path) -> Iterator[None]:
     try:
         yield
     finally:
+        _stop_job_servers()
         tempfile.tempdir = before
         for name in ("TMPDIR", "PYTHONSAFEPATH"):
             del os.environ[name]
             if name in variables:
                 os.environ[name] = variables[name]
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop_job_servers() -> None:
+    """Ends Prism and its like. Beam means to at exit, but fails once their folder is gone; it keeps no list of them."""
+    for each in gc.get_objects():
+        if type(each) is StopOnExitJobServer:
+            each.stop()
 
 
 def _known(nodes: list[str], given: Sequence[str]) -> None:
