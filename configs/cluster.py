@@ -126,8 +126,18 @@ def _variable(name: str) -> str:
     return name
 
 
+def _beam_option(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]\w*", name) or name == "runner":
+        takes = (
+            "stands beside options, not in them" if name == "runner" else "takes a flag without dashes, such as region"
+        )
+        raise ValueError(f"{takes}; received {name!r}")
+    return name
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Image = Annotated[str, AfterValidator(_image)]
+BeamOption = Annotated[str, AfterValidator(_beam_option)]
 Variable = Annotated[str, AfterValidator(_variable)]
 PodVariable = Annotated[Variable, AfterValidator(free_variable)]
 Host = Annotated[str, AfterValidator(_host)]
@@ -169,7 +179,7 @@ class Beam(Section):
     """
 
     runner: Literal["DirectRunner", "DataflowRunner"] = "DirectRunner"
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[BeamOption, str | int | float | bool] = {}
 
 
 class Recorded(Section):
@@ -374,7 +384,7 @@ class Kubeflow(Cluster):
     namespace: Namespace | None = None
     service_account: ServiceAccount | None = None
     auth: Auth = Auth()
-    experiment: str = "tfx-bert"
+    experiment: Annotated[str, Field(min_length=1, max_length=128)] = "tfx-bert"  # apiserver/validation/length.go
     pools: Mapping[str, Pool] = {}
     labels: PodLabels = {}
     secrets: list[Secret] = []

@@ -154,8 +154,12 @@ def free_variable(name: str) -> str:
     return _free_variable(name)
 
 
-def _mount(path: str) -> str:
-    """A folder to mount something at. Kubernetes checks next to nothing: a wrong one hangs at ContainerCreating."""
+def mount(path: str) -> str:
+    """A folder to mount something at; Kubernetes checks next to nothing, and with a wrong one a container never starts.
+
+    Raises:
+      ValueError: the container, Kubeflow or Argo Workflows would lose something.
+    """
     folder = posixpath.normpath(path)
     if not re.fullmatch(r"/[^/:\x00-\x1f\x7f][^:\x00-\x1f\x7f]*", path) or ".." in path.split("/") or "{{" in path:
         raise ValueError(f"takes a folder of its own such as /data, without : and .. in it; received {path!r}")
@@ -224,7 +228,7 @@ _free_annotation = _taken(_TAKEN_ANNOTATIONS, "an annotation", "leave it out, or
 Namespace = Annotated[str, AfterValidator(_dns_label)]  # ValidateNamespaceName
 ObjectName = Annotated[str, AfterValidator(object_name)]  # NameIsDNSSubdomain: secrets, service accounts
 VolumeName = Annotated[str, AfterValidator(volume_name)]
-Mount = Annotated[str, AfterValidator(_mount)]
+Mount = Annotated[str, AfterValidator(mount)]
 SecretKey = Annotated[str, AfterValidator(_secret_key)]
 Quantity = Annotated[str, AfterValidator(_quantity)]
 Resource = Annotated[str, AfterValidator(_resource)]

@@ -21,6 +21,7 @@ from configs.kubernetes import (
 # Twice the largest machine that a cloud rents out, 1,920 cores and 32 TiB (Amazon EC2, u7inh-32tb.480xlarge): a slip is
 # not a pod that waits for ever.
 _MOST_CORES, _MOST_MEMORY = 4096, "64Ti"
+_NUMBER = re.compile("[0-9]{1,18}")  # what the scheduler reads as an int64
 
 
 def _cores(value: float) -> float:
@@ -83,14 +84,26 @@ class Requirement(Section):
     weight: Annotated[int, Field(ge=1, le=100)] | None = None  # a preference instead of a requirement
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:  # ValidateNodeSelectorRequirement; the scheduler reads numbers as int64
+    def _sound(self) -> Self:  # ValidateNodeSelectorRequirement
         some = ("values", bool(self.values))
         none = ("no values", not self.values)
-        number = ("one value, a whole number", len(self.values) == 1 and re.fullmatch("[0-9]{1,18}", self.values[0]))
+        number = ("one value, a whole number", len(self.values) == 1 and _NUMBER.fullmatch(self.values[0]))
         takes, sound = {"In": some, "NotIn": some, "Exists": none, "DoesNotExist": none}.get(self.operator, number)
         if not sound:
             raise ValueError(f"operator {self.operator} takes {takes}; received {self.values}")
         return self
+
+    def fits(self, value: str | None) -> bool:
+        """Whether a machine with this value of the label does, or one without the label."""
+        match self.operator:
+            case "In" | "NotIn":
+                return (value in self.values) is (self.operator == "In")
+            case "Exists" | "DoesNotExist":
+                return (value is not None) is (self.operator == "Exists")
+            case _:
+                number = int(value) if value and _NUMBER.fullmatch(value) else None
+                bound, above = int(self.values[0]), self.operator == "Gt"
+                return number is not None and (number > bound if above else number < bound)
 
 
 class Machine(Section):
@@ -124,6 +137,24 @@ class Pool(Machine):
     affinity: list[Requirement] = []
     labels: PodLabels = {}
     annotations: Annotations = {}
+
+    @property
+    def required(self) -> list[Requirement]:
+        """Everything that a machine must fulfil."""
+        selected = [Requirement(key=key, values=[value]) for key, value in self.node_selector.items()]
+        return [*selected, *(rule for rule in self.affinity if rule.weight is None)]
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        for key in dict.fromkeys(rule.key for rule in self.required):
+            rules = [rule for rule in self.required if rule.key == key]
+            named = [value for rule in rules if rule.operator == "In" for value in rule.values]
+            asked = {rule.operator for rule in rules}
+            if (named and not any(all(rule.fits(value) for rule in rules) for value in named)) or (
+                "DoesNotExist" in asked and asked & {"In", "Exists", "Gt", "Lt"}
+            ):
+                raise ValueError(f"no machine can have a label {key} that node_selector and affinity both take")
+        return self
 
 
 class VertexPool(Machine):

@@ -279,9 +279,8 @@ def _away(pool: Pool, environment: Kubeflow) -> list[list[Requirement]]:
 def _lacking(pool: Pool) -> Iterator[Requirement]:
     """What a machine that is not of ``pool`` may show it by."""
     negated = {"In": "NotIn", "Exists": "DoesNotExist"}
-    rules = [Requirement(key=key, values=[value]) for key, value in pool.node_selector.items()]
-    for rule in (*rules, *pool.affinity):
-        if rule.weight is None and rule.operator in negated and not _EVERYWHERE.fullmatch(rule.key):
+    for rule in pool.required:
+        if rule.operator in negated and not _EVERYWHERE.fullmatch(rule.key):
             yield rule.model_copy(update={"operator": negated[rule.operator]})
 
 

@@ -6,13 +6,11 @@ from typing import Any
 
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 
-from configs.kubernetes import label_key, label_value
+from configs.kubernetes import label_key, label_value, mount, volume_name
 from pipeline.cluster.finding import Documents, Finding, Node, Spec, misfit
 
 # In the message, and read by no release: backend/src/v2/driver/k8s.go, kubeflow/pipelines#10704.
 _UNREAD = {"enabledSharedMemory": "emptyDirMounts at /dev/shm", "podAffinity": "nodeAffinity"}
-# backend/src/v2/compiler/argocompiler/container.go: what is mounted in every container.
-_TAKEN = ("/gcs", "/s3", "/minio", "/.local", "/.cache", "/.config", "/kfp-launcher")
 
 
 def _documents(given: Documents) -> Iterator[Finding]:
@@ -71,22 +69,23 @@ def _volumes(node: Node, pod: Spec) -> Iterator[Finding]:
     secrets = [(each["secretName"], each["mountPath"]) for each in pod.get("secretAsVolume", ())]
     claims = [(each.get("constant", ""), each["mountPath"]) for each in pod.get("pvcMount", ())]
     folders = [(each["volumeName"], each["mountPath"]) for each in pod.get("emptyDirMounts", ())]
-    for name, _ in (*secrets, *claims):
-        if "." in name or len(name) > 63:
-            fault = f"mounts {name!r}, whose name becomes that of a volume, at most 63 and without dots"
+    for name, path in (*secrets, *claims):
+        try:
+            volume_name(name)
+        except ValueError as error:
+            fault = f"mounts {name!r}, whose name becomes that of a volume: {error}"
             yield Finding(node.name, fault, "Kubernetes", "give the secret or the claim another name")
+        try:
+            mount(path)
+        except ValueError as error:
+            yield Finding(node.name, f"mounts {name!r}: {error}", "Kubernetes", "choose another mount")
     for name, times in Counter(name for name, _ in (*secrets, *claims, *folders)).items():
         if times > 1:
             fault = f"has {times} volumes called {name!r}"
             yield Finding(node.name, fault, "Kubernetes", "mount it once, or give one of them another name")
     for path, times in Counter(path.rstrip("/") for _, path in (*secrets, *claims, *folders)).items():
-        if times > 1 or path in _TAKEN:
-            fault = (
-                f"mounts {times} volumes at {path}"
-                if times > 1
-                else f"mounts a volume at {path}, where Kubeflow has one"
-            )
-            yield Finding(node.name, fault, "Kubernetes", "choose another mount")
+        if times > 1:
+            yield Finding(node.name, f"mounts {times} volumes at {path}", "Kubernetes", "choose another mount")
 
 
 def _idle(node: Node, pod: Spec) -> Iterator[Finding]:

@@ -467,12 +467,14 @@ ERRORS = [
      "Trainer: has '-l4' as a label's value (Kubernetes); takes letters, digits, -, _ and ., at most 63, a letter or"
      " digit first and last"),
     ("kubeflow", pod(secretAsVolume=[{"secretName": "kaggle.json", "mountPath": "/kaggle"}]),
-     "Trainer: mounts 'kaggle.json', whose name becomes that of a volume, at most 63 and without dots (Kubernetes); "
-     "give the secret or the claim another name"),
+     "Trainer: mounts 'kaggle.json', whose name becomes that of a volume: takes lower-case letters, digits and -, a "
+     "letter or digit first and last, at most 63; received 'kaggle.json' (Kubernetes); give the secret or the claim "
+     "another name"),
     ("kubeflow", pod(pvcMount=[{"constant": "data", "mountPath": "/a"}, {"constant": "data", "mountPath": "/b"}]),
      "Trainer: has 2 volumes called 'data' (Kubernetes); mount it once, or give one of them another name"),
     ("kubeflow", pod(pvcMount=[{"constant": "data", "mountPath": "/gcs"}]),
-     "Trainer: mounts a volume at /gcs, where Kubeflow has one (Kubernetes); choose another mount"),
+     "Trainer: mounts 'data': '/gcs' lies in /gcs, a folder of Kubeflow; choose another, such as /data (Kubernetes); "
+     "choose another mount"),
     ("kubeflow", pod(pvcMount=[{"constant": "a", "mountPath": "/data"}, {"constant": "b", "mountPath": "/data/"}]),
      "Trainer: mounts 2 volumes at /data (Kubernetes); choose another mount"),
 ]  # fmt: skip
