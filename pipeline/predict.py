@@ -1,18 +1,21 @@
 """``tfx-bert predict``: texts in, answers out, from a pushed model."""
 
+import codecs
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
+from components.encodings import undecodable
 from components.versions import versions
 from models import golden
 from models.task import Task, nth
 from pipeline import noise
 from pipeline.result import RunError
+from schemas import DataError
 
 _BATCH = 32
 Item = TypeVar("Item")
@@ -28,22 +31,40 @@ def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
 
     Raises:
       RunError: there is no such model, or it answers no texts.
+      DataError: a text is not UTF-8.
     """
+    given = _decoded(texts) if texts else _lines(sys.stdin.buffer)
     folder = newest(root, model)
     the_task = task_of(folder)
     noise.hush()
     with noise.captured(root / folder.parents[2].name / "predict.log") as terminal:
         console = Console(file=terminal, highlight=False, markup=False)
-        lines: Iterable[str] = texts or sys.stdin
         if not texts and sys.stdin.isatty():
             console.print(Text("one text a line, Ctrl-D ends", "dim"))
         with console.status(f"loading {folder}"):
             answer, columns = load(folder)
-        for batch in batches((line.rstrip("\n") for line in lines), 1 if sys.stdin.isatty() else _BATCH):
+        for batch in batches(given, 1 if sys.stdin.isatty() else _BATCH):
             outputs = {name: value.numpy() for name, value in answer(_arguments(batch, columns)).items()}
             for index, text in enumerate(batch):
                 line = the_task.told(nth(outputs, index))
                 console.print(Text.assemble((f'"{_short(text)}"', "dim"), " → ", line), soft_wrap=True)
+
+
+def _decoded(texts: Sequence[str]) -> list[str]:
+    """Arguments of the command line as they are; Python has a lone surrogate for a byte that is not UTF-8."""
+    for number, text in enumerate(texts, start=1):
+        if reason := undecodable({"text": text}, "utf-8"):
+            raise DataError(f"text {number} of the command line is {reason}")
+    return list(texts)
+
+
+def _lines(stream: BinaryIO) -> Iterator[str]:
+    """The lines of standard input without their ends, and without a byte-order mark in front."""
+    for number, line in enumerate(stream, start=1):
+        text = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).decode("utf-8", "surrogateescape")
+        if reason := undecodable({"text": text}, "utf-8"):
+            raise DataError(f"line {number} of standard input is {reason}")
+        yield text.rstrip("\r\n")
 
 
 def newest(root: Path, model: str | None) -> Path:
@@ -111,13 +132,18 @@ def _arguments(batch: list[str], columns: list[str]) -> dict[str, list[str]]:
 
 
 def batches(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
-    """Lists of ``count`` items; the last one may be shorter."""
+    """Lists of ``count`` items; the last one, and what comes before a fault, may be shorter."""
     batch: list[Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == count:
+    try:
+        for item in items:
+            batch.append(item)
+            if len(batch) == count:
+                yield batch
+                batch = []
+    except DataError:
+        if batch:
             yield batch
-            batch = []
+        raise
     if batch:
         yield batch
 

@@ -1,6 +1,8 @@
 import csv
 import errno
 import gzip
+import io
+import itertools
 import json
 import os
 import subprocess
@@ -13,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from configs.experiment import ConfigError
-from pipeline import cli
+from pipeline import cli, predict
 from schemas import DataError
 from tests import bert_folder
 
@@ -332,3 +334,19 @@ def test_check_refuses_the_share_of_bad_rows_that_a_run_refuses(folder):
     assert "20 of 80 rows bad; max_bad_share: 0.05" in output
     assert "--set task.data.max_bad_share=0.251" in output
     assert "20 bad, to be quarantined" in tfx_bert("check", "x.yaml", "--set", "task.data.max_bad_share=0.251")
+
+
+def test_texts_for_predict_that_are_not_utf8():
+    lines = predict._lines(io.BytesIO("\ufeffcafé\r\n\nfilm".encode() + b"\ncaf\xe9\n"))
+    assert list(itertools.islice(lines, 3)) == ["café", "", "film"]
+    with pytest.raises(DataError, match=r"^line 4 of standard input is not UTF-8 \(byte 0xe9\)$"):
+        next(lines)
+    with pytest.raises(DataError, match=r"^text 2 of the command line is not UTF-8 \(byte 0xe9\)$"):
+        predict._decoded(["café", os.fsdecode(b"caf\xe9")])
+
+
+def test_what_comes_before_a_fault_is_answered():
+    found = predict.batches(predict._lines(io.BytesIO(b"one\ntwo\n\xff\n")), 32)
+    assert next(found) == ["one", "two"]
+    with pytest.raises(DataError, match="line 3 of standard input"):
+        next(found)
