@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components import readers
+from components import encodings
 from components.records import SCORE, SPLITS, splits
+from components.rows import place
 from configs.experiment import Source, SplitSource, Unlabelled
 from models import progress
 from schemas import DataError
@@ -115,7 +116,7 @@ def judge(report: Report, source: Source, labels: Sequence[str], path: str) -> N
     found = {label for (split, label), number in report.records.items() if split == "train" and number}
     if labels and len(found) == 1:
         raise DataError(
-            f"{readers.place(source, 'label')}: all {report.size('train'):,} records of train are {found.pop()!r}; "
+            f"{place(source, 'label')}: all {report.size('train'):,} records of train are {found.pop()!r}; "
             "a classifier needs two labels at least. Check the column."
         )
     if missing := [label for label in labels if label not in found]:
@@ -154,6 +155,7 @@ def refusal(report: Report, source: Source, path: str | None, *, head: bool = Fa
         lines.append(f"  {number:>{digits},}  {reason}{space}  first {name}:{line}")
     if others := len(report.reasons) - len(shown):
         lines.append(f"  and {others:,} other kinds")
+    lines += _encodings(report, source)
     if path:
         lines.append(f"  All: {path.removeprefix(f'{Path.cwd()}/')}")
     if share == 1:
@@ -162,8 +164,14 @@ def refusal(report: Report, source: Source, path: str | None, *, head: bool = Fa
     return "\n".join([*lines, f"  Fix them, or {' '.join(fixes)}"])
 
 
+def _encodings(report: Report, source: Source) -> list[str]:
+    """What to try where rows did not decode."""
+    found = any(reason.startswith(f"not {source.encoding.upper()} (byte ") for reason in report.reasons)
+    return [f"  Is the file in another encoding? {place(source, 'encoding')}: {encodings.EXAMPLES}"] * found
+
+
 def _option(source: Source, key: str, value: str) -> str:
-    return f"--set {source.section}.{key}={value}" if source.section else f"{readers.place(source, key)} {value}"
+    return f"--set {source.section}.{key}={value}" if source.section else f"{place(source, key)} {value}"
 
 
 def _cells(text: str) -> int:
@@ -175,5 +183,5 @@ def _empty(report: Report, source: SplitSource, split: str) -> str:
     given = getattr(source, split, None) if split != "train" else None
     cause = f"no record of {', '.join(given)} is usable" if given else f"share {getattr(source.split, split):g}"
     counts = f"{report.rows:,} rows, {report.left_out:,} left out, {report.bad:,} bad"
-    where = readers.place(source, "split")
+    where = place(source, "split")
     return f"the {split} split is empty ({counts}; {cause}); give more records, or change {where}."

@@ -25,6 +25,7 @@ from tfx.types import artifact_utils, channel_utils, component_spec, standard_ar
 from components import bad_records, readers, records
 from components.artifacts import BadRecords
 from components.records import SPLITS
+from components.rows import Bad
 from configs.experiment import DATA, Corpus, Source, TaskData, TextData, Unlabelled
 from models import progress
 from schemas import DataError
@@ -55,7 +56,7 @@ class _Read(beam.DoFn):
                     yield _element(item, source, given)
                 elif isinstance(item, records.Part):
                     yield beam.pvalue.TaggedOutput("parts", ((given, item.document), item))
-                elif isinstance(item, readers.Bad):
+                elif isinstance(item, Bad):
                     yield _note("bad", item.file, item.line, item.reason)
                 else:
                     counts["left out"] += 1

@@ -5,29 +5,23 @@ and follows ``on_bad_record``; what leaves the rest of a file in doubt (its enco
 closed) raises ``DataError``. Nothing here imports Beam or TFX.
 """
 
-import csv
-import difflib
+import contextlib
 import glob
 import gzip
 import hashlib
-import io
 import itertools
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
-from typing import Any, cast
 
-from components.encodings import codec_of, decodes_as, is_utf8, open_bytes, undecodable
-from configs.experiment import AnswerData, ConfigError, Corpus, Source, SpanData
+from components import json_rows, line_rows, parquet_rows, tables
+from components.encodings import decodes_as, is_utf8, open_bytes, undecodable
+from components.rows import Bad, Row, place, wrong_encoding
+from configs.experiment import AnswerData, ConfigError, Corpus, Encoding, Source, SpanData
 from schemas import DataError
 
-# BERT reads 512 tokens. A text past this many characters is a file that lost its line ends or its quotes.
-MAX_TEXT = 1_000_000
-# Longest line and longest quoted field that are read at all, characters: bounds the memory of a reader.
-MAX_LINE = 16 << 20
 # Records that ``check`` reads, over all files: a fraction of a second.
 _CHECKED_ROWS = 10_000
 
@@ -40,33 +34,20 @@ FORMATS = {
     ".parquet": "parquet",
     ".txt": "text",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A record as its file has it.
-
-    Attributes:
-      line: where it starts, from 1.
-      values: the columns that were asked for.
-    """
-
-    line: int
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Bad:
-    """A record that cannot be used, and why. The reason reads well after ``12 ×`` and holds no text of the record."""
-
-    file: str
-    line: int
-    reason: str
-
-
-def place(source: Source, key: str) -> str:
-    """Where a person says ``key``: ``$.task.data.encoding`` in the YAML, or ``--encoding``."""
-    return f"$.{source.section}.{key}" if source.section else f"--{key.replace('_', '-')}"
+# What other files begin with, and what is to be done with them.
+_FOREIGN = {
+    b"PK\x03\x04": "a ZIP archive, as Excel's workbooks are; unpack it, or save its table as CSV",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "a workbook of Excel; save its table as CSV",
+    b"%PDF-": "a PDF; a file of records is expected",
+    b"BZh91AY&SY": "packed with bzip2; unpack it",
+    b"\xfd7zXZ\0": "packed with xz; unpack it",
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard; unpack it",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive; unpack it",
+    b"ARROW1\0\0": "Arrow; write it as Parquet",
+    b"PAR1": "Parquet; give it the ending .parquet, or say format: parquet",
+    b"SQLite format 3\0": "a database of SQLite; write its table as CSV",
+    b"version https://git-lfs": "a pointer of Git LFS; git lfs pull brings the file itself",
+}
 
 
 def files(source: Source) -> dict[str, list[str]]:
@@ -104,7 +85,10 @@ def match(pattern: str, source: Source, key: str) -> list[str]:
     if "://" in pattern:
         from apache_beam.io.filesystems import FileSystems
 
-        paths = [match.path for match in FileSystems.match([pattern])[0].metadata_list]
+        try:
+            paths = [match.path for match in FileSystems.match([pattern])[0].metadata_list]
+        except (OSError, ValueError) as error:  # there is no such file system, or it does not answer
+            raise DataError(f"{place(source, key)}: {pattern!r} cannot be read: {error}.") from None
     elif os.path.isfile(pattern):  # noqa: PTH113 (a file's name may hold what globs read)
         paths = [pattern]
     else:
@@ -186,10 +170,10 @@ def rows(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[R
     kind = format_of(path, source)
     wanted = None if columns is None else tuple(dict.fromkeys(columns))
     at, count = 0, 0
-    looked = False
-    try:
-        refuse_packed(path)
-        if source.encoding in ("cp949", "euc-kr") and is_utf8(path):
+    looked = kind == "parquet"
+    with faults(path, source.encoding, lambda: at):
+        refuse_foreign(path, kind)
+        if source.encoding not in ("utf-8", "utf-16") and not looked and is_utf8(path, instead_of=source.encoding):
             raise DataError(
                 f"{path} is UTF-8, not {source.encoding.upper()}.\n  Fix {place(source, 'encoding')}: utf-8"
             )
@@ -197,338 +181,80 @@ def rows(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[R
             at, count = row.line, count + 1
             if isinstance(row, Row) and (reason := undecodable(row.values, source.encoding)):
                 if reason.startswith("not ") and not looked and (other := decodes_as(path, source.encoding)):
-                    raise DataError(_wrong_encoding(path, row.line, reason, other, source))
+                    raise wrong_encoding(path, row.line, reason, other, source)
                 looked = True
                 yield Bad(path, row.line, reason)
             else:
                 yield row
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise DataError(f"{path}: the gzip stream is damaged or cut short after line {at}; copy it again.") from None
-    except UnicodeError as error:
-        cause = getattr(error, "reason", error)
-        raise DataError(f"{path}: not {source.encoding.upper()} after line {at} ({cause}); copy it again.") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     if not count:
         below = " below its header" if kind in ("csv", "tsv") else ""
         raise DataError(f"{path} holds no record{below}; remove the file, or fill it.")
 
 
-def refuse_packed(path: str) -> None:
-    """Refuses gzip that its name does not tell."""
+def names(path: str, source: Source) -> list[str]:
+    """The columns of a file, in its order; ``answers.text`` is a key of an object, or a field of a struct.
+
+    Raises:
+      DataError: a fault of the file as a whole.
+    """
+    kind = format_of(path, source)
+    with faults(path, source.encoding):
+        refuse_foreign(path, kind)
+        if kind == "jsonl":
+            first = list(itertools.islice(json_rows.objects(path, source), 100))
+            return json_rows.columns_of([each for _, each in first if not isinstance(each, str)])
+        return parquet_rows.column_names(path) if kind == "parquet" else tables.header(path, source, kind)
+
+
+@contextlib.contextmanager
+def faults(path: str, encoding: Encoding, line: Callable[[], int] = lambda: 0) -> Iterator[None]:
+    """Turns what a damaged file raises into DataError.
+
+    Args:
+      path: of the file that is read.
+      encoding: what it is read as.
+      line: the last one that was read whole.
+    """
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise DataError(
+            f"{path}: the gzip stream is damaged or cut short after line {line()}; copy it again."
+        ) from None
+    except UnicodeError as error:
+        cause = getattr(error, "reason", error)
+        raise DataError(f"{path}: not {encoding.upper()} after line {line()} ({cause}); copy it again.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def refuse_foreign(path: str, kind: str | None = None) -> None:
+    """Raises DataError for a file that holds something else than its name tells."""
     with open_bytes(path, unpack=False) as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    if packed and not path.lower().endswith(".gz"):
+        head = stream.read(64)
+    packed, told = head.startswith(b"\x1f\x8b"), path.lower().endswith(".gz")
+    if packed and not told:
         raise DataError(f"{path} is gzip; give it the ending .gz, or unpack it.")
-
-
-def _wrong_encoding(path: str, line: int, reason: str, other: str, source: Source) -> str:
-    return f"{path}:{line} is {reason}; it decodes as {other.upper()}.\n  Fix {place(source, 'encoding')}: {other}"
-
-
-def _lines(path: str, source: Source, *, whole: bool = False) -> Iterator[str]:
-    """Decoded lines with their ends; undecodable bytes become lone surrogates, to be reported with their record.
-
-    With ``whole`` of any length.
-    """
-    errors = "surrogatepass" if source.encoding == "utf-16" else "surrogateescape"
-    number, longest = 0, -1 if whole else MAX_LINE
-    codec = codec_of(path, source.encoding)
-    if codec is None:
-        other = decodes_as(path, source.encoding)
-        raise DataError(_wrong_encoding(path, 1, "not UTF-16", other, source) if other else f"{path}:1 is not UTF-16.")
-    binary = cast("io.BufferedReader", open_bytes(path))
-    with io.TextIOWrapper(binary, encoding=codec, errors=errors, newline="") as stream:
-        while line := stream.readline(longest):
-            number += 1
-            if number == 1 and source.encoding != "utf-16" and line.count("\0") * 3 > len(line):
-                raise DataError(
-                    _wrong_encoding(path, 1, f"not {source.encoding.upper()} (byte 0x00)", "utf-16", source)
-                )
-            if len(line) == longest and not line.endswith(("\n", "\r")):
-                raise DataError(
-                    f"{path}:{number} is longer than {MAX_LINE >> 20} M characters; check the file's line ends."
-                )
-            yield line
-
-
-def _whole(path: str, source: Source) -> str:
-    """The text of a file that is one JSON value, in as many lines as it likes: SQuAD 1.1's has one, of 30 MB."""
-    return "".join(_lines(path, source, whole=True))
-
-
-# --- formats -------------------------------------------------------------------------------------------------------
-
-
-def _csv(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """RFC 4180: quotes doubled inside quotes, line ends inside quotes."""
-    return _separated(path, source, columns, csv.reader(_lines(path, source), strict=True))
-
-
-def _tsv(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """IANA text/tab-separated-values, as GLUE and NSMC are: a line is a row, a quote is a letter."""
-    return _separated(path, source, columns, csv.reader(_lines(path, source), delimiter="\t", quoting=csv.QUOTE_NONE))
-
-
-def _separated(path: str, source: Source, columns: Sequence[str] | None, reader: Any) -> Iterator[Row | Bad]:
-    csv.field_size_limit(MAX_LINE)
-    header = _header(path, source, columns, reader)
-    places = [(name, header.index(name)) for name in (header if columns is None else columns)]
-    while True:
-        start = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if reader.line_num > start or "unexpected end" in str(error):
-                raise DataError(
-                    f"{path}:{start}: a quote opens in this record and is never closed, or closes amid a field; "
-                    "close it, or double it if it belongs to the text."
-                ) from None
-            yield Bad(path, start, _csv_reason(error))
-            continue
-        if not cells:  # a blank line is no record
-            continue
-        if len(cells) != len(header):
-            yield Bad(path, start, f"{len(cells)} columns, header has {len(header)}")
-        else:
-            yield Row(start, {name: cells[place] for name, place in places})
-
-
-def _csv_reason(error: csv.Error) -> str:
-    if "larger than field limit" in str(error):
-        return f"a field of more than {MAX_LINE >> 20} M characters"
-    return "a quote inside a quoted field is not doubled"
-
-
-def _header(path: str, source: Source, columns: Sequence[str] | None, reader: Any) -> list[str]:
-    if source.header:
-        require(place(source, "header"), source, source.header if columns is None else columns, source.header)
-        return source.header
-    try:
-        header: list[str] = next(reader)
-    except StopIteration:
-        raise DataError(f"{path} is empty; a header line with the column names is expected.") from None
-    except csv.Error as error:
-        raise DataError(f"{path}:1: the header cannot be read: {error}.") from None
-    if reason := undecodable({"header": header}, source.encoding):
-        other = decodes_as(path, source.encoding)
-        raise DataError(_wrong_encoding(path, 1, reason, other, source) if other else f"{path}:1 is {reason}.")
-    require(f"{path}:1", source, header if columns is None else columns, header)
-    return header
-
-
-def require(where: str, source: Source, columns: Iterable[str], header: Sequence[str]) -> None:
-    """Raises DataError unless ``header``, which stands at ``where``, has each of ``columns``, once."""
-    if not any(header):
-        raise DataError(f"{where} is blank; a header line with the column names is expected.")
-    for name in columns:
-        if name not in header:
-            near = difflib.get_close_matches(name, header, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, header[:20]))}."
-            raise DataError(f"{where} has no column {name!r}, which {_asked_by(source, name)} names; {hint}")
-        if header.count(name) > 1:
-            raise DataError(f"{where} has {header.count(name)} columns {name!r}; rename all but one.")
-
-
-def _asked_by(source: Source, name: str) -> str:
-    keys = ("text", "text_pair", "label", "label_column", "answers", "document", "order")
-    found = next((key for key in keys if name == (value := getattr(source, key, None)) or name in _listed(value)), None)
-    return place(source, found.removesuffix("_column")) if found else "$.evaluate.slices"
-
-
-def _listed(value: object) -> list[str]:
-    return value if isinstance(value, list) else []
-
-
-def _jsonl(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """An object a line, or an array of objects."""
-    if begins_array(path):
-        yield from _array(path, source, columns)
-        return
-    for number, line in enumerate(_lines(path, source), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line, object_pairs_hook=_Pairs)
-        except json.JSONDecodeError as error:
-            yield Bad(path, number, f"not JSON ({error.msg})")
-        except (ValueError, RecursionError):
-            yield Bad(path, number, "JSON nested too deep, or a number too long")
-        else:
-            yield _object(path, number, record, columns)
-
-
-def begins_array(path: str) -> bool:
-    """Whether a file's first letter is ``[``, in any encoding."""
-    with open_bytes(path) as stream:
-        head = stream.read(4096).replace(b"\0", b"")  # UTF-16 has a zero byte beside every ASCII letter
-    return head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"[")
-
-
-def _array(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """The objects of one array. Takes the file into memory."""
-    text = _whole(path, source)
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno} is not JSON ({error.msg}), and the file begins an array.") from None
-    except (ValueError, RecursionError):
-        raise DataError(f"{path}: JSON nested too deep, or a number too long.") from None
-    decoder = json.JSONDecoder(object_pairs_hook=_Pairs)
-    end = text.index("[") + 1
-    line = 1 + text.count("\n", 0, end)
-    while True:
-        begin = next(at for at in itertools.count(end) if text[at] not in ", \t\r\n")
-        if text[begin] == "]":
-            return
-        line += text.count("\n", end, begin)
-        record, end = decoder.raw_decode(text, begin)
-        yield _object(path, line, record, columns)
-        line += text.count("\n", begin, end)
-
-
-class _Pairs(dict[str, Any]):
-    """A JSON object that remembers whether a key came twice."""
-
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        self.repeated = len(self) < len(pairs)
-        self.pairs = pairs if self.repeated else []
-
-
-def _object(path: str, number: int, record: object, columns: Sequence[str] | None) -> Row | Bad:
-    if not isinstance(record, _Pairs):
-        return Bad(path, number, f"{json_type(record)}, a JSON object is expected")
-    values = {}
-    for name in tuple(record) if columns is None else columns:
-        within, key = _within(record, name)
-        if key not in within:
-            return Bad(path, number, f"no key {name!r}")
-        if within.repeated and sum(each == key for each, _ in within.pairs) > 1:
-            return Bad(path, number, f"key {name!r} twice")
-        values[name] = within[key]
-    return Row(number, values)
-
-
-def _within(record: _Pairs, name: str) -> tuple[_Pairs, str]:
-    """The object that ``name`` is a key of, and that key: ``labels.score`` is the key ``score`` of ``labels``."""
-    first, _, rest = name.partition(".")
-    inner = record.get(first)
-    return _within(inner, rest) if name not in record and isinstance(inner, _Pairs) else (record, name)
-
-
-def json_type(value: object) -> str:
-    """What JSON calls the type of ``value``."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    names = {str: "a string", int: "a number", float: "a number", list: "a list"}
-    return names.get(type(value), "an object" if isinstance(value, dict) else f"a {type(value).__name__}")
-
-
-def _parquet(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """``line`` is the row's number, from 1. Batches bound the memory."""
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        with open_bytes(path) as stream, pyarrow.parquet.ParquetFile(stream) as table:
-            names = table.schema_arrow.names
-            require(f"{path}:1", source, names if columns is None else columns, names)
-            for batch in table.iter_batches(batch_size=1024, columns=columns and list(columns)):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield Row(number, record)
-    except pyarrow.ArrowException as error:
-        cause = str(error).splitlines()[0].rstrip(".")
-        raise DataError(f"{path} is not a whole Parquet file ({cause}); copy it again.") from None
-
-
-def _text(path: str, source: Source, _columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """Documents are separated by blank lines, or a file is one (``document: file``); a line is a sentence."""
-    whole = isinstance(source, Corpus) and source.document == "file"
-    start, sentences = 1, list[str]()
-    for number, line in enumerate(_lines(path, source), start=1):
-        if stripped := line.strip():
-            start = start if sentences else number
-            sentences.append(stripped)
-        elif sentences and not whole:
-            yield Row(start, {"sentences": sentences})
-            sentences = []
-    if sentences:
-        yield Row(start, {"sentences": sentences})
-
-
-def _conll(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """A word (or a character) and its tag a line, a blank line after each sentence: lists of both, a row a sentence.
-
-    Lines that begin with ``-DOCSTART-`` (CoNLL 2003), or with ``#`` before the first word (KLUE, UD), are none. A tab
-    alone is a blank line too, as KLUE's own reader has it.
-    """
-    del columns
-    assert isinstance(source, SpanData)
-    by_tab = source.unit == "character"
-    start, words, tags, fault = 1, list[str](), list[str](), ""
-    for number, line in enumerate(itertools.chain(_lines(path, source), [""]), start=1):
-        line = line.rstrip("\r\n")
-        cells = line.split("\t") if by_tab else line.split()
-        comment = line.startswith("#") and not words and (len(cells[0]) > 1 if by_tab else len(cells) != 2)
-        if comment or line.startswith("-DOCSTART-"):
-            continue
-        if line.strip() or (by_tab and "\t" in line and line != "\t"):
-            start = number if not words and not fault else start
-            if len(cells) < 2:
-                fault = fault or f"{len(cells)} column, a word and its tag are expected"
-            words.append(cells[0])
-            tags.append(cells[-1])
-            continue
-        if fault:
-            yield Bad(path, start, fault)
-        elif words:
-            yield Row(start, {source.text: words, source.label: tags})
-        words, tags, fault = [], [], ""
-
-
-def _squad(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """A row a question, its ``line`` the number of the question in the file, from 1. Takes the file into memory."""
-    del columns
-    assert isinstance(source, AnswerData)
-    try:
-        document = json.loads(_whole(path, source))
-        paragraphs = [paragraph for article in document["data"] for paragraph in article["paragraphs"]]
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno} is not JSON ({error.msg}); a SQuAD file is one JSON object.") from None
-    except (KeyError, TypeError):
-        raise DataError(f"{path} is not laid out as SQuAD: data[].paragraphs[] is expected.") from None
-    number = 0
-    for paragraph in paragraphs:
-        for question in paragraph.get("qas", []):
-            number += 1
-            answers = [] if question.get("is_impossible") else question.get("answers", [])
-            given = {
-                "text": [each.get("text") for each in answers],
-                "answer_start": [each.get("answer_start") for each in answers],
-            }
-            yield Row(
-                number,
-                {
-                    source.text: question.get("question"),
-                    source.text_pair: paragraph.get("context"),
-                    source.answers: given,
-                },
-            )
+    if packed:
+        with open_bytes(path) as stream:
+            head = stream.read(512)
+        if head[257:262] == b"ustar":
+            raise DataError(f"{path} is a tar archive; unpack it.")
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic) and not (magic == b"PAR1" and kind == "parquet"):
+            raise DataError(f"{path} is {what}.")
+    if kind != "text" and head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise DataError(f"{path} is a page of HTML or XML, not a file of records; download the file itself.")
+    if head and told and not packed:
+        raise DataError(f"{path} is not gzip, though its name says so; take the ending .gz away.")
 
 
 _READERS = {
-    "csv": _csv,
-    "tsv": _tsv,
-    "jsonl": _jsonl,
-    "parquet": _parquet,
-    "text": _text,
-    "conll": _conll,
-    "squad": _squad,
+    "csv": tables.read_csv,
+    "tsv": tables.read_tsv,
+    "jsonl": json_rows.read_jsonl,
+    "parquet": parquet_rows.read_parquet,
+    "text": line_rows.read_text,
+    "conll": line_rows.read_conll,
+    "squad": json_rows.read_squad,
 }

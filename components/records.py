@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from components import sentences
-from components.readers import MAX_TEXT, Bad, format_of, json_type, rows
+from components import sentences, tags
+from components.readers import format_of, rows
+from components.rows import MAX_TEXT, Bad, RowError, json_type
 from configs.experiment import (
     RANGE,
     AnswerData,
@@ -66,10 +67,6 @@ class Part:
 
 class LeftOut:
     """A record whose number lies in none of the label ranges."""
-
-
-class _RowError(ValueError):
-    """Why a row is no record."""
 
 
 def normalize(text: str) -> str:
@@ -155,7 +152,7 @@ def task_records(
                 features.setdefault(name, [_plain(row.values, name).encode()])
             features["origin"] = [f"{path}:{row.line}".encode()]
             yield Record(features, key(texts), path, row.line)
-        except _RowError as fault:
+        except RowError as fault:
             yield Bad(path, row.line, str(fault))
 
 
@@ -194,9 +191,9 @@ def corpus_records(path: str, source: Corpus) -> Iterator[Record | Part | Bad]:
             else:
                 name = _plain(row.values, source.document)
                 if not name:
-                    raise _RowError(f"column {source.document!r} is empty")
+                    raise RowError(f"column {source.document!r} is empty")
                 yield Part(name, _order(row.values, source.order), path, row.line, tuple(texts))
-        except _RowError as fault:
+        except RowError as fault:
             yield Bad(path, row.line, str(fault))
 
 
@@ -225,44 +222,43 @@ def _order(values: Mapping[str, Any], name: str | None) -> str | float:
         return 0
     text = _plain(values, name)
     if not text:
-        raise _RowError(f"column {name!r} is empty")
+        raise RowError(f"column {name!r} is empty")
     number = _number(text)
     return text if number is None else number
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
     if name not in values:  # objects of JSON Lines that were read whole
-        raise _RowError(f"no key {name!r}")
+        raise RowError(f"no key {name!r}")
     text = values[name]
     if not isinstance(text, str):
-        raise _RowError(f"column {name!r} is {json_type(text)}, a string is expected")
+        raise RowError(f"column {name!r} is {json_type(text)}, a string is expected")
     text = text.strip()
     if not text:
-        raise _RowError(f"column {name!r} is empty")
+        raise RowError(f"column {name!r} is empty")
     _refuse(text, f"column {name!r}")
     return text
 
 
 def _refuse(text: str, where: str) -> None:
     if "\0" in text:
-        raise _RowError(f"NUL byte in {where}")
+        raise RowError(f"NUL byte in {where}")
     if len(text) > MAX_TEXT:
-        raise _RowError(f"more than {MAX_TEXT:,} characters in {where}")
+        raise RowError(f"more than {MAX_TEXT:,} characters in {where}")
 
 
 def _plain(values: Mapping[str, Any], name: str) -> str:
     """A value that names something: a label, a slice, a document."""
     value = values[name]
-    if isinstance(value, (list, dict)):
-        raise _RowError(f"column {name!r} is {json_type(value)}, one value is expected")
+    if isinstance(value, (list, dict, bytes)):
+        raise RowError(f"column {name!r} is {json_type(value)}, one value is expected")
     return written(value)
 
 
 def written(value: object) -> str:
-    """A value as a label or a slice spells it: JSON's ``true``, numbers as they stand, nothing for null."""
-    if value is None:
-        return ""
-    return json.dumps(value) if isinstance(value, bool) else str(value).strip()
+    """A value as a label or a slice spells it: JSON's ``true``, numbers as they stand, nothing for null and NaN."""
+    text = json.dumps(value) if isinstance(value, bool) else "" if value is None else str(value).strip()
+    return "" if text.lower() == "nan" else text
 
 
 # --- what a record is judged by ------------------------------------------------------------------------------------
@@ -282,7 +278,7 @@ def _(source: TaskData, values: Mapping[str, Any], labels: Sequence[str]) -> tup
     else:
         label = _plain(values, source.label)
         if not label:
-            raise _RowError(f"column {source.label!r} is empty")
+            raise RowError(f"column {source.label!r} is empty")
         _known(label, labels)
     return values, {"label": [label.encode()]} if label is not None else None
 
@@ -295,9 +291,11 @@ def _(source: LabelsData, values: Mapping[str, Any], labels: Sequence[str]) -> t
     else:
         found = [part for each in _plain(values, source.label).split(source.separator) if (part := each.strip())]
     for label in found:
+        if not label:
+            raise RowError(f"column {source.label!r} has an empty label")
         _known(label, labels)
     if len(set(found)) < len(found):
-        raise _RowError(f"column {source.label!r} has a label twice")
+        raise RowError(f"column {source.label!r} has a label twice")
     return values, {"labels": [label.encode() for label in found]}
 
 
@@ -306,10 +304,10 @@ def _(source: NumberData, values: Mapping[str, Any], labels: Sequence[str]) -> t
     del labels
     number = _number(values[source.label])
     if number is None:
-        raise _RowError(f"column {source.label!r} is not a number")
+        raise RowError(f"column {source.label!r} is not a number")
     for bound, beyond in ((source.min, operator.lt), (source.max, operator.gt)):
         if bound is not None and beyond(number, bound):
-            raise _RowError(f"column {source.label!r} is {'less' if beyond is operator.lt else 'more'} than {bound:g}")
+            raise RowError(f"column {source.label!r} is {'less' if beyond is operator.lt else 'more'} than {bound:g}")
     return values, {"label": [float(number)]}
 
 
@@ -317,17 +315,19 @@ def _(source: NumberData, values: Mapping[str, Any], labels: Sequence[str]) -> t
 def _(source: SpanData, values: Mapping[str, Any], labels: Sequence[str]) -> tuple[Mapping[str, Any], Any]:
     given, text = values[source.label], values[source.text]
     if not isinstance(given, list):
-        raise _RowError(f"column {source.label!r} is {json_type(given)}, a list is expected")
+        raise RowError(f"column {source.label!r} is {json_type(given)}, a list is expected")
     if isinstance(text, list):
-        text, spans = _tagged(text, given, "" if source.unit == "character" else " ")
+        between = "" if source.unit == "character" else " "
+        spans = tags.spans(text, given, between, source.scheme)
+        text = between.join(text)
     else:
         spans = [_span(each, text) for each in given]
+    spans = sorted(tags.trimmed(span, text) for span in spans)
     for *_, label in spans:
         _known(label, labels)
-    spans.sort()
     for (_, end, _), (start, _, _) in itertools.pairwise(spans):
         if start < end:
-            raise _RowError(f"column {source.label!r} has spans that overlap")
+            raise RowError(f"column {source.label!r} has spans that overlap")
     gold = {
         "span_start": [start for start, _, _ in spans],
         "span_end": [end for _, end, _ in spans],
@@ -336,43 +336,16 @@ def _(source: SpanData, values: Mapping[str, Any], labels: Sequence[str]) -> tup
     return {**values, source.text: text}, gold
 
 
-def _tagged(words: Sequence[Any], tags: Sequence[Any], between: str) -> tuple[str, list[tuple[int, int, str]]]:
-    """Words and their tags as a text and spans (start, end, label).
-
-    IOB1, IOB2 and BIOES are read alike, as seqeval does: a label goes on under I, E and L (and M), where it is the
-    same; a tag without such a prefix makes its word a span of its own.
-    """
-    if len(words) != len(tags):
-        raise _RowError(f"{len(words)} words and {len(tags)} tags")
-    spans, at, goes_on = list[tuple[int, int, str]](), 0, ""
-    for word, tag in zip(words, tags, strict=True):
-        if not isinstance(word, str) or not isinstance(tag, str) or not word or not tag:
-            raise _RowError("a word or a tag that is no text, or empty")
-        end = at + len(word)
-        prefix, dash, label = tag.partition("-")
-        if tag == "O":
-            goes_on = ""
-        elif dash and label and prefix in tuple("BIESLUM"):
-            if prefix in "IELM" and goes_on == label:
-                spans[-1] = (spans[-1][0], end, label)
-            else:
-                spans.append((at, end, label))
-            goes_on = label if prefix in "BIM" else ""
-        else:
-            spans.append((at, end, tag))
-            goes_on = ""
-        at = end + len(between)
-    return between.join(words), spans
-
-
-def _span(given: Any, text: Any) -> tuple[int, int, str]:
+def _span(given: Any, text: Any) -> tags.Span:
+    if isinstance(given, list) and len(given) == 3:  # as doccano and spaCy write them
+        given = dict(zip(("start", "end", "label"), given, strict=True))
     if not isinstance(given, dict) or not {"start", "end", "label"} <= given.keys():
-        raise _RowError("a span is no object with start, end and label")
+        raise RowError("a span is no object with start, end and label")
     start, end, label = given["start"], given["end"], given["label"]
-    if not (type(start) is type(end) is int and isinstance(label, str) and isinstance(text, str)):
-        raise _RowError("a span's start and end are whole numbers, its label is text")
+    if not (type(start) is type(end) is int and isinstance(label, str) and label and isinstance(text, str)):
+        raise RowError("a span's start and end are whole numbers, its label is text")
     if not 0 <= start < end <= len(text):
-        raise _RowError("a span that lies outside of its text")
+        raise RowError("a span that lies outside of its text")
     return start, end, label
 
 
@@ -381,31 +354,36 @@ def _(source: AnswerData, values: Mapping[str, Any], labels: Sequence[str]) -> t
     del labels
     given, context = values[source.answers], values[source.text_pair]
     if not isinstance(given, dict) or not all(isinstance(given.get(key), list) for key in ("text", "answer_start")):
-        raise _RowError(f"column {source.answers!r} is no object with the lists text and answer_start")
+        raise RowError(f"column {source.answers!r} is no object with the lists text and answer_start")
     texts, starts = given["text"], given["answer_start"]
     if len(texts) != len(starts):
-        raise _RowError(f"{len(texts)} answers and {len(starts)} places of them")
+        raise RowError(f"{len(texts)} answers and {len(starts)} places of them")
+    spans = []
     for text, start in zip(texts, starts, strict=True):
         if not isinstance(text, str) or type(start) is not int or not text or not isinstance(context, str):
-            raise _RowError("an answer that is no text, or that has no place")
-        if context[start : start + len(text)] != text:
-            raise _RowError("an answer that does not stand at its place in the context")
-    return values, {"answers": [text.encode() for text in texts], "answer_start": starts}
+            raise RowError("an answer that is no text, or that has no place")
+        if start < 0 or context[start : start + len(text)] != text:
+            raise RowError("an answer that does not stand at its place in the context")
+        spans.append(tags.trimmed((start, start + len(text), ""), context))
+    return values, {
+        "answers": [context[start:end].encode() for start, end, _ in spans],
+        "answer_start": [start for start, _, _ in spans],
+    }
 
 
 def _known(label: str, labels: Sequence[str]) -> None:
     if labels and label not in labels:
         shown = label if len(label) <= 30 else f"{label[:30]}…"
-        raise _RowError(f"label {shown!r}, allowed {'|'.join(labels[:10])}{'|…' if len(labels) > 10 else ''}")
+        raise RowError(f"label {shown!r}, allowed {'|'.join(labels[:10])}{'|…' if len(labels) > 10 else ''}")
 
 
 def _cut(values: Mapping[str, Any], label: LabelRanges) -> str | None:
     number = _number(values[label.column])
     if number is None:
-        raise _RowError(f"column {label.column!r} is not a number")
+        raise RowError(f"column {label.column!r} is not a number")
     fits = [name for name, text in label.ranges.items() if _inside(number, text)]
     if len(fits) > 1:
-        raise _RowError(f"a number in the ranges of {' and '.join(fits)} at once")
+        raise RowError(f"a number in the ranges of {' and '.join(fits)} at once")
     return fits[0] if fits else None
 
 

@@ -4,6 +4,7 @@ Every model is frozen, refuses unknown keys and takes no other type than the one
 folder the command runs in. ``configs.loader.load`` turns a file into an ``Experiment``.
 """
 
+import codecs
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -77,7 +78,43 @@ class Split(Section):
         return self
 
 
-Encoding = Literal["utf-8", "utf-8-sig", "utf-16", "cp949", "euc-kr"]
+# Names that files are given for what they are in: WHATWG's Encoding Standard, 4.2, reads them likewise.
+_MEANT = {
+    "iso8859-1": "cp1252",  # has the same letters, and the typographic marks that such files hold
+    "shift-jis": "cp932",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "utf-8-sig": "utf-8",  # a byte-order mark is never text
+    "utf-16-le": "utf-16",
+    "utf-16-be": "utf-16",
+}
+# ASCII, and what encodings that write more than bytes with it would read as something else.
+_ASCII = bytes(range(128)) + b".xn--mnchen-3ya \x1b$B!!"
+
+
+def encoding_name(value: object) -> object:
+    """Python's name for an encoding, whose names are spelt in many ways.
+
+    Raises:
+      ValueError: there is none of that name, or it is neither UTF-16 nor ASCII with more letters.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        name = codecs.lookup(value).name.replace("_", "-")
+        name = _MEANT.get(name, name)
+        known = name == "utf-16" or ("escape" not in name and _ASCII.decode(name) == _ASCII.decode("ascii"))
+    except (LookupError, ValueError):
+        known = False
+    if not known:
+        raise ValueError(
+            f"allowed utf-8, utf-16, cp1252 (Western European), cp949 (Korean) and the others that Python has, such as "
+            f"cp1251, cp932, gb18030; received {value[:60]!r}"
+        )
+    return name
+
+
+Encoding = Annotated[str, BeforeValidator(encoding_name)]
 
 
 class Source(Section):
@@ -89,7 +126,7 @@ class Source(Section):
         ``text`` (``.txt``). ``jsonl`` is an object a line, or one array of objects; ``labels.score`` names the key
         ``score`` of the object ``labels``.
       header: the names of all columns, for csv and tsv files that begin with a record.
-      encoding: of the text files.
+      encoding: of the text files, by any of its names. ``latin-1`` is read as ``cp1252``, as browsers do.
       on_bad_record: ``fail`` stops before anything is trained; ``quarantine`` sets bad records aside, with place and
         reason.
       max_bad_share: ``quarantine`` fails past this share of the records.
@@ -211,11 +248,13 @@ class SpanData(TextData):
 
     Attributes:
       label: the column of tags or spans. Unused for CoNLL.
+      scheme: how tags are read: with ``word`` each is the label of its word. As ``task.scheme``, where not given.
       unit: what a line of a CoNLL file holds; words are joined by spaces, characters by nothing.
     """
 
     format: Literal["conll", "jsonl", "parquet"] | None = None  # type: ignore[assignment]
     label: str = "entities"
+    scheme: Literal["BIO", "word"] = "BIO"
     unit: Literal["word", "character"] = "word"
 
 
@@ -613,6 +652,15 @@ class Task(Section):
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", strict=True, serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tags_of_words(cls, section: Any) -> Any:
+        """Tags are read as the task takes them."""
+        tagged = isinstance(section, dict) and section.get("type") == "token_classification"
+        if tagged and section.get("scheme") == "word" and isinstance(section.get("data"), dict):
+            return {**section, "data": {"scheme": "word", **section["data"]}}
+        return section
 
     def own(self) -> dict[str, Any]:
         """The keys that ``models/tasks/<type>.py`` defines: what its ``Config`` takes."""

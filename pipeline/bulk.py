@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from components import bad_records, digest, encodings, readers, records, writers
-from components.readers import Bad, Row
+from components.rows import Bad, Row, place, require
 from configs.document import read as read_yaml
 from configs.experiment import ConfigError, Encoding, Unlabelled
 from models import golden
@@ -238,13 +238,13 @@ def _named(
     trained, found = _trained_on(folder), {}
     for key in needed:
         if (name := asked[key]) is not None:
-            readers.require(f"{source.path[0]}:1", source.model_copy(update={key: name}), [name], columns)
+            require(f"{source.path[0]}:1", source.model_copy(update={key: name}), [name], columns)
         else:
             name = next((each for each in (trained.get(key), key) if each in columns), None)
         if name is None:
             tried = " or ".join(map(repr, dict.fromkeys(each for each in (trained.get(key), key) if each)))
             raise DataError(
-                f"{source.path[0]} has no column {tried}; name the one to read with {readers.place(source, key)}: "
+                f"{source.path[0]} has no column {tried}; name the one to read with {place(source, key)}: "
                 f"it has {', '.join(map(repr, columns[:20]))}."
             )
         found[key] = name

@@ -96,6 +96,15 @@ def _print(message: str, code: int) -> None:
         console.print(text, soft_wrap=True)
 
 
+def _encoding(_context: click.Context, _option: click.Parameter, name: str | None) -> Any:
+    from configs.experiment import encoding_name
+
+    try:
+        return encoding_name(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 _environment = click.option(
     "--env", default="local", metavar="NAME|FILE", help="Where to run: a name in configs/environments/, or a YAML file."
 )
@@ -128,6 +137,7 @@ def main() -> None:
 @click.option("--name", help="Of the experiment; from the file's name where not given.")
 @click.option("--text", help="The text column, where the guess is wrong.")
 @click.option("--label", help="The label column, where the guess is wrong.")
+@click.option("--encoding", callback=_encoding, metavar="NAME", help="Such as cp1252, where the guess is wrong.")
 @click.option("--checkpoint", metavar="FOLDER", help="A Hugging Face BERT folder to start from.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 def init(**options: Any) -> None:
@@ -271,7 +281,7 @@ def stop(run: str | None, env: str) -> None:
 @click.option("--text", metavar="COLUMN", help="The text; else the column that the model was trained on, or text.")
 @click.option("--text-pair", metavar="COLUMN", help="The second text of a pair; likewise.")
 @click.option(
-    "--encoding", type=click.Choice(["utf-8", "utf-16", "cp949", "euc-kr"]), help="Of --input; UTF-8 if left out."
+    "--encoding", callback=_encoding, metavar="NAME", help="Of --input, such as cp1252 or cp949; UTF-8 if left out."
 )
 @click.option(
     "--on-bad-record", type=click.Choice(["fail", "quarantine"]), help="Stop (if left out), or set them aside."

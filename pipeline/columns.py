@@ -43,8 +43,8 @@ def text_column(values: dict[str, list[str]], path: str, assumed: list[str]) -> 
         cells = values[name]
         return letters[name] * len(set(cells)) / max(1, len(cells)) * (2 if _TEXT.search(name) else 1)
 
-    best = max(values, key=score)
-    if letters[best] < 2:
+    best = max(values, key=score, default="")
+    if letters.get(best, 0) < 2:
         raise DataError(f"{path}: no column looks like text ({', '.join(values)}); name it with --text")
     assumed.append(f"{best!r} is the text: its values are the longest")
     return best
@@ -76,7 +76,7 @@ def label_column(values: dict[str, list[str]], texts: set[str | None], path: str
     best = max(candidates, key=score, default=None)
     if best is None or not score(best):
         raise DataError(f"{path}: no column looks like a label ({', '.join(values)}); name it with --label")
-    assumed.append(f"{best!r} is the label: it has {len(set(values[best])):,} values")
+    assumed.append(f"{best!r} is the label: it has {len(set(values[best]) - {''}):,} values")
     return best
 
 
@@ -93,10 +93,9 @@ def labels(
                 f"{path}: column {label!r} has {len(counts):,} values; a label has few: name another with --label"
             )
         return _cut([float(cell) for cell in counts.elements()], label, assumed)
-    labels = sorted(
-        counts, key=lambda each: (each.lower() in _POSITIVE, float(each) if _numeric([each]) else 0.0, each)
-    )
+    labels = sorted(counts, key=lambda each: (float(each) if _numeric([each]) else 0.0, each))
     if len(labels) == 2:
+        labels.sort(key=lambda each: each.lower() in _POSITIVE)
         assumed.append(f"{labels[1]!r} is the positive label")
     return labels, {}, counts
 
@@ -104,6 +103,8 @@ def labels(
 def _cut(numbers: list[float], label: str, assumed: list[str]) -> tuple[list[str], dict[str, str], Counter[str]]:
     zero = min(numbers) < 0 < max(numbers)
     middle = 0.0 if zero else statistics.median(numbers)
+    if middle == min(numbers):  # which is that of more than half of them
+        middle = min(number for number in numbers if number > middle)
     low, high = ("negative", "positive") if zero else ("low", "high")
     assumed.append(f"{label!r} is a number, cut at {middle:.15g} into {low} and {high}: edit the ranges")
     counts = Counter(
@@ -113,7 +114,7 @@ def _cut(numbers: list[float], label: str, assumed: list[str]) -> tuple[list[str
 
 
 def _numeric(cells: list[str]) -> bool:
-    return all(re.fullmatch(r"[-+]?\d+(\.\d+)?", cell) for cell in cells if cell)
+    return all(re.fullmatch(r"[-+]?\d{1,30}(\.\d+)?", cell) for cell in cells if cell)
 
 
 def _counts_up(cells: list[str]) -> bool:
@@ -126,6 +127,11 @@ def slices(values: dict[str, list[str]], taken: set[str | None]) -> list[str]:
     few = [
         name
         for name, cells in values.items()
-        if name and name not in taken and name not in _NO_SLICES and 2 <= len(set(cells)) <= 20 and all(cells)
+        if name
+        and "." not in name
+        and name not in taken
+        and name not in _NO_SLICES
+        and 2 <= len(set(cells)) <= 20
+        and all(cells)
     ]
     return [name for name in few if len(values[name]) >= 20 * len(set(values[name]))][:2]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from components import bad_records, readers, records
+from components.rows import Bad
 from configs.experiment import Corpus, Source, Task, TaskData, TextData, Unlabelled
 from pipeline import data as demo
 from pipeline import estimate
@@ -58,7 +59,7 @@ def look(source: Source, columns: list[str], task: Task | None) -> Found:
     found = Found()
     total = 0.0
     for path in (path for group in readers.files(source).values() for path in group):
-        count, mean = _head(path, source, task, found)
+        count, mean = _head(path, source, columns, task, found)
         found.records += count
         total += count * mean
     found.tokens = total / max(1.0, found.records)
@@ -71,17 +72,17 @@ def look(source: Source, columns: list[str], task: Task | None) -> Found:
     return found
 
 
-def _head(path: str, source: Source, task: Task | None, found: Found) -> tuple[float, float]:
+def _head(path: str, source: Source, columns: list[str], task: Task | None, found: Found) -> tuple[float, float]:
     """Adds the head of one file to ``found``; gives the file's number of records and their mean length in tokens."""
     count, tokens, line, taken = 0, 0.0, 1, 0
-    for record in itertools.islice(_records(path, source, task), HEAD):
+    for record in itertools.islice(_records(path, source, columns, task), HEAD):
         taken += 1
         found.rows += 1
         if isinstance(record, records.LeftOut):
             found.left_out += 1
             continue
         line = record.line
-        if isinstance(record, readers.Bad):
+        if isinstance(record, Bad):
             found.bad[record.reason] += 1
             found.first.setdefault(record.reason, (record.file, record.line))
             continue
@@ -105,14 +106,15 @@ def _text(record: records.Record | records.Part) -> str:
 
 
 def _records(
-    path: str, source: Source, task: Task | None
-) -> Iterator[records.Record | records.Part | readers.Bad | records.LeftOut]:
+    path: str, source: Source, columns: list[str], task: Task | None
+) -> Iterator[records.Record | records.Part | Bad | records.LeftOut]:
     if isinstance(source, Corpus):
         return records.corpus_records(path, source)
     if isinstance(source, Unlabelled):
         return records.task_records(path, source)
     assert isinstance(source, TextData)
-    return records.task_records(path, source, getattr(task, "labels", []), [])
+    slices = [name for name in columns if name not in source.columns]
+    return records.task_records(path, source, getattr(task, "labels", []), slices)
 
 
 def told(found: Found, source: Source, task: Task | None) -> str:

@@ -12,21 +12,29 @@ from rich.text import Text
 import schemas
 from configs import loader
 from configs.document import inline
-from configs.experiment import NAME, ConfigError, TaskData
+from configs.experiment import NAME, ConfigError, Encoding, TaskData
 from pipeline.figures import share
 from pipeline.sniff import Seen, look
 
 MINILM = "data/minilm"
 
 
-def init(data: str, name: str | None, text: str | None, label: str | None, checkpoint: str | None, force: bool) -> None:
+def init(
+    data: str,
+    name: str | None,
+    text: str | None,
+    label: str | None,
+    encoding: Encoding | None,
+    checkpoint: str | None,
+    force: bool,
+) -> None:
     """Writes ``NAME.yaml`` and ``schemas/NAME.pbtxt``, and prints what was seen and assumed.
 
     Raises:
       ConfigError: a file is there already and ``force`` is not given, or an option does not fit the file.
       DataError: the file cannot be read, or no text or label column is found.
     """
-    seen = look(data, text, label)
+    seen = look(data, text, label, encoding)
     name = name or _name(data)
     if not re.fullmatch(NAME, name):
         raise ConfigError(f"--name takes lower-case letters, digits, - and _, at most 63. Received: {name!r}")

@@ -1,9 +1,5 @@
 """What a data file shows: encoding, columns, which of them is the text and which the label, lengths, language."""
 
-import codecs
-import csv
-import io
-import itertools
 import random
 import re
 import statistics
@@ -13,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from components import encodings, readers, records
-from configs.experiment import ConfigError, Encoding, TaskData
+from components import bad_records, encodings, json_rows, readers, records
+from components.rows import Bad, Row, lines, require
+from configs.experiment import ConfigError, Encoding, LabelRanges, TaskData
 from pipeline import columns, estimate
 from pipeline.figures import share, size
 from schemas import DataError
@@ -72,13 +69,20 @@ class Seen:
         return self.bad.total() / max(1, self.records + self.bad.total())
 
 
-def look(path: str, text: str | None, label: str | None) -> Seen:
+class Given(TaskData):
+    """The file of ``--data``; the options of the command line say the rest."""
+
+    section = ""
+
+
+def look(path: str, text: str | None, label: str | None, encoding: Encoding | None = None) -> Seen:
     """Reads a file twice: to choose its columns, then to count what they hold.
 
     Args:
       path: of the file.
       text: the text column, if the person named it.
       label: the label column, likewise.
+      encoding: likewise.
 
     Raises:
       ConfigError: a column that was named is not there, or is the text already.
@@ -86,24 +90,25 @@ def look(path: str, text: str | None, label: str | None) -> Seen:
     """
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file")
-    kind, needed = _format(path)
-    encoding = _encoding(path) if kind != "parquet" else "utf-8"
-    names = _columns(path, kind, encoding)
-    source = TaskData(path=[path], format=kind, encoding=encoding)
+    with readers.faults(path, encoding or "utf-8"):
+        readers.refuse_foreign(path, readers.FORMATS.get(Path(path.lower()).suffix))
+        kind, needed = _format(path)
+        known = encoding or ("utf-8" if kind == "parquet" else _encoding(path))
+    source = Given(path=[path], format=kind, encoding=known)
+    readers.files(source)
     assumed: list[str] = []
-    rows = _sample(readers.rows(path, source, names))
-    values = {name: [records.written(row[name]) for row in rows] for name in names}
-    text = columns.named(text, names, "--text") or columns.text_column(values, path, assumed)
-    pair = columns.pair_column(text, values, assumed)
-    label = columns.named(label, names, "--label") or columns.label_column(values, {text, pair}, path, assumed)
-    if label in (text, pair):
-        raise ConfigError(f"--label: column {label!r} is the text already")
-    parts = columns.slices(values, {text, pair, label})
-    whole = _read(path, source, [text, *([pair] if pair else [])], [label, *parts])
-    if not whole.records:
-        reason = whole.bad.most_common(1)[0][0]
-        raise DataError(f"{path}: not one row can be used: {reason}; name other columns with --text and --label")
+    if known == "cp1252" and not encoding:
+        assumed.append("the encoding is CP1252: it is no UTF-8, and nearly all ASCII; --encoding names another")
+    rows, values = _values(path, source)
+    text, pair, label, parts = _choose(path, source, rows, values, (text, label), assumed)
+    source = source.model_copy(update={"text": text, "text_pair": pair, "label": label})
+    whole = _read(path, source, parts)
+    if absent := [name for name in parts if f"no key {name!r}" in whole.bad]:  # a slice is not worth a record
+        parts = [name for name in parts if name not in absent]
+        whole = _read(path, source, parts)
     labels, ranges, counts = columns.labels(whole.values[label] or Counter(values[label]), path, label, assumed)
+    if ranges:  # a value that is no number is found by them
+        whole = _read(path, source.model_copy(update={"label": LabelRanges(column=label, ranges=ranges)}), parts)
     shown = [" ".join(cells) for cells in zip(*(values[name] for name in (text, pair) if name), strict=True)]
     lengths = [estimate.tokens(each) for each in shown]
     limit = _max_length(lengths)
@@ -111,7 +116,7 @@ def look(path: str, text: str | None, label: str | None) -> Seen:
         path=path,
         format=kind,
         format_needed=needed,
-        encoding=encoding,
+        encoding=known,
         bytes=Path(path).stat().st_size,
         records=whole.records,
         text=text,
@@ -130,17 +135,80 @@ def look(path: str, text: str | None, label: str | None) -> Seen:
     )
 
 
-def _sample(rows: Iterator[readers.Row | readers.Bad]) -> list[dict[str, Any]]:
+def _values(path: str, source: Given) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
+    """A sample of the rows, and their cells by column; a name that several columns have is that of none.
+
+    Raises:
+      DataError: there is no row that can be used.
+    """
+    header, report = readers.names(path, source), bad_records.Report()
+    names = [name for name in header if header.count(name) == 1]
+    rows = _sample(readers.rows(path, source, names), report)
+    if not rows or not names:
+        raise DataError(_useless(path, report))
+    return rows, {name: [records.written(row[name]) for row in rows] for name in names}
+
+
+def _choose(
+    path: str,
+    source: Given,
+    rows: list[dict[str, Any]],
+    values: dict[str, list[str]],
+    named: tuple[str | None, str | None],
+    assumed: list[str],
+) -> tuple[str, str | None, str, list[str]]:
+    """Columns of the text, of its pair, of the label, and of slices.
+
+    Raises:
+      ConfigError: a column that was named is not there, or is the text already.
+      DataError: none looks like a text or a label.
+    """
+    plain = {name: cells for name, cells in values.items() if all(_one(row[name]) for row in rows)}
+    header = readers.names(path, source)
+    repeated = [name for name, count in Counter(header).items() if name and count > 1]
+    require(f"{path}:1", source, [name for name in repeated if name in named], header)
+    try:
+        text = columns.named(named[0], list(values), "--text") or columns.text_column(plain, path, assumed)
+        pair = columns.pair_column(text, plain, assumed)
+        taken = {text, pair}
+        label = columns.named(named[1], list(values), "--label") or columns.label_column(plain, taken, path, assumed)
+    except DataError:
+        require(f"{path}:1", source, repeated[:1], header)  # which may be the one
+        raise
+    if label in taken:
+        raise ConfigError(f"--label: column {label!r} is the text already")
+    return text, pair, label, columns.slices(plain, {*taken, label})
+
+
+def _sample(rows: Iterator[Row | Bad], report: bad_records.Report) -> list[dict[str, Any]]:
     """Up to ``ROWS`` rows from all over the file, each as likely as another: files are often sorted by label."""
     kept: list[dict[str, Any]] = []
     chance = random.Random(0)
-    good = (dict(row.values) for row in rows if isinstance(row, readers.Row))
-    for seen, row in enumerate(good, start=1):  # reservoir sampling (Vitter 1985, algorithm R)
+    seen = 0
+    for row in rows:  # reservoir sampling (Vitter 1985, algorithm R)
+        if isinstance(row, Bad):
+            bad_records.count(report, "bad", [row.file, row.line, row.reason])
+            continue
+        seen += 1
         if len(kept) < ROWS:
-            kept.append(row)
+            kept.append(dict(row.values))
         elif (place := chance.randrange(seen)) < ROWS:
-            kept[place] = row
+            kept[place] = dict(row.values)
     return kept
+
+
+def _useless(path: str, report: bad_records.Report) -> str:
+    if not report.reasons:
+        return f"{path}: its records have no columns that can be named"
+    reason, count = report.reasons.most_common(1)[0]
+    file, line = report.first[reason]
+    hint = "; name other columns with --text and --label" if reason.startswith("column ") else ""
+    return f"{path}: not one row can be used: {count:,} × {reason}, first {file}:{line}{hint}"
+
+
+def _one(value: object) -> bool:
+    """Whether it may be a text, or name a label: one value."""
+    return not isinstance(value, (list, dict, bytes))
 
 
 @dataclass
@@ -152,24 +220,28 @@ class _Whole:
     bad: Counter[str]
 
 
-def _read(path: str, source: TaskData, texts: list[str], few: list[str]) -> _Whole:
-    """Reads the chosen columns of every row; a column of ``few`` with more than ``_VALUES`` values is not counted."""
-    found = _Whole(0, {name: Counter() for name in few}, Counter())
-    counted = set(few)
-    for row in readers.rows(path, source, [*texts, *few]):
-        if isinstance(row, readers.Bad):
-            found.bad[row.reason] += 1
-            continue
-        cells = {name: records.written(row.values[name]) for name in (*texts, *few)}
-        if empty := next((name for name in (*texts, few[0]) if not cells[name]), None):
-            found.bad[f"column {empty!r} is empty"] += 1
-            continue
-        found.records += 1
-        for name in list(counted):
-            found.values[name][cells[name]] += 1
-            if len(found.values[name]) > _VALUES:
-                counted.remove(name)
-                found.values[name].clear()
+def _read(path: str, source: Given, parts: list[str]) -> _Whole:
+    """Reads every row as a run does; a column with more than ``_VALUES`` values is not counted.
+
+    Raises:
+      DataError: there is no row that can be used.
+    """
+    features = {str(source.label_column): "label"} | {name: name for name in parts}
+    found, report = _Whole(0, {name: Counter() for name in features}, Counter()), bad_records.Report()
+    counted = set(features)
+    for record in records.task_records(path, source, slices=parts):
+        if isinstance(record, Bad):
+            bad_records.count(report, "bad", [record.file, record.line, record.reason])
+        elif isinstance(record, records.Record):
+            found.records += 1
+            for name in list(counted):
+                found.values[name][cast("bytes", record.features[features[name]][0]).decode()] += 1
+                if len(found.values[name]) > _VALUES:
+                    counted.remove(name)
+                    found.values[name].clear()
+    if not found.records:
+        raise DataError(_useless(path, report))
+    found.bad = report.reasons
     return found
 
 
@@ -178,14 +250,13 @@ def _format(path: str) -> tuple[Any, bool]:
     known = readers.FORMATS.get(Path(path.lower().removesuffix(".gz")).suffix)
     if known == "parquet":
         return known, False
-    readers.refuse_packed(path)
+    if known == "text":
+        raise DataError(f"{path} is plain text, without labels; give a CSV, TSV, JSONL or Parquet file")
     with encodings.open_bytes(path) as stream:
         head = stream.read(4096)
     # UTF-16 has a zero byte beside every ASCII letter.
-    first = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").split(b"\n")[0]
-    if known == "text":
-        raise DataError(f"{path} is plain text, without labels; give a CSV, TSV, JSONL or Parquet file")
-    if first.lstrip().startswith(b"{") or (known in (None, "jsonl") and readers.begins_array(path)):
+    first = (head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").splitlines() or [b""])[0]
+    if first.lstrip().startswith(b"{") or (known in (None, "jsonl") and json_rows.begins_array(path)):
         return "jsonl", known != "jsonl"
     if first.count(b"\t") > first.count(b","):
         return "tsv", known != "tsv"
@@ -195,49 +266,15 @@ def _format(path: str) -> tuple[Any, bool]:
 
 
 def _encoding(path: str) -> Encoding:
-    with encodings.open_bytes(path) as stream:
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            while chunk := stream.read(1 << 20):
-                if b"\0" in chunk:
-                    break
-                decoder.decode(chunk)
-            else:
-                return "utf-8"
-        except UnicodeDecodeError:
-            pass
-    found = encodings.decodes_as(path, "utf-8")
-    if found is None:
-        raise DataError(f"{path} is neither UTF-8 nor UTF-16 nor CP949; save it as UTF-8")
-    return found
-
-
-def _columns(path: str, kind: str, encoding: Encoding) -> list[str]:
-    if kind == "parquet":
-        import pyarrow.parquet
-
-        return list(pyarrow.parquet.read_schema(path).names)
-    if kind == "jsonl":
-        return _keys(path, readers.rows(path, TaskData(path=[path], format="jsonl", encoding=encoding), None))
-    binary = cast("io.BufferedReader", encodings.open_bytes(path))
-    with io.TextIOWrapper(binary, encodings.codec_of(str(path), encoding), errors="replace", newline="") as text:
-        reader = csv.reader(text, delimiter="\t" if kind == "tsv" else ",")
-        names = next(reader, [])
-    if not names:
-        raise DataError(f"{path} is empty; a header line with the column names is expected")
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise DataError(f"{path}:1 has {names.count(repeated[0])} columns {repeated[0]!r}; rename all but one")
-    return names
-
-
-def _keys(path: str, rows: Iterator[readers.Row | readers.Bad]) -> list[str]:
-    """The keys that every one of the first objects has."""
-    first = [row.values for row in itertools.islice(rows, 100) if isinstance(row, readers.Row)]
-    common = [key for key in first[0] if all(key in values for values in first)] if first else []
-    if not common:
-        raise DataError(f"{path}: it holds no JSON objects with the same keys")
-    return common
+    if found := encodings.recognised(path):
+        return found
+    for number, line in enumerate(lines(path, Given(path=[path])), start=1):
+        if reason := encodings.undecodable({"line": line}, "utf-8"):
+            raise DataError(
+                f"{path}:{number} is {reason}, and nothing else shows the encoding; name it with --encoding: "
+                f"{encodings.EXAMPLES}"
+            )
+    return "utf-8"
 
 
 def _max_length(lengths: list[float]) -> int:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from components.readers import Bad, check
+from components.readers import check
 from components.records import Record, task_records
+from components.rows import Bad
 from configs.experiment import AnswerData, ConfigError, LabelsData, NumberData, SpanData
 from schemas import DataError
 
@@ -80,6 +81,35 @@ def test_conll_files_of_words(folder):
     assert (first.line, second.line) == (3, 8)
 
 
+def test_conll_files_as_people_have_them(folder):
+    """A tab separates where there is one, no other white space; an empty last column; -DOCSTART- as a first word."""
+    first = "-DOCSTART- -DOCSTART- O\nNew York\tB-LOC\t\n10\u00a0000\tO\n"
+    (folder / "a.conll").write_text(f"{first}\nRome \t S-LOC\n\n10\u00a0000  O\n")
+    found = read(SpanData(path=["a.conll"]))
+    assert [gold(each, *SPANS) for each in found] == [
+        (["New York 10\u00a0000".encode()], [0], [8], [b"LOC"]),
+        ([b"Rome"], [0], [4], [b"LOC"]),
+        (["10\u00a0000".encode()], [], [], []),
+    ]
+
+
+@pytest.mark.parametrize("tags", ["O B-PER", "O O O O _ _ _ SpaceAfter=No"])
+def test_a_first_column_that_numbers_the_words(folder, tags):
+    """As in GermEval's files and CoNLL-U."""
+    rows = [f"{number} word{number} {tags}" for number in ("1", "1-2", "2", "3")]
+    (folder / "a.conll").write_text("\n".join(rows))
+    assert reasons(read(SpanData(path=["a.conll"], scheme="word"))) == [
+        (1, "the first column numbers the words, and must be the word itself")
+    ]
+
+
+def test_tags_without_a_type_and_a_file_without_a_scheme(folder):
+    (folder / "a.conll").write_text("cystic B\nfibrosis I\nis O\n\nAnna PER\nis O\n")
+    found = read(SpanData(path=["a.conll"]))
+    assert gold(found[0], *SPANS) == ([b"cystic fibrosis is"], [0], [15], [b"_"])
+    assert reasons(found) == [(5, "tag 'PER' says no B or I beside its label; task.scheme: word labels words by tags")]
+
+
 def test_klues_files_of_characters(folder):
     lines = ["## klue-ner-v1_dev_00000\t<삼성:OG> 가", "삼\tB-OG", "성\tI-OG", " \tO", "가\tO"]
     (folder / "a.tsv").write_text("\n".join([*lines, "", "## next", "나\tO", "\t", "다\tO", "\tO"]))
@@ -89,10 +119,12 @@ def test_klues_files_of_characters(folder):
     assert (third.line, third.reason) == (10, "a word or a tag that is no text, or empty")
 
 
-def test_tags_without_a_scheme_make_each_word_a_span(folder):
-    (folder / "a.conll").write_text("The at\nF-test nn-tl\n. .\n")
-    (record,) = read(SpanData(path=["a.conll"]))
-    assert gold(record, *SPANS) == ([b"The F-test ."], [0, 4, 11], [3, 10, 12], [b"at", b"nn-tl", b"."])
+def test_with_the_scheme_word_each_tag_is_the_label_of_its_word(folder):
+    """Of parts of speech, whatever they look like: B, O and m are tags of published sets."""
+    (folder / "a.conll").write_text("The at\nF-test nn-tl\n. .\nI O\n12 m\nx B-x\n")
+    (record,) = read(SpanData(path=["a.conll"], scheme="word"))
+    labels = [b"at", b"nn-tl", b".", b"O", b"m", b"B-x"]
+    assert gold(record, *SPANS) == ([b"The F-test . I 12 x"], [0, 4, 11, 13, 15, 18], [3, 10, 12, 14, 17, 19], labels)
 
 
 def test_json_lines_of_spans_and_of_tags(folder):
@@ -104,6 +136,22 @@ def test_json_lines_of_spans_and_of_tags(folder):
     first, second = read(SpanData(path=["a.jsonl"]))
     assert gold(first, *SPANS) == (["삼성전자는 간다".encode()], [0], [4], [b"ORG"])
     assert gold(second, *SPANS) == ([b"Rome wins"], [0], [4], [b"LOC"])
+
+
+def test_blanks_at_the_ends_of_spans_and_answers_are_none_of_theirs(folder):
+    rows = [
+        {"text": " Anna in\u00a0Oslo ", "entities": [{"start": 0, "end": 6, "label": "PER"}, [8, 14, "LOC"]]},
+        {"text": ["Rome ", "wins"], "entities": ["B-LOC", "O"]},
+        {"text": "a  b", "entities": [{"start": 1, "end": 3, "label": "PER"}]},
+    ]
+    (folder / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = read(SpanData(path=["a.jsonl"]))
+    assert gold(found[0], *SPANS[1:]) == ([1, 9], [5, 13], [b"PER", b"LOC"])
+    assert gold(found[1], *SPANS) == ([b"Rome  wins"], [0], [4], [b"LOC"])
+    assert reasons(found) == [(3, "a span of white space alone")]
+    row = {"question": "Who?", "context": "It was Ada.", "answers": {"text": [" Ada"], "answer_start": [6]}}
+    (folder / "b.jsonl").write_text(json.dumps(row))
+    assert gold(read(AnswerData(path=["b.jsonl"]))[0], "answers", "answer_start") == ([b"Ada"], [7])
 
 
 @pytest.mark.parametrize(
@@ -120,6 +168,12 @@ def test_json_lines_of_spans_and_of_tags(folder):
             "column 'entities' has spans that overlap",
         ),
         ({"text": ["a", ""], "entities": ["O", "O"]}, "a word or a tag that is no text, or empty"),
+        ({"text": ["a", "b"], "entities": [1, 0]}, "tags are numbers, and must be their names"),
+        ({"text": "ab", "entities": [[0, 1]]}, "a span is no object with start, end and label"),
+        (
+            {"text": "ab", "entities": [{"start": 0, "end": 2, "label": ""}]},
+            "a span's start and end are whole numbers, its label is text",
+        ),
     ],
 )
 def test_spans_that_cannot_be(folder, row, reason):
@@ -152,7 +206,7 @@ def question(text, *answers, **more):
 
 
 def test_squad_files(folder, monkeypatch):
-    monkeypatch.setattr("components.readers.MAX_LINE", 100)  # the file is one line, as SQuAD 1.1's is
+    monkeypatch.setattr("components.rows.MAX_LINE", 100)  # the file is one line, as SQuAD 1.1's is
     context = " 서울은 한국의 수도다."
     document = squad(
         context,
@@ -169,6 +223,65 @@ def test_squad_files(folder, monkeypatch):
     assert reasons(found) == [(3, "an answer that does not stand at its place in the context")]
 
 
+CONTEXT = "It was Ada."
+
+
+def squad_file(folder, *paragraphs):
+    (folder / "dev.json").write_text(json.dumps({"data": [{"paragraphs": list(paragraphs)}]}))
+    return read(AnswerData(path=["dev.json"]))
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([{"text": "Ada", "answer_start": 7}], ([b"Ada"], [7])),
+        ({"text": ["Ada"], "answer_start": [7]}, ([b"Ada"], [7])),  # as Hugging Face writes them
+        ({"text": [], "answer_start": []}, ([], [])),
+        ([], ([], [])),
+        (None, "column 'answers' is no object with the lists text and answer_start"),
+        ("Ada", "column 'answers' is no object with the lists text and answer_start"),
+        (["Ada"], "column 'answers' is no object with the lists text and answer_start"),
+        ({"text": "Ada", "answer_start": 7}, "column 'answers' is no object with the lists text and answer_start"),
+        ([{"text": "Ada"}], "an answer that is no text, or that has no place"),
+        ([{"text": "Ada", "answer_start": "7"}], "an answer that is no text, or that has no place"),
+        ([{"text": "Ada", "answer_start": -4}], "an answer that does not stand at its place in the context"),
+        ([{"text": "", "answer_start": 0}], "an answer that is no text, or that has no place"),
+    ],
+)
+def test_answers_in_every_layout(folder, answers, expected):
+    (found,) = squad_file(folder, {"context": CONTEXT, "qas": [{"question": "Who?", "answers": answers}]})
+    assert (found.reason if isinstance(found, Bad) else gold(found, "answers", "answer_start")) == expected
+
+
+def test_parts_of_squad_that_hold_no_questions(folder):
+    right = {"question": "Who?", "answers": []}
+    found = squad_file(
+        folder,
+        {"context": CONTEXT, "qas": None},
+        None,
+        "It was Ada.",
+        {"context": CONTEXT, "qas": {"0": right}},
+        {"context": CONTEXT, "qas": [right, None, "Who?"]},
+        {"context": None, "qas": [right]},
+        {"context": CONTEXT},
+        {"context": CONTEXT, "qas": [{"answers": []}]},
+    )
+    assert reasons(found) == [
+        (1, "paragraphs[].qas is null, a list is expected"),
+        (2, "paragraphs[].qas is null, a list is expected"),
+        (3, "paragraphs[].qas is a string, a list is expected"),
+        (4, "paragraphs[].qas is an object, a list is expected"),
+        (6, "qas[] holds null, an object is expected"),
+        (7, "qas[] holds a string, an object is expected"),
+        (8, "column 'context' is null, a string is expected"),
+        (9, "column 'question' is null, a string is expected"),
+    ]
+    (folder / "dev.json").write_text(json.dumps({"data": [{"paragraphs": None}, None, {"paragraphs": []}]}))
+    assert [bad.reason for bad in read(AnswerData(path=["dev.json"]))] == [
+        "data[].paragraphs is null, a list is expected"
+    ] * 2
+
+
 def test_questions_a_line(folder):
     row = {"question": "Who?", "context": "It was Ada.", "answers": {"text": ["Ada"], "answer_start": [7]}}
     rows = [row, {**row, "answers": {"text": ["Ada"], "answer_start": []}}, {**row, "answers": []}]
@@ -183,7 +296,17 @@ def test_questions_a_line(folder):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"data": [', r"a\.json:1 is not JSON"), ('{"rows": []}', r"a\.json is not laid out as SQuAD"), ("[]", "SQuAD")],
+    [
+        ('{"data": [', r"a\.json:1 is not JSON"),
+        ('{"rows": []}', r"a\.json is not laid out as SQuAD"),
+        ("[]", "SQuAD"),
+        ('{"data": {"paragraphs": []}}', "SQuAD"),
+        ('{"data": [{"question": "Who?"}]}', "SQuAD"),
+        ('[{"question": "Who?"}]', "an array of questions is format: jsonl"),
+        ('{"question": "Who?"}\n{"question": "When?"}', "a question a line is format: jsonl"),
+        ("[" * 100_000, "JSON nested too deep"),
+        ("null", "SQuAD"),
+    ],
 )
 def test_files_that_are_no_squad(folder, text, message):
     (folder / "a.json").write_text(text)

@@ -1,7 +1,9 @@
 import gzip
+import io
 import itertools
 import json
 import re
+import tarfile
 from pathlib import Path
 
 import pyarrow
@@ -10,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.readers import MAX_LINE, Bad, Row, check, files, rows
+from components.readers import check, files, names, rows
+from components.rows import MAX_LINE, Bad, Row
 from configs.experiment import ConfigError, Corpus, TaskData
 from schemas import DataError
 
@@ -107,6 +110,67 @@ def test_parquet():
         Row(2, {"text": "b", "label": 2}),
         Row(3, {"text": None, "label": 3}),
     ]
+
+
+@pytest.mark.parametrize("kind", [pyarrow.binary(), pyarrow.large_binary(), pyarrow.large_string()])
+def test_parquet_text_of_every_type(kind):
+    """As bytes: Hive and Impala write so. A categorical column of pandas is a dictionary."""
+    label = pyarrow.array(["x", "y", "x"]).dictionary_encode()
+    text = pyarrow.array([b"a", "가".encode(), None], pyarrow.binary()).cast(kind)
+    pyarrow.parquet.write_table(pyarrow.table({"text": text, "label": label}), "a.parquet")
+    found = list(rows("a.parquet", TaskData(path=["a.parquet"]), ["text", "label"]))
+    assert [tuple(row.values.values()) for row in found] == [("a", "x"), ("가", "y"), (None, "x")]
+
+
+def test_parquet_structs_and_bytes_that_are_no_text():
+    table = pyarrow.table(
+        {
+            "doc": [{"text": "a", "more": {"tags": [b"B", b"O"]}}, None],
+            "a.b": [1, 2],
+            "image": [b"\xff\xd8", b"\xff\xd8"],
+            "late": pyarrow.array([2**62, 1], pyarrow.timestamp("us")),
+        }
+    )
+    pyarrow.parquet.write_table(table, "a.parquet")
+    source = TaskData(path=["a.parquet"])
+    assert names("a.parquet", source) == ["doc.more.tags", "doc.text", "a.b", "image", "late"]
+    assert list(rows("a.parquet", source, ["a.b", "doc.text", "doc.more.tags", "late"])) == [
+        Row(1, {"a.b": 1, "doc.text": "a", "doc.more.tags": ["B", "O"], "late": f"<value out of range: {2**62}>"}),
+        Bad("a.parquet", 2, "no key 'doc.text'"),
+    ]
+    assert next(rows("a.parquet", source, ["image"])) == Row(1, {"image": b"\xff\xd8"})
+
+
+def test_parquet_text_that_is_no_utf8_is_a_bad_value():
+    damaged = pyarrow.array([b"a", b"\xff"], pyarrow.binary()).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"text": damaged}), "a.parquet")
+    found = list(rows("a.parquet", TaskData(path=["a.parquet"]), ["text"]))
+    assert [row.values["text"] for row in found] == ["a", b"\xff"]
+
+
+def test_parquet_columns_of_one_name_that_nobody_reads():
+    table = pyarrow.table([["a"], ["x"], [1], [2]], names=["text", "label", "n", "n"])
+    pyarrow.parquet.write_table(table, "a.parquet")
+    assert list(rows("a.parquet", TaskData(path=["a.parquet"]), ["text", "label"])) == [
+        Row(1, {"text": "a", "label": "x"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("a.csv", "sep=,"), ("a.csv", "SEP=,\r"), ("a.csv", '"sep=,"'), ("a.tsv", "sep=\t")]
+)
+def test_the_line_that_names_the_separator_is_no_header(name, first):
+    between = "," if name == "a.csv" else "\t"
+    content = f"{first}\ntext{between}label\na{between}x\n"
+    assert read(name, content) == [Row(3, {"text": "a", "label": "x"})]
+    assert names(name, TaskData(path=[name])) == ["text", "label"]
+    assert read(name, f"{first}\na{between}x\n", header=["text", "label"]) == [Row(2, {"text": "a", "label": "x"})]
+
+
+def test_a_line_that_names_another_separator():
+    sentence = "a.csv:1 says that its columns are separated by ';'; save it with commas or tabs."
+    assert fault("a.csv", "sep=;\ntext;label\na;x\n") == sentence
+    assert read("a.csv", "sep=1,text\na,b\n", ["text"]) == [Row(2, {"text": "b"})]
 
 
 def test_plain_text_documents_are_separated_by_blank_lines():
@@ -239,7 +303,7 @@ def test_a_long_line_is_read():
 
 
 def test_a_field_past_the_limit_is_one_bad_record(monkeypatch):
-    monkeypatch.setattr("components.readers.MAX_LINE", 100)
+    monkeypatch.setattr("components.rows.MAX_LINE", 100)
     assert read("a.csv", f'text,label\n"{"a" * 90}",x\nb,y\n')[1] == Row(3, {"text": "b", "label": "y"})
     assert "a.csv:2 is longer than" in fault("a.csv", f"text,label\n{'a' * 101},x\nb,y\n")
 
@@ -271,7 +335,11 @@ def test_a_field_past_the_limit_is_one_bad_record(monkeypatch):
             '[\n{"text": "a"},\n{"text": }]',
             "a.jsonl:3 is not JSON (Expecting value), and the file begins an array.",
         ),
-        ("a.csv.gz", "text,label\n", "a.csv.gz: the gzip stream is damaged or cut short after line 0; copy it again."),
+        (
+            "a.csv.gz",
+            b"\x1f\x8b\x08\x00",
+            "a.csv.gz: the gzip stream is damaged or cut short after line 0; copy it again.",
+        ),
         (
             "a.dat",
             "text,label\n",
@@ -332,6 +400,70 @@ def test_one_file_in_two_splits():
     Path("a.csv").touch()
     with pytest.raises(ConfigError, match=r"\$\.task\.data\.test: a\.csv is among the files of path too"):
         files(TaskData(path=["*.csv"], test=["a.csv"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cause"),
+    [
+        (
+            "a.csv",
+            b"PK\x03\x04\x14\0\6\0",
+            "a ZIP archive, as Excel's workbooks are; unpack it, or save its table as CSV",
+        ),
+        ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "a workbook of Excel; save its table as CSV"),
+        ("a.parquet", b"PK\x03\x04", "a ZIP archive, as Excel's workbooks are; unpack it, or save its table as CSV"),
+        ("a.csv", b"PAR1\x15", "Parquet; give it the ending .parquet, or say format: parquet"),
+        ("a.jsonl", b"ARROW1\0\0\xff", "Arrow; write it as Parquet"),
+        ("a.jsonl", b"\x28\xb5\x2f\xfd\x04", "packed with Zstandard; unpack it"),
+        (
+            "a.csv",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "a pointer of Git LFS; git lfs pull brings the file itself",
+        ),
+        (
+            "a.tsv",
+            b"\xef\xbb\xbf\n<!DOCTYPE html>\n<html>",
+            "a page of HTML or XML, not a file of records; download the file itself",
+        ),
+        ("a.csv.gz", b"<html>", "a page of HTML or XML, not a file of records; download the file itself"),
+        ("a.csv.gz", b"text,label\n", "not gzip, though its name says so; take the ending .gz away"),
+    ],
+)
+def test_a_file_that_is_something_else_than_its_name_says(name, content, cause):
+    assert fault(name, content) == f"{name} is {cause}."
+
+
+def test_a_tar_archive_under_gzip():
+    packed = io.BytesIO()
+    Path("b.csv").write_text("text,label\na,x\n")
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add("b.csv")
+    assert fault("a.csv.gz", packed.getvalue()) == "a.csv.gz is a tar archive; unpack it."
+
+
+def test_json_that_is_one_object():
+    sentence = "a.json is one JSON object; an object a line is expected, or an array of objects."
+    assert fault("a.json", '{\n "text": "a",\n "label": "x"\n}\n') == sentence
+    found = read("a.json", '{"text": "a", "label": "x"},\n{"text": "b", "label": "y"}\n')
+    assert found == [Bad("a.json", 1, "not JSON (Extra data)"), Row(2, {"text": "b", "label": "y"})]
+
+
+def test_names_of_columns():
+    """Those that nine of ten objects have; objects give their keys."""
+    for name, content in {
+        "a.csv": ",text,note,note,\n1,a,b,c,\n",
+        "a.jsonl": '{"a": {"b": 1, "c": {"d": 2}}, "e": null, "e": 1, "f": []}\n[]\n' * 9 + '{"a": {"b": 1, "c": {}}}',
+    }.items():
+        Path(name).write_text(content)
+    assert names("a.csv", TaskData(path=["a.csv"])) == ["", "text", "note", "note", ""]
+    assert names("a.jsonl", TaskData(path=["a.jsonl"])) == ["a.b", "a.c.d", "f"]
+
+
+def test_an_address_of_no_file_system():
+    with pytest.raises(
+        DataError, match=r"^\$\.task\.data\.path: 'nowhere://bucket/a\.csv' cannot be read: Unable to get"
+    ):
+        files(TaskData(path=["nowhere://bucket/a.csv"]))
 
 
 def test_a_folder_cannot_be_read():

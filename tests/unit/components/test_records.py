@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.readers import Bad
 from components.records import (
     LeftOut,
     Part,
@@ -22,6 +21,7 @@ from components.records import (
     split_of,
     task_records,
 )
+from components.rows import Bad
 from configs.experiment import Corpus, LabelRanges, Split, TaskData
 from schemas import DataError
 

@@ -3,7 +3,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components import writers
-from components.readers import Row, rows
+from components.readers import rows
+from components.rows import Row
 from configs.experiment import TaskData
 
 # Letters that quoting, line ends and byte-order marks turn on.

@@ -128,8 +128,8 @@ evaluate:
     ) == [
         "x.yaml:1 $.name: takes lower-case letters, digits, - and _, at most 63, received 'My Reviews'",
         "x.yaml:2 $.checkpoint.experimnt: unknown key, did you mean experiment?",
-        "x.yaml:5 $.task.data.encoding: allowed utf-8|utf-8-sig|utf-16|cp949|euc-kr, received 'cp94', "
-        "did you mean cp949?",
+        "x.yaml:5 $.task.data.encoding: allowed utf-8, utf-16, cp1252 (Western European), cp949 (Korean) and the "
+        "others that Python has, such as cp1251, cp932, gb18030; received 'cp94'",
         "x.yaml:5 $.task.data.text: expected text, received 1; put it in quotes",
         "x.yaml:5 $.task.data.label.ranges.a: takes a comparison with a number, such as '< -0.5', received 'low'",
         "x.yaml:6 $.task.labels[0]: expected text, received 0; put it in quotes",

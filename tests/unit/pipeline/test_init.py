@@ -2,6 +2,8 @@ import csv
 import gzip
 import json
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
@@ -27,6 +29,13 @@ def folder(tmp_path, monkeypatch):
 def init(*arguments, code=0):
     result = CliRunner().invoke(cli.main, ["init", "--data", *map(str, arguments)])
     assert result.exit_code == code, result.output
+    return result.output
+
+
+def checked(*arguments, code=0):
+    result = CliRunner().invoke(cli.main, ["check", *arguments])
+    # The starting checkpoint is not among these files.
+    assert result.exit_code in (code, 2 * (code == 0)), result.output
     return result.output
 
 
@@ -121,8 +130,8 @@ def test_a_name_that_globs_would_read_and_rows_that_cannot_be_used(folder):
 
 def test_no_row_that_can_be_used(folder):
     table(folder / "r.csv", [("", "good"), ("", "bad")] * 30)
-    sentence = "r.csv: not one row can be used: column 'text' is empty; name other columns with --text and --label"
-    assert sentence in init("r.csv", "--text", "text", "--label", "label", code=3)
+    cause = "60 × column 'text' is empty, first r.csv:2; name other columns with --text and --label"
+    assert f"r.csv: not one row can be used: {cause}" in init("r.csv", "--text", "text", "--label", "label", code=3)
 
 
 def test_json_truths_and_columns_named_like_features(folder):
@@ -207,6 +216,134 @@ def test_rows_that_cannot_be_used_are_set_aside(folder):
     table(folder / "r.csv", [*ENGLISH * 5, ("", "good")])
     assert "column 'text' is empty: set aside (quarantine)" in init("r.csv")
     assert loader.load("r.yaml").task.data.on_bad_record == "quarantine"
+
+
+def test_windows_1252_is_read_and_told(folder):
+    """Excel's apostrophe, a byte that CP949 has a rare syllable for."""
+    table(folder / "r.csv", [(f"it\u2019s {text}", label) for text, label in ENGLISH * 30], encoding="cp1252")
+    output = init("r.csv")
+    assert "CP1252 · English" in output
+    assert "assumed  the encoding is CP1252: it is no UTF-8, and nearly all ASCII; --encoding names another" in output
+    assert loader.load("r.yaml").task.data.encoding == "cp1252"
+    assert "60 records" in checked("r.yaml")
+
+
+def test_an_encoding_that_the_bytes_do_not_tell(folder):
+    table(folder / "r.csv", [("очень хороший фильм", "good"), ("скучный и долгий фильм", "bad")] * 9, encoding="cp1251")
+    output = init("r.csv", code=3)
+    assert (
+        "r.csv:2 is not UTF-8 (byte 0xee), and nothing else shows the encoding; name it with --encoding: cp1252 ("
+        in output
+    )
+    assert "allowed utf-8, utf-16" in init("r.csv", "--encoding", "cp12", code=2)
+    assert "CP1251 · not English" in init("r.csv", "--encoding", "windows-1251")
+    assert loader.load("r.yaml").task.data.encoding == "cp1251"
+    bad = checked("r.yaml", "--set", "task.data.encoding=utf-8", code=3)
+    assert "18 of 18 rows bad" in bad
+    assert "Is the file in another encoding? $.task.data.encoding: cp1252 (Western European)" in bad
+
+
+def test_a_damaged_letter_is_one_bad_row(folder):
+    table(folder / "r.csv", [(f"{text} \u201cagain\u201d", label) for text, label in ENGLISH * 30])
+    with (folder / "r.csv").open("ab") as file:
+        file.write(b"60,caf\xe9,good\n")
+    assert "1 × not UTF-8 (byte 0xe9): set aside" in init("r.csv")
+    assert "60 records" in checked("r.yaml")
+
+
+def test_a_line_that_names_the_separator_is_no_header(folder):
+    table(folder / "r.csv", ENGLISH * 30)
+    (folder / "r.csv").write_text(f"sep=,\n{(folder / 'r.csv').read_text()}")
+    assert "60 records" in init("r.csv")
+    assert "60 records" in checked("r.yaml")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "csv"])
+def test_nan_is_no_label(folder, ending):
+    labels = [0.0, 1.0, float("nan"), 1.0, 0.0] * 12
+    rows = [{"text": f"the film was number {n} of many", "label": label} for n, label in enumerate(labels)]
+    if ending == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), "r.parquet")
+    elif ending == "jsonl":
+        (folder / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    else:
+        table(folder / "r.csv", [(row["text"], row["label"]) for row in rows])
+    assert "12 rows, such as 12 × column 'label' is empty" in init(f"r.{ending}")
+    assert loader.load("r.yaml").task.labels == ["0.0", "1.0"]
+    assert "48 records" in checked("r.yaml")
+
+
+def test_columns_that_nobody_asks_for(folder):
+    """Without names, or two of a name: Kaggle's SMS spam has ``v1,v2,,,``."""
+    rows = [(*row, "a", "b", "", "") for row in ENGLISH * 30]
+    table(folder / "r.csv", rows, ("", "text", "label", "note", "note", "", ""))
+    init("r.csv")
+    assert "60 records" in checked("r.yaml")
+    assert "✗ r.csv:1 has 2 columns 'note'; rename all but one" in init("r.csv", "--label", "note", "--force", code=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cause"),
+    [
+        ("r.csv", "text,label\n" + "a good film,pos,\n" * 9, "9 × 3 columns, header has 2, first r.csv:2"),
+        ("r.jsonl", '{"text": "a film", "label": "pos"},\n' * 9, "9 × not JSON (Extra data), first r.jsonl:1"),
+        ("r.jsonl", "[1]\n[2]\n", "r.jsonl:2 is not JSON (Extra data), and the file begins an array"),
+        ("r.jsonl", "{}\n{}\n", "its records have no columns that can be named"),
+        ("r.jsonl", '{"text": ["a film"], "label": "x"}\n' * 9, "no column looks like text (label)"),
+        ("r.jsonl", '{\n "text": "a film"\n}\n', "r.jsonl is one JSON object; an object a line is expected"),
+        ("r.csv", "PK\x03\x04", "r.csv is a ZIP archive, as Excel's workbooks are"),
+        ("r.parquet", "text", "r.parquet is not a whole Parquet file"),
+        ("r.csv.gz", "text,label\n", "r.csv.gz is not gzip, though its name says so"),
+    ],
+)
+def test_the_cause_is_that_of_the_rows(folder, name, content, cause):
+    (folder / name).write_text(content)
+    assert cause in init(name, code=3)
+
+
+def test_parquet_of_bytes_and_structs(folder):
+    rows = [{"doc": {"text": text.encode()}, "label": label.encode()} for text, label in ENGLISH * 30]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), "r.parquet")
+    init("r.parquet")
+    found = loader.load("r.yaml").task
+    assert (found.data.text, found.labels) == ("doc.text", ["bad", "good"])
+    assert "60 records" in checked("r.yaml")
+
+
+def test_a_slice_costs_no_record(folder):
+    rows = [
+        {"text": f"{text} {n}", "label": label, "kind": "ab"[n % 2]} for n, (text, label) in enumerate(ENGLISH * 60)
+    ]
+    del rows[3]["kind"], rows[90]["kind"]
+    (folder / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    init("r.jsonl")
+    found = loader.load("r.yaml")
+    assert (found.evaluate.slices, found.task.data.on_bad_record) == ([], "fail")
+    assert "kind'" in checked("r.yaml", "--set", "evaluate.slices=[kind]", code=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ("35412", ["1", "2", "3", "4", "5"]),
+        (["10", "9", "1"], ["1", "9", "10"]),
+        (["no", "yes", "maybe"], ["maybe", "no", "yes"]),
+        (["yes", "no"], ["no", "yes"]),
+        (["1", "0"], ["0", "1"]),
+    ],
+)
+def test_the_order_of_labels(folder, values, labels):
+    table(folder / "r.csv", [(f"the film was number {n}", value) for n, value in enumerate([*values] * 9)])
+    init("r.csv")
+    assert loader.load("r.yaml").task.labels == labels
+
+
+def test_numbers_most_of_which_are_the_smallest(folder):
+    """The cut leaves no side empty."""
+    table(folder / "r.csv", [(f"the film was number {n}", str(max(0, n - 80) * 1.5)) for n in range(160)])
+    init("r.csv", "--label", "label")
+    assert loader.load("r.yaml").task.data.label.ranges == {"low": "< 1.5", "high": ">= 1.5"}
+    assert "51 % low" in checked("r.yaml")
 
 
 def test_the_person_knows_better(folder):

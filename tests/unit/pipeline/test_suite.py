@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from components.readers import Bad
 from components.records import Record, task_records
+from components.rows import Bad
 from components.verdict import Slice, Verdict
 from models import task
 from pipeline import suite
