@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from serving import json_requests, json_responses
+from serving import json_examples, json_requests, json_responses
 from serving.batching import Batcher
 from serving.errors import HTTP_STATUS, ApiError, invalid
 from serving.metrics import Metrics
@@ -102,7 +102,7 @@ class Api:
         return json_responses.rows(outputs) if by_rows else json_responses.columns(outputs)
 
     async def _classify(self, servable: Servable, name: str, document: dict[str, Any], asked: Asked) -> bytes:
-        examples = json_requests.examples(document)
+        examples = json_examples.examples(document)
         signature = _of_examples(servable, name, CLASSIFY, "classification")
         if not 1 <= len(signature.outputs) <= 2:
             raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
@@ -129,7 +129,7 @@ class Api:
         return json_responses.classes(classes, scores)
 
     async def _regress(self, servable: Servable, name: str, document: dict[str, Any], asked: Asked) -> bytes:
-        examples = json_requests.examples(document)
+        examples = json_examples.examples(document)
         signature = _of_examples(servable, name, REGRESS, "regression")
         if len(signature.outputs) != 1:
             raise invalid("Expected one output Tensor.")

@@ -5,18 +5,18 @@ stand in the order of their names.
 """
 
 import base64
-import json
 import math
 import struct
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from serving.errors import invalid
+from serving.json_writer import quoted
 
 Array = Any  # np.ndarray; strings are an object array of bytes
 
+_INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "uint32", "uint64")
+_NAMES = {"float16": "half"}  # TensorFlow's, where it is not NumPy's
 _PACK = {"float32": "f", "float64": "d"}
 _FULL = {"float32": ".9g", "float64": ".17g"}  # max_digits10
 
@@ -27,12 +27,17 @@ def rows(outputs: Mapping[str, Array]) -> bytes:
     Raises:
       ApiError: the outputs are not batched alike.
     """
-    _check_batch_size(outputs)
-    columns = {name: _inline(_texts(name, value), value.shape) for name, value in sorted(outputs.items())}
-    if len(columns) == 1:
+    if not _check_batch_size(outputs):
+        return _document("predictions", "[]")
+    several = len(outputs) > 1
+    columns = {
+        name: _inline(_texts(name, value, value.ndim + (2 if several else 1)), value.shape)
+        for name, value in sorted(outputs.items())
+    }
+    if not several:
         [column] = columns.values()
         return _document("predictions", f"[{', '.join(column)}\n    ]")
-    keys = [f"            {_quoted(name)}: " for name in columns]
+    keys = [f"            {_key(name)}: " for name in columns]
     elements = (
         "        {\n" + ",\n".join(map(str.__add__, keys, row)) + "\n        }"
         for row in zip(*columns.values(), strict=True)
@@ -46,10 +51,13 @@ def columns(outputs: Mapping[str, Array]) -> bytes:
         raise invalid("Cannot convert empty tensor map to JSON")
     several = len(outputs) > 1
     depth = 2 if several else 1
-    found = {name: _indented(_texts(name, value), value.shape, depth) for name, value in sorted(outputs.items())}
+    found = {
+        name: _indented(_texts(name, value, depth + value.ndim), value.shape, depth)
+        for name, value in sorted(outputs.items())
+    }
     if not several:
         return _document("outputs", *found.values())
-    lines = ",\n".join(f"        {_quoted(name)}: {value}" for name, value in found.items())
+    lines = ",\n".join(f"        {_key(name)}: {value}" for name, value in found.items())
     return _document("outputs", "{\n" + lines + "\n    }")
 
 
@@ -60,7 +68,7 @@ def classes(labels: Array | None, scores: Array | None) -> bytes:
     """
     given = labels if labels is not None else scores
     assert given is not None
-    texts = _texts("", labels) if labels is not None else ['""'] * given.size
+    texts = _texts("", labels, 0) if labels is not None else ['""'] * given.size
     numbers = decimals(scores) if scores is not None else ["0.0"] * given.size
     pairs = [f"[{label}, {score}]" for label, score in zip(texts, numbers, strict=True)]
     return _document("results", f"[{', '.join(_inline(pairs, given.shape))}\n    ]")
@@ -73,7 +81,7 @@ def regressions(values: Array) -> bytes:
 
 def error(message: str) -> bytes:
     """``{"error": …}``."""
-    return _document("error", _quoted(message))
+    return _document("error", quoted(message))
 
 
 def decimals(values: Array) -> list[str]:
@@ -98,47 +106,42 @@ def _decimal(value: float, text: str, back: float, full: str) -> str:
     return text if "." in text or "e" in text else f"{text}.0"
 
 
-def _check_batch_size(outputs: Mapping[str, Array]) -> None:
+def _check_batch_size(outputs: Mapping[str, Array]) -> int:
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
-    count = 0
+    count = -1
     for name, value in sorted(outputs.items()):
         if not value.shape:
             raise invalid(f"Tensor name: {name} has no shape information ")
-        if len(value) < 1:
-            raise invalid(f"Tensor name: {name} has invalid batch size: {len(value)}")
-        if count and len(value) != count:
+        if count not in (-1, len(value)):
             raise invalid(f"Tensor name: {name} has inconsistent batch size: {len(value)} expecting: {count}")
         count = len(value)
+    return count
 
 
-def _texts(name: str, value: Array) -> list[str]:
-    """AddSingleValueAndAdvance: the JSON of every element, in order."""
+def _texts(name: str, value: Array, depth: int) -> list[str]:
+    """AddSingleValueAndAdvance: the JSON of every element, in order; ``depth`` lists and objects stand around each."""
     kind = value.dtype
+    if not value.size:
+        return []
     if kind.kind == "O":
-        return list(map(_bytes if name.endswith("_bytes") else _string, value.ravel().tolist()))
+        if name.endswith("_bytes"):
+            line = "\n" + "    " * depth
+            layout = f'{{{{{line}    "b64": "{{}}"{line}}}}}'.format
+            return [layout(base64.b64encode(each).decode()) for each in value.ravel().tolist()]
+        return [quoted(each.decode("utf-8", "surrogateescape")) for each in value.ravel().tolist()]
     if kind.name in _PACK:
         return decimals(value)
-    if kind.kind in "iu":
+    if kind.name in _INTEGERS:
         return [str(number) for number in value.ravel().tolist()]
     if kind.kind == "b":
         return ["true" if each else "false" for each in value.ravel().tolist()]
-    raise invalid(f"Failed to write JSON value for tensor type: {kind.name}")
+    raise invalid(f"Failed to write JSON value for tensor type: {_NAMES.get(kind.name, kind.name)}")
 
 
-def _string(value: bytes) -> str:
-    try:
-        return orjson.dumps(value.decode()).decode()
-    except UnicodeDecodeError:  # RapidJSON writes it through; a client would not read it
-        return json.dumps(value.decode(errors="replace"), ensure_ascii=False)
-
-
-def _bytes(value: bytes) -> str:
-    return f'{{"b64": "{base64.b64encode(value).decode()}"}}'
-
-
-def _quoted(text: str) -> str:
-    return orjson.dumps(text).decode()
+def _key(name: str) -> str:
+    """PrettyWriter's Key takes a C string."""
+    return quoted(name.partition("\0")[0])
 
 
 def _inline(texts: list[str], shape: tuple[int, ...]) -> list[str]:
@@ -167,4 +170,4 @@ def _indented(texts: list[str], shape: tuple[int, ...], depth: int) -> str:
 
 
 def _document(key: str, value: str) -> bytes:
-    return f'{{\n    "{key}": {value}\n}}'.encode()
+    return f'{{\n    "{key}": {value}\n}}'.encode("utf-8", "surrogateescape")

@@ -114,7 +114,9 @@ def test_a_scalar():
         ({}, "Cannot convert empty tensor map to JSON"),
         ({"t": np.array([1, 2], np.complex64)}, "Failed to write JSON value for tensor type: complex64"),
         ({"t": np.array(1)}, "Tensor name: t has no shape information"),
-        ({"t": np.zeros((0, 2))}, "Tensor name: t has invalid batch size: 0"),
+        ({"t": np.array([1], np.uint16)}, "Failed to write JSON value for tensor type: uint16"),
+        ({"t": np.array([1], np.float16)}, "Failed to write JSON value for tensor type: half"),
+        ({"a": np.zeros((0, 2)), "b": np.zeros((1, 2))}, "Tensor name: b has inconsistent batch size: 1 expecting: 0"),
         ({"a": np.zeros(2), "b": np.zeros(1)}, "Tensor name: b has inconsistent batch size: 1 expecting: 2"),
     ],
 )
@@ -144,8 +146,14 @@ def test_texts_come_back_as_they_were(given_texts):
     assert json.loads(json_responses.rows(value))["predictions"] == given_texts
 
 
-def test_text_that_is_no_utf8_stays_readable_json():
-    assert json.loads(json_responses.rows({"s": texts(b"a\xff")})) == {"predictions": ["a\ufffd"]}
+def test_no_rows():  # FromJsonSingleZeroBatchTensor, FromJsonMultipleZeroBatchTensors
+    nothing = b'{\n    "predictions": []\n}'
+    assert json_responses.rows({"i": np.zeros((0, 2), np.int32)}) == nothing
+    assert json_responses.rows({"s": np.zeros((0, 1, 2), object), "f": np.zeros((0, 3, 4), np.float32)}) == nothing
+
+
+def test_text_that_is_no_utf8_is_passed_on():
+    assert json_responses.columns({"s": texts(b"a\xff")}) == b'{\n    "outputs": [\n        "a\xff"\n    ]\n}'
 
 
 def test_errors():
