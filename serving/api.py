@@ -11,7 +11,7 @@ import numpy as np
 
 from serving import json_examples, json_requests, json_responses
 from serving.batching import Batcher
-from serving.errors import HTTP_STATUS, ApiError, invalid
+from serving.errors import HTTP_STATUS, invalid
 from serving.metrics import Metrics
 from serving.servable import DEFAULT_SIGNATURE, Servable, Signature
 from serving.versions import Models
@@ -22,10 +22,6 @@ PATH = re.compile("(?i)/v1/.*")
 _WHICH = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
 _ASK = re.compile(rf"(?ai)/v1/models/(?P<name>[^/:]+){_WHICH}:(?P<method>classify|regress|predict)")
 _LOOK = re.compile(rf"(?ai)/v1/models(?:/(?P<name>[^/:]+))?{_WHICH}(?P<metadata>/metadata)?")
-
-PREDICT = "tensorflow/serving/predict"
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
 
 
 @dataclasses.dataclass
@@ -72,42 +68,52 @@ class Api:
             name, version, label = _which(match, asked)
             if not name:
                 raise invalid("Missing model name in request.")
-            return self._metadata(name, version, label) if match["metadata"] else self._status(name, version, label)
-        if verb == "POST" and (match := _ASK.fullmatch(path)):
+            return self._metadata(name, version, label) if match["metadata"] else self._status(name, version)
+        # A method in capitals matches the path, and has no answer.
+        if verb == "POST" and (match := _ASK.fullmatch(path)) and match["method"] in ("predict", "classify", "regress"):
             name, version, label = _which(match, asked)
-            method = {"predict": self._predict, "classify": self._classify, "regress": self._regress}.get(
-                match["method"]
-            )
-            if method:
-                asked.method = match["method"]
-                document = json_requests.parse(body)
-                signature_name = json_requests.signature_name(document)
-                asked.version, servable = self._models.find(name, version, label)
-                servable.users += 1
-                try:
-                    return await method(servable, signature_name or DEFAULT_SIGNATURE, document, asked)
-                finally:
-                    servable.users -= 1
+            asked.method = match["method"]
+            document = json_requests.parse(body)
+            signature_name = json_requests.signature_name(document)
+            examples = [] if asked.method == "predict" else json_examples.examples(document)
+            asked.version, servable = self._models.find(name, version, label)
+            servable.users += 1
+            try:
+                if asked.method == "predict":
+                    return await self._predict(servable, signature_name, document, asked)
+                signature = servable.signatures.get(signature_name or DEFAULT_SIGNATURE)
+                if signature is None:
+                    raise invalid(f"No signature was found with the name: {signature_name or DEFAULT_SIGNATURE}")
+                method = self._classify if asked.method == "classify" else self._regress
+                return await method(signature, examples, asked)
+            finally:
+                servable.users -= 1
         raise invalid(f"Malformed request: {verb} {path}")
 
     async def _predict(self, servable: Servable, name: str, document: dict[str, Any], asked: Asked) -> bytes:
-        signature = servable.signatures.get(name)
+        signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
         if signature is None:
-            raise invalid(f'Serving signature name: "{name}" not found in signature def')
+            raise invalid(f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def')
         if not signature.inputs:
-            raise invalid(f"Failed to get input map for signature: {name}")
+            raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
         inputs, by_rows = json_requests.predict_inputs(document, signature.inputs)
-        _check_signature(signature, inputs)
+        _check_inputs(signature, inputs)
         outputs = await self._run(signature, inputs, asked)
         return json_responses.rows(outputs) if by_rows else json_responses.columns(outputs)
 
-    async def _classify(self, servable: Servable, name: str, document: dict[str, Any], asked: Asked) -> bytes:
-        examples = json_examples.examples(document)
-        signature = _of_examples(servable, name, CLASSIFY, "classification")
+    async def _classify(self, signature: Signature, examples: list[bytes], asked: Asked) -> bytes:
+        """PreProcessClassification and PostProcessClassificationResult of servables/tensorflow/classifier.cc."""
+        if len(signature.inputs) != 1:
+            raise invalid("Expected one input Tensor.")
         if not 1 <= len(signature.outputs) <= 2:
             raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+        if "inputs" not in signature.inputs:
+            raise invalid(f"No classification inputs found in SignatureDef: {signature.text}")
         if not {"classes", "scores"} & set(signature.outputs):
-            raise invalid('Expected classification signature outputs to contain at least one of "classes" or "scores"')
+            raise invalid(
+                'Expected classification signature outputs to contain at least one of "classes" or "scores". '
+                f"Signature was: {signature.text}"
+            )
         outputs = await self._run_examples(signature, examples, asked)
         classes, scores = outputs.get("classes"), outputs.get("scores")
         for name, value, kind, dtype in (
@@ -128,13 +134,16 @@ class Api:
             )
         return json_responses.classes(classes, scores)
 
-    async def _regress(self, servable: Servable, name: str, document: dict[str, Any], asked: Asked) -> bytes:
-        examples = json_examples.examples(document)
-        signature = _of_examples(servable, name, REGRESS, "regression")
+    async def _regress(self, signature: Signature, examples: list[bytes], asked: Asked) -> bytes:
+        """PreProcessRegression and PostProcessRegressionResult of servables/tensorflow/regressor.cc."""
+        if len(signature.inputs) != 1:
+            raise invalid("Expected one input Tensor.")
         if len(signature.outputs) != 1:
             raise invalid("Expected one output Tensor.")
+        if "inputs" not in signature.inputs:
+            raise invalid(f"No regression inputs found in SignatureDef: {signature.text}")
         if "outputs" not in signature.outputs:
-            raise ApiError("FAILED_PRECONDITION", "No regression outputs found in SignatureDef")
+            raise invalid(f"No regression outputs found in SignatureDef: {signature.text}")
         value = (await self._run_examples(signature, examples, asked))["outputs"]
         if not (value.ndim == 1 or (value.ndim == 2 and value.shape[1] == 1)):
             raise invalid(
@@ -156,11 +165,12 @@ class Api:
         self._metrics.runtime(asked.model, asked.method, time.perf_counter() - started)
         return outputs
 
-    def _status(self, name: str, version: int | None, label: str | None) -> bytes:
+    def _status(self, name: str, version: int | None) -> bytes:
+        """GetModelStatusImpl, which looks at no label."""
         from tensorflow_serving.apis import get_model_status_pb2
 
         response = get_model_status_pb2.GetModelStatusResponse()
-        for number, found in self._models.versions(name, version, label).items():
+        for number, found in self._models.versions(name, version).items():
             status = response.model_version_status.add(version=number, state=int(found.state))
             if found.fault:
                 status.status.error_code = list(HTTP_STATUS).index(found.fault.code)
@@ -183,21 +193,19 @@ class Api:
 
 def _which(match: re.Match[str], asked: Asked) -> tuple[str, int | None, str | None]:
     """Model name, version, label: ParseModelInfo."""
-    asked.model = urllib.parse.unquote(match["name"] or "")
+    asked.model = _decoded(match["name"] or "")
     version, label = match["version"], match["label"]
     if version is not None and int(version) >= 2**63:
         raise invalid(f"Failed to convert version: {version} to numeric.")
-    return asked.model, int(version) if version else None, urllib.parse.unquote(label) if label else None
+    return asked.model, int(version) if version else None, _decoded(label) if label else None
 
 
-def _check_signature(signature: Signature, inputs: dict[str, Array]) -> None:
-    """VerifySignature and VerifyRequestInputsSize of servables/tensorflow/predict_util.cc."""
-    if signature.method not in (PREDICT, CLASSIFY, REGRESS):
-        raise ApiError(
-            "INTERNAL",
-            f"Expected prediction signature method_name to be one of {{{PREDICT}, {CLASSIFY}, {REGRESS}}}. "
-            f"Was: {signature.method}",
-        )
+def _decoded(text: str) -> str:
+    return urllib.parse.unquote(text, errors="surrogateescape")
+
+
+def _check_inputs(signature: Signature, inputs: dict[str, Array]) -> None:
+    """VerifyRequestInputsSize of servables/tensorflow/predict_util.cc."""
     if inputs.keys() != signature.inputs.keys():
         wanted, sent = set(signature.inputs), set(inputs)
         listed = [",".join(sorted(names)) for names in (sent, wanted, sent - wanted, wanted - sent)]
@@ -205,21 +213,6 @@ def _check_signature(signature: Signature, inputs: dict[str, Array]) -> None:
             f"input size does not match signature: {len(sent)}!={len(wanted)} len({{{listed[0]}}}) != "
             f"len({{{listed[1]}}}). Sent extra: {{{listed[2]}}}. Missing but required: {{{listed[3]}}}."
         )
-
-
-def _of_examples(servable: Servable, name: str, method: str, kind: str) -> Signature:
-    """GetClassificationSignatureDef and PreProcessClassification, or the same for regression."""
-    signature = servable.signatures.get(name)
-    if signature is None:
-        raise invalid(f"No signature was found with the name: {name}")
-    if signature.method != method:
-        raise invalid(f"Expected {kind} signature method_name to be {method}. Was: {signature.method}")
-    if len(signature.inputs) != 1:
-        raise invalid("Expected one input Tensor.")
-    if "inputs" not in signature.inputs:
-        code = "INVALID_ARGUMENT" if method == CLASSIFY else "FAILED_PRECONDITION"
-        raise ApiError(code, f"No {kind} inputs found in SignatureDef")
-    return signature
 
 
 def _shape(value: Array) -> str:

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import re
 import secrets
 import sys
 import time
@@ -34,6 +35,7 @@ _CORS = (
     (b"access-control-allow-methods", b"POST, GET"),
     (b"access-control-allow-headers", b"Content-Type"),
 )
+_ORIGIN = re.compile(rb"https?://")
 METRICS_PATH = "/monitoring/prometheus/metrics"  # kPrometheusPath in its util/prometheus_exporter.cc
 _LOG_SECONDS = 0.2  # between two writes of the access log
 _PROCESS = secrets.token_hex(6).encode()  # begins the ids of requests that bring none
@@ -152,7 +154,7 @@ class App:
             code, response = fault.code, _refused(fault)
         await _send(send, response, request_id, _CORS if self._settings.cors else ())
         seconds = time.perf_counter() - started
-        if asked.method:
+        if PATH.fullmatch(scope["raw_path"].decode("latin-1")):
             # Names that nobody configured would grow the metrics without end.
             known = asked.model if asked.model in self.models.names else ""
             self.metrics.request(known, asked.method, code, seconds)
@@ -179,16 +181,20 @@ class App:
             self._log.clear()
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, asked: Asked) -> Response:
-        verb, path = scope["method"], scope["raw_path"].decode("latin-1")
+        path = scope["raw_path"].decode("latin-1")
+        verb = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server sends the headers alone
         if PATH.fullmatch(path):
-            if verb == "OPTIONS" and self._settings.cors:
-                if not headers.get(b"origin", b"").startswith((b"http://", b"https://")):
+            if verb == "OPTIONS":
+                if not _ORIGIN.search(headers.get(b"origin", b"")):
                     raise ApiError("FAILED_PRECONDITION", "Origin header is missing in CORS preflight")
-                return Response(200, b"")
+                return Response(200, b"", ())
             body = await self._body(headers, receive) if verb == "POST" else b""
             return Response(200, await self._api.answer(verb, path, body, asked))
         if verb != "GET":
             raise ApiError("NOT_FOUND", f"nothing is at {path} for {verb}")
+        return self._beside_the_api(path)
+
+    def _beside_the_api(self, path: str) -> Response:
         if path == "/healthz":
             return Response(200, b'{"status": "alive"}')
         if path == "/readyz":
@@ -225,20 +231,27 @@ class App:
         except TimeoutError:
             raise _closing(408, "DEADLINE_EXCEEDED", "the body did not arrive in time") from None
         body = b"".join(chunks)
-        return _unzipped(body, limit) if headers.get(b"content-encoding") == b"gzip" else body
+        # As evhttp_request.cc finds it, but in any case of letters (RFC 9110, 8.4.1); x-gzip is the same coding.
+        return _unzipped(body, limit) if b"gzip" in headers.get(b"content-encoding", b"").lower() else body
 
 
 def _unzipped(body: bytes, limit: int) -> bytes:
-    unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        text = unzip.decompress(body, limit)
-    except zlib.error as error:
-        raise invalid(f"the body is no gzip: {error}") from None
-    if unzip.unconsumed_tail:
-        raise _too_large(limit)
-    if not unzip.eof:
-        raise invalid("the body is no gzip: it ends too early")
-    return text
+    """Of one member or several (RFC 1952, 2.2)."""
+    texts: list[bytes] = []
+    size = 0
+    while body or not texts:
+        unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            texts.append(unzip.decompress(body, limit - size + 1))
+        except zlib.error as error:
+            raise invalid(f"the body is no gzip: {error}") from None
+        size += len(texts[-1])
+        if size > limit:
+            raise _too_large(limit)
+        if not unzip.eof:
+            raise invalid("the body is no gzip: it ends too early")
+        body = unzip.unused_data.lstrip(b"\0")  # gzip pads with them
+    return b"".join(texts)
 
 
 def _too_large(limit: int) -> ApiError:

@@ -28,19 +28,19 @@ class Signature:
 
     Attributes:
       name: in the SavedModel.
-      method: ``tensorflow/serving/predict``, ``…/classify`` or ``…/regress``.
       inputs: dtype by input name, as TensorFlow calls it: ``float``, ``string`` ….
       outputs: names, in the order of ``call``'s answers.
       batched: whether rows of several requests can be computed together: every input and output is a row an element,
         and no output's shape depends on the other rows.
+      text: the SignatureDef in protocol buffers' text format.
       call: arrays in the order of ``inputs`` to arrays in the order of ``outputs``. Any thread.
     """
 
     name: str
-    method: str
     inputs: Mapping[str, str]
     outputs: tuple[str, ...]
     batched: bool
+    text: str
     call: Callable[..., Sequence[Array]]
 
 
@@ -95,10 +95,10 @@ class Servable:
             call = _guarded(self._session._make_callable_from_options(options), inputs)
         return Signature(
             name=name,
-            method=definition.method_name,
             inputs=inputs,
             outputs=tuple(definition.outputs),
             batched=_is_batched(definition),
+            text=str(definition),
             call=call,
         )
 
@@ -125,18 +125,25 @@ def _refused(*_: Array) -> Sequence[Array]:
     raise invalid("the signature has an input or output that is no dense tensor; JSON cannot carry it")
 
 
-def _guarded(call: Callable[..., Sequence[Array]], dtypes: Mapping[str, str]) -> Callable[..., Sequence[Array]]:
-    """The same, but that strings of more dimensions than TensorFlow takes are refused."""
-    if "string" not in dtypes.values():
-        return call
+def _guarded(call: Callable[..., Sequence[Any]], dtypes: Mapping[str, str]) -> Callable[..., Sequence[Array]]:
+    """The same with arrays alone as answers; strings of more dimensions than TensorFlow takes are refused."""
+    strings = [place for place, dtype in enumerate(dtypes.values()) if dtype == "string"]
 
     def guarded(*values: Array) -> Sequence[Array]:
-        for name, value in zip(dtypes, values, strict=True):
-            if value.dtype.kind == "O" and value.ndim > _MAX_STRING_RANK:
-                raise invalid(f"input {name} has {value.ndim} dimensions; strings may have {_MAX_STRING_RANK}")
-        return call(*values)
+        for place in strings:
+            if values[place].ndim > _MAX_STRING_RANK:
+                name, rank = list(dtypes)[place], values[place].ndim
+                raise invalid(f"input {name} has {rank} dimensions; strings may have {_MAX_STRING_RANK}")
+        return [_array(answer) for answer in call(*values)]
 
     return guarded
+
+
+def _array(answer: Any) -> Array:
+    """A scalar comes as NumPy's scalar, or as bytes."""
+    if isinstance(answer, np.ndarray):
+        return answer
+    return np.array(answer, object if isinstance(answer, bytes) else None)
 
 
 def _checked_output(graph: Any, info: Any) -> str:

@@ -110,15 +110,13 @@ class Models:
             raise ApiError("NOT_FOUND", f"Servable not found for request: Specific({name}, {version})")
         return version, available[version]
 
-    def versions(self, name: str, version: int | None = None, label: str | None = None) -> dict[int, Version]:
+    def versions(self, name: str, version: int | None = None) -> dict[int, Version]:
         """What is known of the versions of a model, the highest first.
 
         Raises:
           ApiError: nothing is.
         """
         known = self._models[name].versions if name in self._models else {}
-        if label is not None:
-            version = self._labelled(name, label)
         if version is None:
             if not known:
                 raise ApiError("NOT_FOUND", f"Could not find any versions of model {name}")

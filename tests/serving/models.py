@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 v1 = tf.compat.v1
-METHODS = {name: f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress")}
+METHODS = {name: f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress")} | {"": ""}
 
 
 def half_plus(folder: Path, number: float) -> None:
@@ -33,6 +33,8 @@ def half_plus(folder: Path, number: float) -> None:
                 "classify",
             ),
             "raises": ({"x": x}, {"y": checked}, "predict"),
+            "scores_of_predict": ({"inputs": examples}, {"scores": scores}, "predict"),
+            "no_method": ({"x": x}, {"y": y}, ""),
         }
         _save(session, folder, signatures)
 
@@ -46,6 +48,7 @@ def echo(folder: Path) -> None:
         for dtype in types:
             fed = v1.placeholder(dtype, name=f"in_{dtype.name}")
             signatures[dtype.name] = ({"x": fed}, {"y": tf.identity(fed)}, "predict")
+        signatures["no_rows"] = ({"x": fed}, {"y": tf.zeros([0, 2])}, "predict")
         text, number = v1.placeholder(tf.string, [None], name="text"), v1.placeholder(tf.int64, [None], name="number")
         turns = v1.placeholder(tf.int64, [], name="turns")
         (counted,) = tf.while_loop(lambda n: n > 0, lambda n: [n - 1], [turns], parallel_iterations=1)

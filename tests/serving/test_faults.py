@@ -93,6 +93,30 @@ def test_a_small_body_that_unpacks_to_a_large_one(client):
     assert client.ask("POST", HALF, packed, {"Content-Encoding": "gzip"})[0] == 413
 
 
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "gzip ", "identity, gzip"])
+def test_a_content_coding_in_any_case(client, coding):  # RFC 9110, 8.4.1
+    status, _, answer = client.ask("POST", HALF, gzip.compress(GOOD), {"Content-Encoding": coding})
+    assert (status, json.loads(answer)) == (200, {"predictions": [4.5]})
+
+
+def test_gzip_in_several_members(client):  # RFC 1952, 2.2
+    packed = gzip.compress(GOOD[:5]) + gzip.compress(GOOD[5:]) + b"\0" * 7
+    status, _, answer = client.ask("POST", HALF, packed, {"Content-Encoding": "gzip"})
+    assert (status, json.loads(answer)) == (200, {"predictions": [4.5]})
+    members = gzip.compress(b" " * 2**20) * 17
+    assert client.ask("POST", HALF, members, {"Content-Encoding": "gzip"})[0] == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/", "/openapi.json", "/ui/models", "/v1/models/echo", "/none"]
+)
+def test_head_where_get_is(client, path):  # RFC 9110, 9.3.2
+    status, headers, body = client.ask("GET", path)
+    found, same, nothing = client.ask("HEAD", path)
+    assert (found, same["content-length"], same["content-type"]) == (status, str(len(body)), headers["content-type"])
+    assert nothing == b""
+
+
 @pytest.mark.parametrize("body", [b"no gzip", gzip.compress(GOOD, mtime=0)[:-6]])
 def test_what_is_no_gzip(client, body):
     status, _, answer = client.ask("POST", HALF, body, {"Content-Encoding": "gzip"})

@@ -119,25 +119,57 @@ def test_a_context_goes_into_every_example(client):
 
 @pytest.mark.parametrize(
     ("method", "signature", "message"),
-    [
-        (
-            "classify",
-            "serving_default",
-            "Expected classification signature method_name to be tensorflow/serving/classify. "
-            "Was: tensorflow/serving/predict",
-        ),
-        (
-            "regress",
-            "classify_x_to_y",
-            "Expected regression signature method_name to be tensorflow/serving/regress. "
-            "Was: tensorflow/serving/classify",
-        ),
+    [  # PreProcessClassification, PreProcessRegression: names of inputs and outputs, not the method, decide
+        ("classify", "serving_default", "No classification inputs found in SignatureDef: "),
+        ("classify", "regress_x_to_y", "Expected classification signature outputs to contain at least one of "),
+        ("regress", "classify_x_to_y", "No regression outputs found in SignatureDef: "),
+        ("regress", "named", "Expected one output Tensor."),
         ("regress", "nowhere", "No signature was found with the name: nowhere"),
+        ("classify", "", "No classification inputs found in SignatureDef: "),
     ],
 )
-def test_a_method_asks_signatures_of_its_kind(client, method, signature, message):
+def test_a_method_asks_signatures_of_its_form(client, method, signature, message):
     status, answer = client.post(f"{HALF}:{method}", {"signature_name": signature, "examples": [{"x": 1.0}]})
-    assert (status, answer["error"]) == (400, message)
+    assert status == 400
+    assert answer["error"].startswith(message)
+
+
+def test_methods_of_signatures_are_not_looked_at(client):  # enable_signature_method_name_check=false
+    scores = {"signature_name": "scores_of_predict", "examples": [{"x": 20.0}]}
+    assert client.post(f"{HALF}/versions/123:classify", scores) == (200, {"results": [[["", 12.0]]]})
+    predict = {"signature_name": "no_method", "instances": [1.0]}
+    assert client.post(f"{HALF}/versions/123:predict", predict) == (200, {"predictions": [2.5]})
+
+
+def test_the_document_is_read_before_the_model_is_looked_for(client):
+    assert client.post("/v1/models/foo:classify", "{}")[0] == 400
+    assert client.post("/v1/models/foo:predict", "{}")[0] == 404
+    assert client.post("/v1/models/foo:predict", '{"signature_name": 1}')[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [  # what 2.20.0 answers otherwise than 2.4 did
+        ('{"instances": [16777217]}', {"predictions": [16777216.0]}),
+        ('{"instances": [1.797e308]}', {"predictions": [math.inf]}),
+        ('{"instances": [1.0]} tail', {"predictions": [1.0]}),
+        ('{"inputs": [2.0], "inputs": [3.0]}', {"outputs": [2.0]}),
+        ('{"instances": [1.0], "unused": ' + "[" * 500_000 + "]" * 500_000 + "}", {"predictions": [1.0]}),
+        ('{"inputs": [[]]}', {"outputs": [[]]}),
+    ],
+)
+def test_documents_that_are_read_leniently(client, body, answer):
+    named = '{"signature_name": "float32", ' + body[1:]
+    assert client.post(f"{ECHO}:predict", named) == (200, answer)
+
+
+def test_a_scalar_to_an_input_of_unknown_rank(client):
+    assert client.post(f"{ECHO}:predict", {"signature_name": "string", "inputs": "a"}) == (200, {"outputs": "a"})
+
+
+def test_no_rows(client):  # FromJsonSingleZeroBatchTensor
+    body = {"signature_name": "no_rows", "instances": [1.0]}
+    assert client.ask("POST", f"{ECHO}:predict", json.dumps(body).encode())[2] == b'{\n    "predictions": []\n}'
 
 
 def test_status(client):  # GetStatus
@@ -147,7 +179,8 @@ def test_status(client):  # GetStatus
     )
     one = {"model_version_status": [{"version": "123", **AVAILABLE}]}
     assert client.get(f"{HALF}/versions/123") == (200, one)
-    assert client.get(f"{HALF}/labels/stable") == (200, one)
+    for label in ("stable", "nobody"):  # GetModelStatusImpl looks at no label
+        assert client.get(f"{HALF}/labels/{label}") == client.get(HALF)
 
 
 def test_metadata(client):  # GetModelMetadata
@@ -234,8 +267,15 @@ def test_cors(client):
     assert found["access-control-allow-headers"] == "Content-Type"
 
 
+def test_a_preflight_needs_an_origin(client):  # RestApiRequestDispatcher
+    assert client.ask("OPTIONS", f"{HALF}:predict", None, {"Origin": "https://example.org"})[0] == 200
+    assert client.ask("OPTIONS", "/v1/anything", None, {"Origin": "example.org"})[0] == 400
+
+
 def test_metrics(client):
     client.post(f"{HALF}:predict", {"instances": [1.0]})
+    client.get(HALF)
+    client.get("/v1/models/half_plus_two/versions/99")
     status, _, body = client.ask("GET", "/monitoring/prometheus/metrics")
     lines = body.decode().splitlines()
     assert status == 200
@@ -244,6 +284,9 @@ def test_metrics(client):
         line.startswith(':tensorflow:serving:request_count{model_name="half_plus_two",status="OK"} ') for line in lines
     )
     assert any(
-        line.startswith(':tensorflow:serving:request_latency_bucket{model_name="half_plus_two",API="predict",')
+        line.startswith(':tensorflow:serving:request_count{model_name="half_plus_two",status="NOT_FOUND"} ')
         for line in lines
     )
+    for method in ("predict", ""):  # that of a status is empty
+        start = f':tensorflow:serving:request_latency_bucket{{model_name="half_plus_two",API="{method}",'
+        assert any(line.startswith(start) for line in lines)
