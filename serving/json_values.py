@@ -26,8 +26,8 @@ _INTEGERS = {
     "uint64": (0, 2**64 - 1),
 }
 _DECIMALS = {"float": np.float32, "double": np.float64}
-# absl::Base64Unescape: white space is skipped; no padding, or as much as is due; a dot is padding too.
 DTYPES = ("string", "bool", *_DECIMALS, *_INTEGERS)  # that JSON has values for
+# absl::Base64Unescape: white space is skipped; no padding, or as much as is due; a dot is padding too.
 _BASE64_SPACE = re.compile("[\t\n\v\f\r ]+")
 _BASE64 = re.compile("([A-Za-z0-9+/]*)([=.]*)")
 _TYPE_NAMES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}
