@@ -2,6 +2,7 @@
 
 import re
 import statistics
+import unicodedata
 from collections import Counter
 
 from configs.experiment import RECORD_FEATURES, ConfigError
@@ -97,7 +98,21 @@ def labels(
     if len(labels) == 2:
         labels.sort(key=lambda each: each.lower() in _POSITIVE)
         assumed.append(f"{labels[1]!r} is the positive label")
+    assumed += [
+        f"{' and '.join(map(repr, alike))} are different labels, though only their spelling differs; join them in the "
+        "file if they are one"
+        for alike in _alike(labels)
+    ]
     return labels, {}, counts
+
+
+def _alike(labels: list[str]) -> list[list[str]]:
+    """Labels that differ only in case, in their Unicode form or in how a number is written."""
+    groups: dict[str | float, list[str]] = {}
+    for label in labels:
+        plain = unicodedata.normalize("NFKC", label).casefold()
+        groups.setdefault(float(plain) if _numeric([plain]) else plain, []).append(label)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _cut(numbers: list[float], label: str, assumed: list[str]) -> tuple[list[str], dict[str, str], Counter[str]]:

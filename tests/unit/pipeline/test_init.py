@@ -1,6 +1,7 @@
 import csv
 import gzip
 import json
+import unicodedata
 
 import pyarrow
 import pyarrow.parquet
@@ -374,3 +375,18 @@ def test_files_that_nothing_can_be_learned_from(folder, content, sentence):
 
 def test_no_such_file():
     assert init("none.csv", code=3) == "✗ none.csv: no such file   (exit 3)\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["긍정", unicodedata.normalize("NFD", "긍정"), "부정"], True),
+        (["Good", "good", "bad"], True),
+        (["1", "1.0", "0"], True),
+        (["1", "2", "10"], False),
+    ],
+)
+def test_labels_that_differ_only_in_spelling_are_told(folder, labels, told):
+    rows = [(ENGLISH[n % 2][0] + f" {n}", labels[n % 3]) for n in range(60)]
+    table(folder / "x.csv", rows)
+    assert ("are different labels, though only their spelling differs" in init("x.csv")) is told
