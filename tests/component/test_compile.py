@@ -239,6 +239,56 @@ secrets: [{{name: kaggle, env: {{key: KAGGLE_KEY}}}}, {{name: certificates, moun
     assert lint.findings(result.pipeline, result.platform, "kubeflow") == []
 
 
+# kubeflow/pipelines at 2.3.0, kubernetes_platform/proto/kubernetes_executor_config.proto: what its driver parses, as
+# later ones do; anything else ends the run ("unknown field"). Of each message what may be in it.
+KNOWN = {
+    "secretAsVolume": {"secretName": {}, "mountPath": {}, "optional": {}},
+    "secretAsEnv": {"secretName": {}, "keyToEnv": {"secretKey": {}, "envVar": {}}},
+    "pvcMount": {"constant": {}, "componentInputParameter": {}, "mountPath": {}},
+    "nodeSelector": {"labels": None},
+    "podMetadata": {"labels": None, "annotations": None},
+    "imagePullSecret": {"secretName": {}},
+    "imagePullPolicy": {},
+    "activeDeadlineSeconds": {},
+    "tolerations": {"key": {}, "operator": {}, "value": {}, "effect": {}, "tolerationSeconds": {}},
+    "nodeAffinity": {"matchExpressions": {"key": {}, "operator": {}, "values": {}}, "weight": {}},
+    "emptyDirMounts": {"volumeName": {}, "mountPath": {}, "medium": {}, "sizeLimit": {}},
+}
+EVERYTHING = f"""\
+{KUBEFLOW.replace("gs://", "s3://")}workspace: /data
+volumes: [{{claim: corpora, mount: /data}}]
+secrets: [{{name: a, env: {{key: KEY}}}}, {{name: b, mount: /b}}]
+image_pull_secrets: [registry]
+image_pull_policy: Always
+timeout_seconds: 60
+labels: {{team: nlp}}
+pools:
+  cpu: {{cpu: 1}}
+  gpu:
+    gpu: {{type: x}}
+    shared_memory: 8Gi
+    node_selector: {{pool: gpu}}
+    tolerations: [{{key: x, value: "true", effect: NoExecute, seconds: 1}}]
+    affinity: [{{key: y, values: [z]}}, {{key: z, values: [z], weight: 1}}]
+    annotations: {{note: text}}
+nodes: {{default: cpu, Trainer: gpu}}
+"""
+
+
+def test_a_pod_has_no_field_that_the_oldest_driver_does_not_know():
+    def check(value, known):
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict) and known is not None:
+                assert each.keys() <= known.keys()
+                for key, inner in each.items():
+                    check(inner, known[key])
+
+    placed = pods(with_environment(EVERYTHING, "scratch"))
+    assert {key for pod in placed.values() for key in pod} == KNOWN.keys()
+    for pod in placed.values():
+        check(pod, KNOWN)
+
+
 def test_cores_are_written_as_kubernetes_reads_them():
     result = with_environment(
         f"{KUBEFLOW}pools: {{a: {{cpu: 1234.5, memory: 1e9}}}}\nnodes: {{default: a}}\n".replace("1e9", "'1e9'"),
