@@ -14,8 +14,11 @@ from components import artifacts
 from pipeline.cluster import workers
 from pipeline.cluster.finding import Documents, Finding, Node, Spec
 
-# distribution/reference, without what no registry of ours needs (upper-case hosts, IPv6).
-_IMAGE = re.compile(r"[a-z0-9][-a-z0-9._/]*(:\d+/[-a-z0-9._/]+)?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
+# distribution/reference, regexp.go: domain, path, tag and digest, without IPv6. Kubernetes takes any text as an image,
+# and a pod with another one waits for ever.
+_DOMAIN = r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:[0-9]+)?"
+_PATH = r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(rf"({_DOMAIN}/)?{_PATH}(/{_PATH})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?")
 # Executors that run a model.
 _COMPUTE = re.compile(r"(trainer|evaluator|serving_validator|bulk_inferrer)\b")
 # Vertex AI, "Specify the machine configuration for a pipeline step".

@@ -563,6 +563,29 @@ def test_errors_stop_and_notices_are_given_back(golden):
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "sound"),
+    [
+        *(
+            (name, True)
+            for name in ("tfx-bert", "r.example.org/a/b_c:1.0", "localhost:5000/a--b__c.d", "R.org:5000/a:_T-1")
+        ),
+        *((f"r.org/x@sha256:{'0' * number}", number == 64) for number in (63, 64, 65)),
+        *(
+            (name, False)
+            for name in ("r.org/X", "r.org//x", "r.org/x/", "r.org/.x", "r.org/x-", "r.org/x..y", "r.org/x:")
+        ),
+        *((name, False) for name in ("r.org/x:-1", "r.org/x:1:2", "-r.org/x", "r.org:/x", "", f"r.org/x:{'1' * 129}")),
+    ],
+)
+def test_images_are_those_of_registries(golden, name, sound):
+    broken = Broken(golden["both-kubeflow"])
+    image(name)(broken)
+    found = [each for each in lint.findings(broken.pipeline, broken.platform, "kubeflow") if each.error]
+    assert (not found) is sound
+    assert all("which no registry can serve" in each.fault for each in found)
+
+
 def tfx(*nodes, exit_handler=None):
     """What TFX's compiler makes of nodes."""
     config = KubeflowV2DagRunnerConfig(
