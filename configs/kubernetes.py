@@ -166,11 +166,11 @@ def mount(path: str) -> str:
     for owner, places in _TAKEN_FOLDERS.items():
         for place in places:
             if _inside(folder, place) or _inside(place, folder):
-                how = "lies in" if _inside(folder, place) else "would hide"
-                raise ValueError(f"{path!r} {how} {place}, a folder of {owner}; choose another, such as /data")
+                how = "is in" if _inside(folder, place) else "would hide"
+                raise ValueError(f"{path!r} {how} a folder of {owner}, {place}; choose another, such as /data")
     for place in _NEEDED_FOLDERS:
         if _inside(place, folder):
-            raise ValueError(f"{path!r} would hide {place}, a folder of the image; choose another, such as /data")
+            raise ValueError(f"{path!r} would hide a folder of the image, {place}; choose another, such as /data")
     return folder
 
 
@@ -178,8 +178,12 @@ def _inside(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
-def _resource(name: str) -> str:
-    """validateContainerResourceName, of a device: IsExtendedResourceName."""
+def resource(name: str) -> str:
+    """The resource of a device: validateContainerResourceName, IsExtendedResourceName.
+
+    Raises:
+      ValueError: Kubernetes refuses it.
+    """
     prefix, slash, _ = name.partition("/")
     try:
         label_key(f"requests.{name}")
@@ -231,7 +235,7 @@ VolumeName = Annotated[str, AfterValidator(volume_name)]
 Mount = Annotated[str, AfterValidator(mount)]
 SecretKey = Annotated[str, AfterValidator(_secret_key)]
 Quantity = Annotated[str, AfterValidator(_quantity)]
-Resource = Annotated[str, AfterValidator(_resource)]
+Resource = Annotated[str, AfterValidator(resource)]
 LabelKey = Annotated[str, AfterValidator(label_key)]
 LabelValue = Annotated[str, AfterValidator(label_value)]
 Labels = dict[LabelKey, LabelValue]

@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options_validator import PipelineOptionsValida
 from tfx.orchestration.kubeflow.v2 import compiler_utils
 
 from components import artifacts
+from configs.kubernetes import resource
 from pipeline.cluster import workers
 from pipeline.cluster.finding import Documents, Finding, Node, Spec
 
@@ -77,9 +78,12 @@ def _accelerators(given: Documents) -> Iterator[Finding]:
         kind, count = found.get("type", ""), str(found.get("count", "0"))
         if not found:
             continue
-        if given.kind == "kubeflow" and not re.fullmatch(r"[a-z0-9.-]+/[a-zA-Z0-9._-]+", kind):
-            fault = f"asks for {kind!r}, which is no resource of Kubernetes"
-            yield Finding(node.name, fault, "Kubernetes", "set gpu.resource: nvidia.com/gpu")
+        if given.kind == "kubeflow":
+            try:
+                resource(kind)
+            except ValueError:
+                fault = f"asks for {kind!r}, which is no resource of Kubernetes"
+                yield Finding(node.name, fault, "Kubernetes", "set gpu.resource: nvidia.com/gpu")
         if given.kind == "vertex" and kind not in _VERTEX_GPUS:
             # nvidia-t4 means nvidia-tesla-t4.
             close = [name for name in _VERTEX_GPUS if name.endswith(kind.rpartition("_")[2])]

@@ -473,7 +473,7 @@ ERRORS = [
     ("kubeflow", pod(pvcMount=[{"constant": "data", "mountPath": "/a"}, {"constant": "data", "mountPath": "/b"}]),
      "Trainer: has 2 volumes called 'data' (Kubernetes); mount it once, or give one of them another name"),
     ("kubeflow", pod(pvcMount=[{"constant": "data", "mountPath": "/gcs"}]),
-     "Trainer: mounts 'data': '/gcs' lies in /gcs, a folder of Kubeflow; choose another, such as /data (Kubernetes); "
+     "Trainer: mounts 'data': '/gcs' is in a folder of Kubeflow, /gcs; choose another, such as /data (Kubernetes); "
      "choose another mount"),
     ("kubeflow", pod(pvcMount=[{"constant": "a", "mountPath": "/data"}, {"constant": "b", "mountPath": "/data/"}]),
      "Trainer: mounts 2 volumes at /data (Kubernetes); choose another mount"),
