@@ -122,6 +122,9 @@ class Service(Protocol):
     def outputs(self, run: str) -> Outputs:
         """What a run made."""
 
+    def said(self, run: str, node: str) -> str:
+        """The line that a node ended with, such as ``v3``; empty where it is not known."""
+
     def log(self, run: str, node: str) -> Iterator[str]:
         """The lines of a node's log."""
 
@@ -188,8 +191,8 @@ def follow(service: Service, run: str, nodes: Sequence[str], pending_seconds: fl
                 progress.emit(progress.NodeStarted(node))
             if task.state != "running" and node not in ended:
                 ended.add(node)
-                if node == "Evaluator" and task.state != "failed":
-                    _summarize(service, run)
+                if task.state == "ran" or (node == "Evaluator" and task.state == "cached"):
+                    _summarize(service, run, node)
                 progress.emit(progress.NodeFinished(node, task.state, task.seconds))
         if seen.state != "running":
             return dataclasses.replace(seen, gave_up=gave_up if seen.state == "stopped" else "")
@@ -221,16 +224,17 @@ def _why(task: Task) -> str:
     return task.reason or "Kubernetes does not say why"
 
 
-def _summarize(service: Service, run: str) -> None:
-    """The Evaluator's line; what cannot be read now is tried again at the end of the run, and told then."""
+def _summarize(service: Service, run: str, node: str) -> None:
+    """The node's line. A verdict that cannot be read now is tried again at the end of the run, and told then."""
     try:
-        found = service.outputs(run).verdict
+        found = service.outputs(run).verdict if node == "Evaluator" else None
+        text = str(found) if found else service.said(run, node)
     except Exception as error:
         if service.explain(error) is None:
             raise
         return
-    if found:
-        progress.emit(progress.Summary(str(found), "Evaluator"))
+    if text:
+        progress.emit(progress.Summary(text, node))
 
 
 def read_verdict(folder: str) -> Verdict | None:

@@ -1,13 +1,9 @@
 """Kubeflow Pipelines 2, through kfp's client."""
 
 import contextlib
-import dataclasses
-import datetime
 import functools
 import json
 import os
-import posixpath
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,19 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import kfp
 import kfp_server_api
-import pydantic
 import urllib3
 from google.api_core.exceptions import RetryError
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
-from components import verdict
-from components.verdict import Verdict
 from configs.cluster import Auth, Kubeflow
 from configs.experiment import ConfigError
-from pipeline.cluster import argo, backend
-from pipeline.cluster.argo import Workflow
-from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, Task, patience, read_verdict
+from pipeline.cluster import backend
+from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, patience
 from pipeline.cluster.page import Page
+from pipeline.cluster.runs import Runs
 from pipeline.result import RunError
 
 if TYPE_CHECKING:  # a run is looked at without TFX
@@ -35,16 +28,6 @@ if TYPE_CHECKING:  # a run is looked at without TFX
 
 # Answers of a gateway whose server is busy or away; of 5xx the others are the server's own fault, and pass as well.
 _TRANSIENT = (408, 429)
-# By v1beta1, and by v2beta1.
-_STATES = {
-    "Succeeded": "succeeded", "Skipped": "succeeded", "Failed": "failed", "Error": "failed",
-    "SUCCEEDED": "succeeded", "SKIPPED": "succeeded", "FAILED": "failed", "CANCELED": "stopped",
-}  # fmt: skip
-_TASKS = {"SUCCEEDED": "ran", "CACHED": "cached", "SKIPPED": "skipped", "FAILED": "failed"}
-# What Argo says of a pod whose events say more, asked once it has waited so long.
-_VAGUE, _ASK_SECONDS = ("", "PodInitializing", "ContainerCreating"), 60.0
-# The API's times are of 1970 or of the year 1 where they are not known.
-_UNKNOWN = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 
 class Service:
@@ -65,7 +48,6 @@ class Service:
             )
         self.environment, self.host = environment, environment.host.rstrip("/")
         self._access = _access(environment.auth)
-        self._asked_of_pods: set[str] = set()  # runs
 
     @functools.cached_property
     def client(self) -> kfp.Client:
@@ -111,128 +93,19 @@ class Service:
 
     def look(self, run: str) -> Seen:
         """See ``follow.Service``."""
-        now = datetime.datetime.now(datetime.UTC)
-        found, workflow = self._run(run)
-        if not workflow:
-            return self._by_tasks(run, now)
-        state = _STATES.get(found.get("status", ""), "running")
-        tasks = {node: workflow.task(node, now) for node in workflow.nodes}
-        return Seen(
-            state="stopped" if state == "failed" and workflow.stopped else state,  # type: ignore[arg-type]
-            seconds=_seconds(found.get("created_at"), found.get("finished_at"), now),
-            tasks={node: self._told(run, node, task, workflow) for node, task in tasks.items()},
-            error=(found.get("error") or workflow.error) if state == "failed" else "",
-            notice=self._unheld(run, workflow) if state == "running" else "",
-        )
-
-    def _by_tasks(self, run: str, now: datetime.datetime) -> Seen:
-        """By Kubeflow's own tasks, which name neither reasons nor what waits: Argo has not begun, or is not told of."""
-        found = self._page.json(f"/apis/v2beta1/runs/{run}", view="FULL")
-        tasks = {
-            task["name"]: Task(
-                state=_TASKS.get(task.get("state", ""), "running"),  # type: ignore[arg-type]
-                seconds=_seconds(task.get("create_time"), task.get("end_time"), now),
-                error=task.get("status_metadata", {}).get("message", ""),
-                log=self.address(run),
-            )
-            for task in found.get("tasks", [])
-        }
-        return Seen(
-            state=_STATES.get(found.get("state", ""), "running"),  # type: ignore[arg-type]
-            seconds=_seconds(found.get("created_at"), found.get("finished_at"), now),
-            tasks=tasks,
-            error=found.get("error", {}).get("message", ""),
-        )
-
-    def _told(self, run: str, node: str, task: Task, workflow: Workflow) -> Task:
-        """With what Kubernetes says of a pod that waits: Argo knows that it waits, and seldom why."""
-        if task.waits > _ASK_SECONDS and task.reason.partition(":")[0] in _VAGUE:
-            pod = workflow.pods(node)[-1].name
-            if events := self._page.text("/k8s/pod/events", podname=pod, podnamespace=workflow.namespace):
-                warnings = [each for each in json.loads(events).get("items", []) if each.get("type") == "Warning"]
-                if warnings:
-                    task = dataclasses.replace(task, reason=f"{warnings[-1]['reason']}: {warnings[-1]['message']}")
-        return dataclasses.replace(task, log=self.address(run))
-
-    def _unheld(self, run: str, workflow: Workflow) -> str:
-        """That a machine which is taken away ends the run, where machines may be and Argo does not hold their pods."""
-        pods = [pod for node in workflow.nodes for pod in workflow.pods(node) if pod.phase == "Running"]
-        spot = re.search("spot|preemptible", self.environment.model_dump_json(include={"pools"}), re.IGNORECASE)
-        if not pods or not spot or run in self._asked_of_pods:
-            return ""
-        self._asked_of_pods.add(run)
-        pod = self._page.text("/k8s/pod", podname=pods[0].name, podnamespace=workflow.namespace)
-        if not pod or argo.FINALIZER in json.loads(pod).get("metadata", {}).get("finalizers", []):
-            return ""
-        return (
-            "Argo does not retry a node whose pod is deleted with its machine; it would with "
-            "ARGO_POD_STATUS_CAPTURE_FINALIZER=true on its controller. While this command follows, it submits again"
-        )
+        return self._runs.look(run)
 
     def outputs(self, run: str) -> Outputs:
-        """See ``follow.Service``. Of what a run made the API names what its nodes were told to read and write."""
-        _, workflow = self._run(run)
-        artifacts = workflow.executor_input("Evaluator").get("outputs", {}).get("artifacts", {})
-        evaluation = next((each["uri"] for each in artifacts.get("evaluation", {}).get("artifacts", [])), None)
-        given = workflow.executor_input("Pusher").get("inputs", {}).get("artifacts", {}).get("model_blessing", {})
-        blessing: dict[str, Any] = next(iter(given.get("artifacts", [])), {})
-        if evaluation is None and blessing:  # the Evaluator was reused; what it made lies in one folder
-            evaluation = f"{posixpath.dirname(blessing['uri'])}/evaluation"
-        if not workflow:
-            evaluation = self._by_tasks_evaluation(run)
-        metadata = blessing.get("metadata", {})
-        blessed = metadata.get("blessed")
-        session = metadata.get("store_session_info", "")
-        return Outputs(
-            evaluation=evaluation,
-            verdict=self._verdict(evaluation, workflow.namespace, session) if evaluation else None,
-            blessed=None if blessed is None else bool(blessed),
-        )
+        """See ``follow.Service``."""
+        return self._runs.outputs(run)
 
-    def _by_tasks_evaluation(self, run: str) -> str | None:
-        tasks = self._page.json(f"/apis/v2beta1/runs/{run}", view="FULL").get("tasks", [])
-        found = (
-            artifact["uri"]
-            for task in tasks
-            if task["name"] == "Evaluator"
-            for output in task.get("outputs", {}).get("artifacts", [])
-            if output["artifact_key"] == "evaluation"
-            for artifact in output["artifacts"]
-        )
-        return next(found, None)
-
-    def _verdict(self, folder: str, namespace: str, session: str) -> Verdict | None:
-        """As the page reads it, which has the access that the nodes have; else as this machine does."""
-        text = self._page.artifact(f"{folder}/{verdict.FILE}", namespace, session)
-        if text:
-            with contextlib.suppress(pydantic.ValidationError):  # what the page says of a failure
-                return Verdict.model_validate_json(text)
-        return read_verdict(folder)
+    def said(self, run: str, node: str) -> str:
+        """See ``follow.Service``."""
+        return self._runs.said(run, node)
 
     def log(self, run: str, node: str) -> Iterator[str]:
-        """See ``follow.Service``: every attempt's, of pods that are there and of those that are gone."""
-        _, workflow = self._run(run)
-        pods, told = workflow.pods(node), False
-        for number, pod in enumerate(pods, 1):
-            text = self._page.log(run, pod, workflow)
-            if len(pods) > 1:
-                yield f"==> {node}, attempt {number} of {len(pods)}: {pod.message or pod.phase.lower()} <=="
-            if text is not None:
-                told = True
-                yield from text.splitlines()
-        if not told:
-            raise RunError(self._no_log(run, node, workflow))
-
-    def _no_log(self, run: str, node: str, workflow: Workflow) -> str:
-        task = workflow.task(node, datetime.datetime.now(datetime.UTC))
-        if task.state == "cached":
-            return f"{node} has no log: Kubeflow reused what an earlier run made"
-        why = task.error or task.reason
-        return (
-            f"{self.host} gives no log of {node}{f' ({why})' if why else ''}; it is at {self.address(run)}, and while "
-            f"its pod is there: kubectl logs -n {workflow.namespace or self.environment.namespace or 'kubeflow'} "
-            f"-l pipeline/runid={run} -c main --prefix --tail=-1"
-        )
+        """See ``follow.Service``."""
+        return self._runs.log(run, node)
 
     def stop(self, run: str) -> None:
         """See ``follow.Service``."""
@@ -300,19 +173,13 @@ class Service:
             "a bearer token, or auth.cookie, auth.iap_client_id, or auth.in_cluster"
         )
 
-    def _run(self, run: str) -> tuple[dict[str, Any], Workflow]:
-        """A run by the v1beta1 API, the only one that gives Argo's Workflow; both empty where that is refused."""
-        try:
-            found = self._page.json(f"/apis/v1beta1/runs/{run}")
-        except kfp_server_api.ApiException as error:
-            if error.status != 404:
-                raise
-            found = {}
-        return found.get("run", {}), Workflow(found.get("pipeline_runtime", {}).get("workflow_manifest", ""))
-
     @functools.cached_property
     def _page(self) -> Page:
         return Page(self.client.runs.api_client)
+
+    @functools.cached_property
+    def _runs(self) -> Runs:
+        return Runs(self._page, self.environment, self.address)
 
 
 class _Client(kfp.Client):
@@ -352,12 +219,6 @@ def _access(auth: Auth) -> dict[str, Any]:
 
 def _named(name: str) -> str:
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
-
-
-def _seconds(start: str | None, end: str | None, now: datetime.datetime) -> float:
-    """Between two times of the API, which are long ago where they are not known yet."""
-    begun, ended = (datetime.datetime.fromisoformat(each) if each else _UNKNOWN for each in (start, end))
-    return max(0.0, ((ended if ended >= begun else now) - begun).total_seconds()) if begun > _UNKNOWN else 0.0
 
 
 def _message(error: kfp_server_api.ApiException) -> str:

@@ -84,7 +84,8 @@ class Page:
         return found
 
     def _get(self, path: str, query: dict[str, str]) -> Any:
+        given = [(name, value) for name, value in query.items() if value]
         return self._client.call_api(
-            path, "GET", query_params=list(query.items()), auth_settings=["Bearer"], _preload_content=False,
+            path, "GET", query_params=given, auth_settings=["Bearer"], _preload_content=False,
             _return_http_data_only=True, _request_timeout=TIMEOUT,
         )  # fmt: skip

@@ -5,6 +5,7 @@ import base64
 import datetime
 import http.server
 import json
+import logging
 import re
 import threading
 import urllib.parse
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from configs import environment
+from models import progress
 from models.progress import NodeFinished, NodeStarted, Notice, RunStarted, Summary
 from pipeline.cluster import argo
 from pipeline.result import RunResult
@@ -560,6 +562,14 @@ def test_a_node_that_was_tried_again_has_a_log_of_each_attempt(kubeflow, tfx_ber
         "==> Trainer, attempt 3 of 3: pod deleted <==",
         f"log of {pods[2]}",
     ]
+
+
+def test_what_a_container_ended_with_is_told(kubeflow, tfx_bert):
+    record = logging.makeLogRecord({"msg": "v3", "levelname": "INFO", "event": Summary("v3")})
+    lines = ["I1128 09:28:31 launcher_v2.go:151] publish success", progress.Json().format(record), "done"]
+    key = KEPT.format("tiny-kc9zb-retry-system-container-impl-3756728086")
+    kubeflow.bucket[key] = "\n".join(lines)
+    assert "✓ Pusher             0:29  v3" in tfx_bert("run", "x.yaml", "--env", "k.yaml")
 
 
 def test_a_log_that_kubeflow_does_not_give_is_said_to_be_where(kubeflow, tfx_bert):
