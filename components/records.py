@@ -157,17 +157,12 @@ def task_records(
 
 
 def texts_of(values: Mapping[str, Any], source: TextData | Unlabelled) -> list[str]:
-    """The text of a row, or the two of a pair.
+    """The text of a row, or the two of a pair, as given: answers count its characters, white space included.
 
     Raises:
       ValueError: why the row has none; reads well after ``12 ×``.
     """
-    names = [name for name in (source.text, source.text_pair) if name is not None]
-    if isinstance(source, (SpanData, AnswerData)):  # answers count characters: what surrounds the text stays
-        for name in names:
-            _text(values, name)
-        return [values[name] for name in names]
-    return [_text(values, name) for name in names]
+    return [_text(values, name) for name in (source.text, source.text_pair) if name is not None]
 
 
 def corpus_records(path: str, source: Corpus) -> Iterator[Record | Part | Bad]:
@@ -182,7 +177,9 @@ def corpus_records(path: str, source: Corpus) -> Iterator[Record | Part | Bad]:
             yield row
             continue
         try:
-            texts = _lines(row.values["sentences"]) if plain else [_text(row.values, name) for name in source.text]
+            texts = (
+                _lines(row.values["sentences"]) if plain else [_text(row.values, name).strip() for name in source.text]
+            )
             if source.sentences == "split":
                 running = [" ".join(texts)] if plain else texts
                 texts = [sentence for text in running for sentence in sentences.split(text)]
@@ -233,8 +230,7 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     text = values[name]
     if not isinstance(text, str):
         raise RowError(f"column {name!r} is {json_type(text)}, a string is expected")
-    text = text.strip()
-    if not text:
+    if not text.strip():
         raise RowError(f"column {name!r} is empty")
     _refuse(text, f"column {name!r}")
     return text

@@ -20,9 +20,10 @@ from components.records import (
     normalize,
     split_of,
     task_records,
+    texts_of,
 )
 from components.rows import Bad
-from configs.experiment import Corpus, LabelRanges, Split, TaskData
+from configs.experiment import AnswerData, Corpus, LabelRanges, SpanData, Split, TaskData, Unlabelled
 from schemas import DataError
 
 RANGES = LabelRanges(column="score", ranges={"bad": "< -0.5", "good": "> 0.5"})
@@ -54,7 +55,7 @@ def test_a_labelled_record():
     (found,) = task([{"text": " 좋다 ", "label": "x", "city": "서울", "size": 3}], slices=["city", "size"])
     assert found == Record(
         {
-            "text": ["좋다".encode()],
+            "text": [" 좋다 ".encode()],
             "label": [b"x"],
             "city": ["서울".encode()],
             "size": [b"3"],
@@ -268,6 +269,17 @@ def test_normalizing_folds_space_and_ascii_takes_the_same_way(text):
 
 
 # --- any record ---
+
+
+@given(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])).filter(str.strip),
+    st.sampled_from([Unlabelled, TaskData, SpanData, AnswerData]),
+)
+def test_a_text_stays_as_it_was_given(text, kind):
+    """Answers count its characters, white space at its ends included."""
+    found = texts_of({"a": text, "b": f" {text}\n"}, kind(path=["x.jsonl"], text="a", text_pair="b"))
+    assert found == [text, f" {text}\n"]
+
 
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["x", "y", "0.7"]),
