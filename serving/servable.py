@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from serving import errors
 from serving.errors import invalid
 
 Array = Any  # np.ndarray; strings are an object array of bytes
@@ -82,25 +83,29 @@ class Servable:
         graph.finalize()
 
     def _signature(self, name: str, definition: Any) -> Signature:
-        from tensorflow.core.protobuf import config_pb2
-
-        inputs = {alias: _dtype(info) for alias, info in definition.inputs.items()}
-        call = _refused
-        if all(info.name for info in (*definition.inputs.values(), *definition.outputs.values())):
-            options = config_pb2.CallableOptions(
-                feed=[info.name for info in definition.inputs.values()],
-                fetch=[_checked_output(self._session.graph, info) for info in definition.outputs.values()],
-            )
-            # With feeds, the public Session.make_callable goes the long way of Session.run: 0.2 ms more a call.
-            call = _guarded(self._session._make_callable_from_options(options), inputs)
+        try:
+            call = _guarded(self._callable(definition), definition.inputs)
+        except Exception as error:  # as TensorFlow Serving: the others can be asked, and who asks this one is told why
+            call = _refusing(error)
         return Signature(
             name=name,
-            inputs=inputs,
+            inputs={alias: _dtype(info) for alias, info in definition.inputs.items()},
             outputs=tuple(definition.outputs),
             batched=_is_batched(definition),
             text=str(definition),
             call=call,
         )
+
+    def _callable(self, definition: Any) -> Callable[..., Sequence[Any]]:
+        from tensorflow.core.protobuf import config_pb2
+
+        options = config_pb2.CallableOptions(
+            feed=[_name(info) for info in definition.inputs.values()],
+            fetch=[_checked_output(self._session.graph, info) for info in definition.outputs.values()],
+        )
+        # With feeds, the public Session.make_callable goes the long way of Session.run: 0.2 ms more a call.
+        made: Callable[..., Sequence[Any]] = self._session._make_callable_from_options(options)
+        return made
 
     def warm_up(self) -> int:
         """Answers the requests that the model carries, so that the first real one is not the slow one.
@@ -120,23 +125,52 @@ class Servable:
         self._session.close()
 
 
-def _refused(*_: Array) -> Sequence[Array]:
-    """The call of a signature with a sparse or composite tensor, which has no name of its own to feed or fetch."""
-    raise invalid("the signature has an input or output that is no dense tensor; JSON cannot carry it")
+def _refusing(error: Exception) -> Callable[..., Sequence[Array]]:
+    """The call of a signature that cannot be asked."""
+    fault = errors.of(error, "INVALID_ARGUMENT")
+
+    def refuse(*_: Array) -> Sequence[Array]:
+        raise fault
+
+    return refuse
 
 
-def _guarded(call: Callable[..., Sequence[Any]], dtypes: Mapping[str, str]) -> Callable[..., Sequence[Array]]:
-    """The same with arrays alone as answers; strings of more dimensions than TensorFlow takes are refused."""
-    strings = [place for place, dtype in enumerate(dtypes.values()) if dtype == "string"]
+def _name(info: Any) -> str:
+    """Of the tensor; sparse and composite ones consist of several."""
+    if not info.name:
+        raise invalid("the signature has an input or output that is no dense tensor; JSON cannot carry it")
+    return str(info.name)
+
+
+def _guarded(call: Callable[..., Sequence[Any]], inputs: Mapping[str, Any]) -> Callable[..., Sequence[Array]]:
+    """The same with arrays alone as answers; what may end the process is refused.
+
+    That is a shape which the signature excludes: operations rely on what was inferred from it, and not all of them look
+    again. And strings of more dimensions than TensorFlow takes.
+
+    Args:
+      call: of TensorFlow.
+      inputs: TensorInfo by name, in the order of the arguments.
+    """
+    shapes = [
+        None if info.tensor_shape.unknown_rank else [dim.size for dim in info.tensor_shape.dim]
+        for info in inputs.values()
+    ]
 
     def guarded(*values: Array) -> Sequence[Array]:
-        for place in strings:
-            if values[place].ndim > _MAX_STRING_RANK:
-                name, rank = list(dtypes)[place], values[place].ndim
-                raise invalid(f"input {name} has {rank} dimensions; strings may have {_MAX_STRING_RANK}")
+        for name, value, shape in zip(inputs, values, shapes, strict=True):
+            if shape is not None and not _fits(value.shape, shape):
+                raise invalid(f"input {name} has the shape {list(value.shape)}; the signature's is {shape}")
+            if value.dtype.kind == "O" and value.ndim > _MAX_STRING_RANK:
+                raise invalid(f"input {name} has {value.ndim} dimensions; strings may have {_MAX_STRING_RANK}")
         return [_array(answer) for answer in call(*values)]
 
     return guarded
+
+
+def _fits(shape: Sequence[int], expected: Sequence[int]) -> bool:
+    """-1 is any size."""
+    return len(shape) == len(expected) and all(size in (-1, got) for got, size in zip(shape, expected, strict=True))
 
 
 def _array(answer: Any) -> Array:
@@ -151,11 +185,11 @@ def _checked_output(graph: Any, info: Any) -> str:
     import tensorflow as tf
 
     if _dtype(info) != "string":
-        return str(info.name)
+        return _name(info)
     with graph.as_default():
-        tensor = graph.get_tensor_by_name(info.name)
+        tensor = graph.get_tensor_by_name(_name(info))
         if tensor.shape.rank is not None and tensor.shape.rank <= _MAX_STRING_RANK:
-            return str(info.name)
+            return _name(info)
         limit = f"strings of an output may have {_MAX_STRING_RANK} dimensions"
         check = tf.compat.v1.assert_less_equal(tf.rank(tensor), _MAX_STRING_RANK, message=limit)
         with tf.control_dependencies([check]):

@@ -58,6 +58,34 @@ def echo(folder: Path) -> None:
         _save(session, folder, signatures)
 
 
+def odd(folder: Path) -> None:
+    """What a server must live with: types without JSON, more dimensions than NumPy's, sparse and ragged, odd names."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        signatures = {}
+        for dtype in (tf.half, tf.bfloat16, tf.complex64, tf.uint16, tf.qint8, tf.variant, tf.resource):
+            fed = v1.placeholder(dtype, name=f"in_{dtype.name}")
+            signatures[dtype.name] = ({"x": fed}, {"y": tf.identity(fed)}, "predict")
+        for dtype in (tf.string, tf.float32):
+            fed = v1.placeholder(dtype, name=f"to_widen_{dtype.name}")
+            signatures[f"wider_{dtype.name}"] = ({"x": fed}, {"y": tf.expand_dims(fed, 0)}, "predict")
+        number = v1.placeholder(tf.float32, name="number")
+        signatures["half_out"] = ({"x": number}, {"y": tf.cast(number, tf.half)}, "predict")
+        signatures["numbers_for_examples"] = ({"inputs": number}, {"scores": number}, "classify")
+        signatures["any_scores"] = ({"inputs": (text := v1.placeholder(tf.string))}, {"scores": text}, "classify")
+        signatures["any_outputs"] = ({"inputs": text}, {"outputs": tf.strings.length(text)}, "regress")
+        names = {name: v1.placeholder(tf.int64) for name in ("", "x\0y", 'é"\n', "x" * 3000)}
+        signatures['odd "name"'] = (
+            names,
+            {f"{name}_bytes": tf.identity(fed) for name, fed in names.items()},
+            "predict",
+        )
+        sparse, ragged = v1.sparse_placeholder(tf.int64), v1.ragged.placeholder(tf.string, 1)
+        signatures["sparse_in"] = ({"x": sparse}, {"y": sparse.values}, "predict")
+        signatures["sparse_out"] = ({"x": number}, {"y": sparse}, "predict")
+        signatures["ragged_in"] = ({"x": ragged}, {"y": ragged.values}, "predict")
+        _save(session, folder, signatures)
+
+
 def classifier(folder: Path) -> None:
     """A tiny model of ours, as the Trainer exports it."""
     import keras
