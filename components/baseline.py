@@ -23,11 +23,12 @@ class Executor(base_executor.BaseExecutor):
         candidate = identity.digest(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])))
         baseline = artifact_utils.get_single_instance(output_dict["baseline"])
         for version in reversed(versions(pushed)):
-            if not identity.is_model(f"{pushed}/{version}", candidate):
-                files.copy(f"{pushed}/{version}", path_utils.serving_model_path(baseline.uri))
-                baseline.set_string_custom_property("version", str(version))
-                progress.emit(progress.Summary(f"v{version}"))
-                return
+            with files.opened(f"{pushed}/{version}") as place:
+                if not identity.is_model(place, candidate):
+                    files.copy(place, path_utils.serving_model_path(baseline.uri))
+                    baseline.set_string_custom_property("version", str(version))
+                    progress.emit(progress.Summary(f"v{version}"))
+                    return
         progress.emit(progress.Summary("no other model was pushed"))
 
 

@@ -38,7 +38,7 @@ def of_text(text: str) -> str:
 
 
 def of_folder(folder: str | pathlib.Path) -> str:
-    """SHA-256 (hex) over the relative names and contents of a folder's files, on any file system of TensorFlow's."""
+    """SHA-256 (hex) over the relative names and contents of a folder's files, wherever it is."""
     from components import files
 
     digest = hashlib.sha256()
@@ -48,10 +48,10 @@ def of_folder(folder: str | pathlib.Path) -> str:
 
 
 def _content(path: str) -> "hashlib._Hash":
-    import tensorflow as tf
+    from components.files import fileio
 
     digest = hashlib.sha256()
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with fileio.open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest

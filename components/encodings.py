@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
+from components.s3_place import is_s3
 from configs.experiment import Encoding
 
 # The commonest syllables of written Korean. They are a third of every text, and bytes that are no Korean hit few.
@@ -31,12 +32,16 @@ class _Gzip(gzip.GzipFile):
 
 def open_bytes(path: str, *, unpack: bool = True) -> IO[bytes]:
     """The file's bytes, unpacked where its name ends in ``.gz``, unless ``unpack`` is false."""
-    if "://" in path:
+    if is_s3(path):
+        from components.s3 import S3
+
+        stream: IO[bytes] = S3.open(path, "rb")
+    elif "://" in path:
         from apache_beam.io.filesystem import CompressionTypes
         from apache_beam.io.filesystems import FileSystems
 
         # Beam's own unpacking gives a file that io.TextIOWrapper does not take.
-        stream: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     else:
         stream = Path(path).open("rb")  # noqa: SIM115 (the caller closes it)
     return cast("IO[bytes]", _Gzip(stream)) if unpack and path.lower().endswith(".gz") else stream

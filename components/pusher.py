@@ -12,12 +12,12 @@ import time
 import uuid
 from typing import Any
 
-import tensorflow as tf
 from tfx.components.pusher import component, executor
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
 
 from components import digest, files
+from components.files import fileio
 from components.versions import versions
 from models import identity, progress
 
@@ -66,8 +66,10 @@ def push(model: str, folder: str) -> tuple[int, bool]:
       The version, and whether it is new.
     """
     mine, there = identity.digest(model), versions(folder)
-    if there and identity.is_model(f"{folder}/{there[-1]}", mine):
-        return there[-1], False
+    if there:
+        with files.opened(f"{folder}/{there[-1]}") as newest:
+            if identity.is_model(newest, mine):
+                return there[-1], False
     return _to_object_store(model, folder, there) if "://" in folder else _to_disk(model, folder, mine, there)
 
 
@@ -107,18 +109,18 @@ def _to_object_store(model: str, folder: str, there: list[int]) -> tuple[int, bo
     makes the same claim writes the same bytes: exports of one model that differ in these would make a mixture.
     """
     content, version = digest.of_folder(model), max(there, default=0) + 1
-    tf.io.gfile.makedirs(f"{folder}/{_CLAIMS}")
+    fileio.makedirs(f"{folder}/{_CLAIMS}")
     while True:
-        with tf.io.gfile.GFile(f"{folder}/{_CLAIMS}/{version}-{content}", "w") as file:
+        with fileio.open(f"{folder}/{_CLAIMS}/{version}-{content}", "w") as file:
             file.write(content)
-        claims = [name.partition("-") for name in tf.io.gfile.listdir(f"{folder}/{_CLAIMS}")]
+        claims = [name.partition("-") for name in fileio.listdir(f"{folder}/{_CLAIMS}")]
         contents = sorted(claimed for number, _, claimed in claims if number == str(version))
         if contents == [content]:
             break
         version += 1 + contents.index(content)
     target = f"{folder}/{version}"
     for name in set(files.below(target)) - set(files.below(model)):  # of something older, with no claim
-        tf.io.gfile.remove(f"{target}/{name}")
+        fileio.remove(f"{target}/{name}")
     files.copy(model, target, last="saved_model.pb")
     return version, True
 
@@ -156,8 +158,8 @@ def configure(folder: str) -> None:
     """Writes what TensorFlow Serving is started with beside ``folder``; what is there already is somebody's own."""
     parent, _, model = folder.rpartition("/")
     for name, text in _CONFIGS.items():
-        if not tf.io.gfile.exists(f"{parent}/{name}"):
+        if not fileio.exists(f"{parent}/{name}"):
             part = f"{parent}/.{name}-{uuid.uuid4().hex}"
-            with tf.io.gfile.GFile(part, "w") as file:
+            with fileio.open(part, "w") as file:
                 file.write(text.format(name=model, mounted=_MOUNTED))
-            tf.io.gfile.rename(part, f"{parent}/{name}", overwrite=True)
+            fileio.rename(part, f"{parent}/{name}", overwrite=True)

@@ -19,6 +19,8 @@ from pathlib import PurePath
 from components import json_rows, line_rows, parquet_rows, tables
 from components.encodings import decodes_as, is_utf8, open_bytes, undecodable
 from components.rows import Bad, Row, place, wrong_encoding
+from components.s3_errors import StoreError
+from components.s3_place import is_s3
 from configs.experiment import AnswerData, ConfigError, Corpus, Encoding, Source, SpanData
 from schemas import DataError
 
@@ -82,7 +84,15 @@ def match(pattern: str, source: Source, key: str) -> list[str]:
     Raises:
       DataError: there are none.
     """
-    if "://" in pattern:
+    if is_s3(pattern):
+        from components.s3 import S3
+
+        try:
+            paths = S3.glob(pattern)
+        except StoreError as error:
+            raise DataError(f"{place(source, key)}: {pattern} cannot be read: {error.strerror}.") from error
+        paths = [path for path in paths if not PurePath(path).name.startswith(".")]
+    elif "://" in pattern:
         from apache_beam.io.filesystems import FileSystems
 
         try:

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components import digest
+from components import digest, files
+from components.files import fileio
 from models import checkpoint, export, progress, replicas
 from models.encoder import BertEncoder
 from models.optimizer import SCHEDULES, AdamW
@@ -97,8 +98,8 @@ def folder(key: str) -> str:
     if missing := [name for name in (_ROOT, _SECONDS, _RESUME) if name not in os.environ]:
         raise ValueError(f"{missing[0]} is not set: run trainers inside components.training.checkpointing(...)")
     found = f"{os.environ[_ROOT]}/{key[:32]}"
-    if os.environ[_RESUME] == "0" and tf.io.gfile.exists(found):
-        tf.io.gfile.rmtree(found)
+    if os.environ[_RESUME] == "0" and fileio.exists(found):
+        fileio.rmtree(found)
     return found
 
 
@@ -128,7 +129,7 @@ def loop(
         optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"], factors=factors)
         optimizer.build(model.trainable_variables)
     kept = folder(key)
-    state = TrainingState(kept, model, optimizer)
+    state = TrainingState(kept, model, optimizer, files.mirrored(kept))
     progress.emit(progress.Checkpoints(kept))
     if done := state.restore():
         progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))

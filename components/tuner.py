@@ -7,12 +7,12 @@ trial that went wrong, and goes on.
 from typing import Any
 
 import keras_tuner
-import tensorflow as tf
 from keras_tuner.engine import base_tuner, trial
 from tfx.components.trainer import fn_args_utils
 from tfx.components.tuner.component import TunerFnResult
 
-from components import trainer, training
+from components import files, trainer, training
+from components.files import fileio
 from models import progress
 from models.training import NotFinite
 
@@ -59,6 +59,7 @@ class Search(base_tuner.BaseTuner):
         base = training.base_checkpoint(fn_args.base_model)
         folder = training.folder(training.key(self._prepared.files, base, {**config, "tune": tune}))
         progress.emit(progress.Checkpoints(folder))
+        self._mirror = files.mirrored(folder)
         oracle = _ORACLES[tune["algorithm"]](
             objective=keras_tuner.Objective(_SCORE, "max"),
             max_trials=tune["trials"],
@@ -66,21 +67,28 @@ class Search(base_tuner.BaseTuner):
             seed=config["seed"],
         )
         oracle.verbose = 0
-        super().__init__(oracle, directory=folder, project_name="trials")
+        place = self._mirror.folder if self._mirror else folder
+        super().__init__(oracle, directory=place, project_name="trials")
 
     def search(self) -> None:
         """Trains with what the oracle proposes until it has no more."""
         while (proposed := self.oracle.create_trial(self.tuner_id)).status != trial.TrialStatus.STOPPED:
+            self._keep()
             score = self.run_trial(proposed)
             self.oracle.update_trial(proposed.trial_id, {_SCORE: score})
             proposed.status = trial.TrialStatus.COMPLETED
             self.on_trial_end(proposed)
+            self._keep()
         ranked = self.oracle.get_best_trials(self._trials)
         metric = self._prepared.task.metrics[0]
         best, worst = (f"{trainer.figure(each.score, metric):.3f}" for each in (ranked[0], ranked[-1]))
         settings = told(ranked[0].hyperparameters.values)
         told_of_it = f"{len(ranked)} trials · {settings} · eval {metric.name} {best} (the worst: {worst})"
         progress.emit(progress.Summary(told_of_it))
+
+    def _keep(self) -> None:
+        if self._mirror:
+            self._mirror.push(last="trials/oracle.json")
 
     def run_trial(self, proposed: trial.Trial) -> float:
         """The score of a training with the proposed settings.
@@ -97,7 +105,7 @@ class Search(base_tuner.BaseTuner):
             )
         except NotFinite as error:
             raise NotFinite(f"trial {number} of {self._trials}, {told(values)}: {error}") from None
-        tf.io.gfile.rmtree(state.folder)  # trials may be many, and the oracle has what is needed
+        fileio.rmtree(state.folder)  # trials may be many, and the oracle has what is needed
         return float(state.best_score)
 
     def search_space_summary(self, extended: bool = False) -> None:

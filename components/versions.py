@@ -7,13 +7,13 @@ def versions(folder: str | pathlib.Path) -> list[int]:
     """The versions that a server may load, oldest first; none where there is no such folder.
 
     Args:
-      folder: on this machine, or an address such as ``gs://bucket/models/reviews``. There a version that is still being
+      folder: on this machine, or an address such as ``s3://bucket/models/reviews``. There a version that is still being
         written has a name already, so one counts when ``components.pusher`` is through with it.
     """
     if "://" not in str(folder):
         return sorted(int(path.name) for path in pathlib.Path(folder).glob("[0-9]*") if path.name.isdigit())
-    import tensorflow as tf
+    from components.files import fileio
 
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)] if tf.io.gfile.isdir(folder) else []
-    whole = [name for name in names if name.isdigit() and tf.io.gfile.exists(f"{folder}/{name}/saved_model.pb")]
+    names = [name.rstrip("/") for name in fileio.listdir(folder)] if fileio.isdir(folder) else []
+    whole = [name for name in names if name.isdigit() and fileio.exists(f"{folder}/{name}/saved_model.pb")]
     return sorted(map(int, whole))

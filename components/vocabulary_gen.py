@@ -14,8 +14,9 @@ from tfx.utils import path_utils
 
 from components import training
 from components.artifacts import Vocabulary
+from components.files import fileio
 from models import checkpoint, progress, wordpiece
-from models.text import TextRules, Tokenizer, read_vocabulary
+from models.text import TextRules, Tokenizer, vocabulary
 from schemas import DataError
 
 # The features that hold text, in records of every kind.
@@ -104,11 +105,19 @@ def _rules(settings: dict[str, Any], base: TextRules | None) -> TextRules:
 
 def _imported(base_model: list[types.Artifact] | None, settings: dict[str, Any]) -> tuple[list[str], TextRules]:
     if not base_model:
-        return read_vocabulary(settings["path"]), _rules(settings, None)
+        return _read(settings["path"]), _rules(settings, None)
     folder = training.base_checkpoint(path_utils.serving_model_path(artifact_utils.get_single_uri(base_model)))
     assert folder is not None
     read = checkpoint.read(folder)
     return list(read.vocabulary), _rules(settings, TextRules.load(read.rules))
+
+
+def _read(path: str) -> list[str]:
+    try:
+        with fileio.open(path, "rb") as file:
+            return vocabulary(file.read(), path)
+    except (tf.errors.NotFoundError, FileNotFoundError):
+        raise DataError(f"{path} does not exist: it should hold the vocabulary, a piece a line") from None
 
 
 class VocabularyGen(base_component.BaseComponent):

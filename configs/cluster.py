@@ -68,10 +68,21 @@ _CLOUD_LABELS = 64
 LAST_ATTEMPT = 30 * 86_400  # seconds
 
 
+# S3's names and Google's, then what is in no pattern and no query.
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^?*\[\]#@\s]*)?$")
+
+
 def _address(value: str) -> str:
     if "://" not in value and not value.startswith("/"):
         raise ValueError(
             f"takes an address such as gs://bucket/runs, or an absolute path on a volume; received {value!r}"
+        )
+    scheme, found, rest = value.partition("://")
+    if found and not _BUCKET.match(rest):
+        # Whoever writes keys here is not to find them in a log.
+        raise ValueError(
+            f"takes {scheme}://BUCKET/FOLDER: a bucket of lower-case letters, digits, -, _ and ., and no keys, options "
+            "or globs; keys and endpoints are variables (AWS_…), which secrets: sets"
         )
     return value.rstrip("/")
 
@@ -202,8 +213,8 @@ class Cluster(Recorded):
     Attributes:
       image: with our packages in it; by digest, so that what is cached was made by this very code.
       pipeline_root: where artifacts go.
-      workspace: where what outlives a run goes: imported files, checkpoints, pushed models. ``pipeline_root`` where
-        that is a ``gs://`` address.
+      workspace: where what outlives a run goes: imported files, checkpoints, pushed models. An address, or a folder
+        on a volume; ``pipeline_root`` where left out.
       service_account: that the nodes run as.
       pools: machines by name.
       nodes: pool by node; ``default`` for those that are not named.
@@ -409,15 +420,13 @@ class Kubeflow(Cluster):
     def contradictions(self) -> Iterator[tuple[tuple[Key, ...], str]]:
         """See ``Cluster``."""
         yield from super().contradictions()
-        cure = "give a gs:// address, or a folder on one of the volumes"
-        if not self.pipeline_root.startswith(("gs://", "s3://", "minio://")):
+        stores = ("gs://", "s3://", "minio://")
+        if not self.pipeline_root.startswith(stores):
             yield ("pipeline_root",), f"Kubeflow takes gs://, s3:// or minio://, received {self.pipeline_root!r}"
-        elif self.workspace is None and not self.pipeline_root.startswith("gs://"):
-            missing = "workspace is missing: TensorFlow reads and writes gs:// and folders, not"
-            yield (), f"{missing} {self.pipeline_root}; {cure}"
-        if self.workspace and "://" in self.workspace and not self.workspace.startswith("gs://"):
-            yield ("workspace",), f"TensorFlow reads and writes gs:// and folders, not {self.workspace}; {cure}"
+        if self.workspace and "://" in self.workspace and not self.workspace.startswith(stores):
+            yield ("workspace",), f"takes gs://, s3://, minio:// or a folder on a volume, received {self.workspace!r}"
         elif self.workspace and "://" not in self.workspace and not f"{self.workspace}/".startswith(self.mounted):
+            cure = "give a gs://, s3:// or minio:// address, or a folder on one of the volumes"
             yield ("workspace",), f"no volume is mounted at {self.workspace}; {cure}"
         yield from self._mounted()
 

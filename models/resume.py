@@ -1,11 +1,24 @@
 """What a killed training needs to end with the weights of an uninterrupted one."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
 from models import progress, replicas
 from models.optimizer import AdamW
+
+
+class Mirror(Protocol):
+    """A folder of this machine, for one where TensorFlow opens no files.
+
+    Attributes:
+      folder: it holds what was in the other one when this was made.
+    """
+
+    folder: str
+
+    def push(self, last: str = "") -> None:
+        """Makes the other folder as this one: new files, then ``last``, then removals."""
 
 
 class TrainingState:
@@ -17,6 +30,7 @@ class TrainingState:
       folder: of this training alone; its name is a digest of all that decides the weights.
       model: a built Keras layer.
       optimizer: whose slots are saved too.
+      mirror: of ``folder``, where TensorFlow cannot open it.
 
     Attributes:
       step: int64 scalar, optimizer steps done.
@@ -25,8 +39,9 @@ class TrainingState:
       best_epoch: int64 scalar, what ``epoch`` was then.
     """
 
-    def __init__(self, folder: str, model: Any, optimizer: AdamW) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, model: Any, optimizer: AdamW, mirror: Mirror | None = None) -> None:
+        self.folder, self._mirror = folder, mirror
+        self._place = mirror.folder if mirror else folder
         self.step = tf.Variable(0, dtype=tf.int64, name="step")
         self.epoch = tf.Variable(0, dtype=tf.int64, name="epoch")
         self.best_score = tf.Variable(float("-inf"), name="best_score")
@@ -41,7 +56,7 @@ class TrainingState:
             model=self._weights,
             optimizer=optimizer,
         )
-        self._manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=2)
+        self._manager = tf.train.CheckpointManager(checkpoint, self._place, max_to_keep=2)
         self._checkpoint = checkpoint
 
     def restore(self) -> int:
@@ -77,13 +92,19 @@ class TrainingState:
         """Writes a checkpoint, then drops the third newest."""
         if replicas.chief():
             self._manager.save(checkpoint_number=int(self.step))
+            self._push()
+
+    def _push(self) -> None:
+        if self._mirror:
+            self._mirror.push(last="checkpoint")  # TensorFlow's name for the file that names the others
 
     def keep_best(self, score: float) -> bool:
         """Keeps the weights aside if ``score`` is better than any before."""
         if score <= float(self.best_score):
             return False
         if replicas.chief():
-            self._weights.write(f"{self.folder}/best")
+            self._weights.write(f"{self._place}/best")
+            self._push()
         self.best_score.assign(score)
         self.best_epoch.assign(self.epoch)
         return True
@@ -91,4 +112,4 @@ class TrainingState:
     def restore_best(self) -> None:
         """Goes back to the weights of the best epoch."""
         replicas.gathered(0)  # the chief may still be writing
-        self._weights.read(f"{self.folder}/best").assert_consumed()
+        self._weights.read(f"{self._place}/best").assert_consumed()

@@ -193,16 +193,25 @@ class Tokenizer:
 
 
 def read_vocabulary(path: str | Path) -> list[str]:
-    """The pieces of a ``vocab.txt``, a piece a line.
+    """The pieces of a ``vocab.txt`` on this machine, a piece a line.
 
     Raises:
       DataError: the file is absent, empty or not UTF-8.
     """
     try:
-        with tf.io.gfile.GFile(str(path), "rb") as file:
-            pieces = file.read().decode().removesuffix("\n").split("\n")
-    except tf.errors.NotFoundError:
+        return vocabulary(Path(path).read_bytes(), path)
+    except FileNotFoundError:
         raise DataError(f"{path} does not exist: it should hold the vocabulary, a piece a line") from None
+
+
+def vocabulary(content: bytes, path: str | Path) -> list[str]:
+    """The pieces in the content of a ``vocab.txt``, a piece a line.
+
+    Raises:
+      DataError: it is empty or not UTF-8; ``path`` is named.
+    """
+    try:
+        pieces = content.decode().removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 (byte {error.start}): save the vocabulary as UTF-8") from None
     pieces = [piece.removesuffix("\r") for piece in pieces]

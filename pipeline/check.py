@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from components import readers, records
+from components.s3_errors import Closed
 from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment, Source, Task
 from models import checkpoint as checkpoints
@@ -62,7 +63,10 @@ def access(experiment: Experiment, environment: Environment) -> None:
     """
     for source, columns in _sources(experiment):
         if not _elsewhere(source, environment):
-            heads.readable(source, columns)
+            try:
+                heads.readable(source, columns)
+            except DataError as error:
+                Console(stderr=True, markup=False, highlight=False).print(_closed(error, environment), style="dim")
     if experiment.checkpoint:
         _start(experiment, environment)
     _output(environment)
@@ -135,7 +139,7 @@ def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[s
             told = f"$.{source.section}: {place} is on a volume of the cluster and is not looked at"
             yield source.section, partial(str, told)
         else:
-            yield source.section, partial(heads.look, source, columns, task)
+            yield source.section, partial(_look, environment, source, columns, task)
     if task and task.schema_:
         yield "schema", partial(_schema, experiment, task)
     if vocabulary and vocabulary.path:
@@ -160,6 +164,23 @@ def _elsewhere(source: Source, environment: Environment) -> str | None:
         return None
     given = itertools.chain.from_iterable(readers.patterns(source).values())
     return next((pattern for pattern in given if pattern.startswith(environment.mounted)), None)
+
+
+def _look(environment: Environment, source: Source, columns: list[str], task: Task | None) -> heads.Found | str:
+    try:
+        return heads.look(source, columns, task)
+    except DataError as error:
+        return _closed(error, environment)
+
+
+def _closed(error: DataError, environment: Environment) -> str:
+    """What is told of data that a cluster's nodes may read and this machine may not; raises any other error again."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, Closed):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None or isinstance(environment, Local):
+        raise error
+    return f"not looked at from here, the nodes have credentials and a network of their own: {error}"
 
 
 def _file(key: str, path: str) -> str:

@@ -41,12 +41,14 @@ def _is_unread() -> bool:
 
 def explain(error: BaseException) -> tuple[str, int]:
     """The sentence and the exit code for ``error``, or for what caused it."""
+    from components.s3_errors import StoreError
     from configs.experiment import ConfigError
     from pipeline.data import FetchError
     from pipeline.result import RunError
     from schemas import DataError
 
-    codes = {ConfigError: EXIT_CONFIG, DataError: EXIT_DATA, RunError: EXIT_FAILED, FetchError: EXIT_FAILED}
+    codes: dict[type[BaseException], int] = {ConfigError: EXIT_CONFIG, DataError: EXIT_DATA}
+    codes |= dict.fromkeys((RunError, FetchError, StoreError), EXIT_FAILED)
     cause: BaseException | None = error
     while cause is not None:
         for kind, code in codes.items():
@@ -109,6 +111,16 @@ _environment = click.option(
     "--env", default="local", metavar="NAME|FILE", help="Where to run: a name in configs/environments/, or a YAML file."
 )
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class _FileOrAddress(click.Path):
+    """A file, or one in a bucket, of which nothing is asked before it is read."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """See ``click.Path``."""
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
 _Folder = click.Path(exists=True, file_okay=False, path_type=Path)
 _set = click.option(
     "--set",
@@ -270,11 +282,15 @@ def stop(run: str | None, env: str) -> None:
     "--model", metavar="NAME[/VERSION]", help="The experiment whose pushed model answers; the newest if left out."
 )
 @click.option(
-    "--input", "given", type=_File, metavar="FILE", help="Records: .csv, .tsv, .jsonl (each also .gz), .parquet."
+    "--input",
+    "given",
+    type=_FileOrAddress(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Records: .csv, .tsv, .jsonl (each also .gz), .parquet; here, or s3://… and gs://….",
 )
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_FileOrAddress(dir_okay=False),
     metavar="FILE",
     help="Where the records go with their answers; the ending says the format.",
 )
@@ -290,7 +306,7 @@ def stop(run: str | None, env: str) -> None:
 @click.option("--prefix", metavar="TEXT", help="Before the names of the columns that are added.")
 @_environment
 def predict(
-    texts: tuple[str, ...], model: str | None, env: str, given: Path | None, output: Path | None, **options: Any
+    texts: tuple[str, ...], model: str | None, env: str, given: str | None, output: str | None, **options: Any
 ) -> None:
     """Ask the pushed model.
 
@@ -305,9 +321,9 @@ def predict(
         raise click.UsageError("--input and --output go together, without TEXT; the options of a file need both")
     root = Path(environment.load(env).runs)
     if given and output:
-        from pipeline.bulk import bulk
+        from pipeline.bulk_remote import answer as answer_all
 
-        bulk(root, model, given, output, **asked)
+        answer_all(root, model, given, output, **asked)
     else:
         from pipeline.predict import predict as answer
 

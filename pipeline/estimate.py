@@ -1,13 +1,13 @@
 """How long and how large a run will be: an estimate, with the formula shown."""
 
-import gzip
 import math
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from components import encodings
 from configs.experiment import Encoder, Experiment
 from models.checkpoint import encoder_arguments
 from pipeline.figures import clock, size
@@ -145,10 +145,10 @@ def lines(path: str, kind: str) -> float:
     if kind == "parquet":
         import pyarrow.parquet
 
-        return int(pyarrow.parquet.read_metadata(path).num_rows)
+        with encodings.open_bytes(path) as stream:
+            return int(pyarrow.parquet.read_metadata(stream).num_rows)
     count = 0
-    stream: BinaryIO
-    with gzip.open(path) if path.lower().endswith(".gz") else Path(path).open("rb") as stream:  # type: ignore[assignment]
+    with encodings.open_bytes(path) as stream:
         while chunk := stream.read(1 << 20):
             count += chunk.count(b"\n")
     return count

@@ -6,10 +6,13 @@ import os
 import pathlib
 import shutil
 import urllib.parse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import schemas
 from components import digest, readers, records
+from components.s3_errors import StoreError
+from components.s3_place import is_s3
 from components.versions import versions
 from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment, FromExperiment, Source
@@ -163,7 +166,10 @@ def task_schema(experiment: Experiment, kind: str) -> "Schema":
 def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
     """The newest version that the experiment pushed."""
     folder = environment.pushed(given.experiment)
-    there = versions(folder)
+    try:
+        there = versions(folder)
+    except StoreError as error:
+        raise ConfigError(f"$.checkpoint: what experiment {given.experiment} pushed cannot be seen: {error}") from error
     if not there:
         where = near(pathlib.Path(folder)) if isinstance(environment, Local) else folder
         raise ConfigError(f"$.checkpoint: experiment {given.experiment} has pushed no model to {where}; run it first")
@@ -190,33 +196,51 @@ def _converted(source: pathlib.Path, root: pathlib.Path) -> pathlib.Path:
 
 def _fetched(address: str, name: str, root: pathlib.Path) -> pathlib.Path:
     """A Hugging Face folder in a bucket, here. A file of the size and time of the one there is that one."""
-    from pyarrow import fs  # it reads s3:// too, and TensorFlow does not
-
     here = root / digest.of_text(address)
     here.mkdir(parents=True, exist_ok=True)
+    try:
+        found, fetch = (_in_s3 if is_s3(address) else _by_arrow)(address)
+        weights = next((file for file in checkpoints.WEIGHTS if file in found), None)
+        for file in checkpoints.FILES:
+            place, part = here / file, here / f"{file}.part"
+            if file not in found or (file in checkpoints.WEIGHTS and file != weights):
+                place.unlink(missing_ok=True)
+            elif not (place.exists() and (place.stat().st_size, place.stat().st_mtime_ns) == found[file]):
+                fetch(file, part)
+                os.utime(part, ns=(found[file][1], found[file][1]))
+                part.replace(place)
+    except StoreError as error:
+        raise ConfigError(f"$.checkpoint: {name} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"$.checkpoint: {name} cannot be read: {str(error).splitlines()[0]}") from None
+    return here
+
+
+# Size in bytes and time in nanoseconds by name; and what brings the file of a name here.
+_Remote = tuple[dict[str, tuple[int, int]], Callable[[str, pathlib.Path], None]]
+
+
+def _in_s3(address: str) -> _Remote:
+    from components.s3 import S3, download
+
+    folder = address.rstrip("/")
+    there = S3.listdir(folder) if S3.isdir(folder) else []
+    stats = {file: S3.stat(f"{folder}/{file}") for file in checkpoints.FILES if file in there}
+    found = {file: (each.length, each.mtime_nsec) for file, each in stats.items()}
+    return found, lambda file, part: download(f"{folder}/{file}", str(part))
+
+
+def _by_arrow(address: str) -> _Remote:
+    from pyarrow import fs
+
     if address.startswith("gs://") and "retry_limit_seconds" not in address:
         address += (
             f"{'&' if '?' in address else '?'}retry_limit_seconds=30"  # Google's client else tries for 15 minutes
         )
-    try:
-        system, folder = fs.FileSystem.from_uri(address)
-        found = {
-            info.base_name: info for info in system.get_file_info([f"{folder}/{file}" for file in checkpoints.FILES])
-        }
-        weights = next((file for file in checkpoints.WEIGHTS if found[file].is_file), None)
-        for file, info in found.items():
-            place, part = here / file, here / f"{file}.part"
-            if not info.is_file or (file in checkpoints.WEIGHTS and file != weights):
-                place.unlink(missing_ok=True)
-            elif not (
-                place.exists() and (place.stat().st_size, place.stat().st_mtime_ns) == (info.size, info.mtime_ns)
-            ):
-                fs.copy_files(info.path, str(part), source_filesystem=system)
-                os.utime(part, ns=(info.mtime_ns, info.mtime_ns))
-                part.replace(place)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"$.checkpoint: {name} cannot be read: {str(error).splitlines()[0]}") from None
-    return here
+    system, folder = fs.FileSystem.from_uri(address)
+    infos = system.get_file_info([f"{folder}/{file}" for file in checkpoints.FILES])
+    found = {info.base_name: (info.size, info.mtime_ns) for info in infos if info.is_file}
+    return found, lambda file, part: fs.copy_files(f"{folder}/{file}", str(part), source_filesystem=system)
 
 
 def _place(root: pathlib.Path, source: pathlib.Path, names: list[str], below: pathlib.Path) -> pathlib.Path:

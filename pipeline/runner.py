@@ -22,6 +22,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline, RunOptions
 
 from components import training
+from components.files import fileio
 from configs import loader
 from configs.environment import Local
 from configs.experiment import Experiment
@@ -176,11 +177,12 @@ class _Notes(logging.Handler):
             self._update(event.node, state=event.state, seconds=round(event.seconds, 2))
             folders = self._checkpoints.pop(thread, [])
             ended = folders if event.state == "ran" else []  # published: nothing will resume from these
-            for folder in filter(tf.io.gfile.exists, ended):
+            for folder in ended:
                 try:
-                    tf.io.gfile.rmtree(folder)
-                except tf.errors.OpError as error:  # the model is there all the same
-                    progress.emit(progress.Notice(f"{folder} could not be removed: {error.message}"))
+                    if fileio.exists(folder):
+                        fileio.rmtree(folder)
+                except (tf.errors.OpError, OSError) as error:  # the model is there all the same
+                    progress.emit(progress.Notice(f"{folder} could not be removed: {error}"))
 
     def _update(self, node: str, **values: object) -> None:
         self._nodes[node] = self._nodes[node].model_copy(update=values)

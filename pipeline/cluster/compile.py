@@ -19,7 +19,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
 from components import files, training
-from configs.cluster import LAST_ATTEMPT, TRAINERS, Cluster, Kubeflow, Vertex
+from configs.cluster import LAST_ATTEMPT, TRAINERS, Cluster, Kubeflow, Secret, Vertex
 from configs.experiment import Experiment
 from configs.kubernetes import quantity
 from configs.pools import Machine, Pool, Requirement, VertexPool
@@ -92,6 +92,8 @@ def compiled(
     _titled(spec)
     executors = spec["deploymentSpec"]["executors"]
     platform: dict[str, Spec] = {}
+    if isinstance(environment, Kubeflow):
+        environment = environment.model_copy(update={"secrets": _secrets(spec, environment)})
     for node in made.components:
         task, executor = spec["root"]["dag"]["tasks"][node.id], executors[f"{node.id}_executor"]
         task["cachingOptions"] = {"enableCache": cache and not _changes(node)}
@@ -208,6 +210,16 @@ def _workers(container: Spec, name: str, node: str, environment: Vertex) -> None
     }
     given = json.dumps({"job": job, "submission": submission}, sort_keys=True)
     container["env"].append({"name": workers.VARIABLE, "value": given})
+
+
+def _secrets(spec: Spec, environment: Kubeflow) -> list[Secret]:
+    """The environment's; and Kubeflow's own, where nodes read its own store and nothing says by which keys."""
+    told = any("AWS_ACCESS_KEY_ID" in secret.env.values() for secret in environment.secrets)
+    if told or "minio://" not in json.dumps(spec["root"]):
+        return environment.secrets
+    # As Kubeflow's launcher does (kubeflow/pipelines, backend/src/v2/config/env.go).
+    keys = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
+    return [*environment.secrets, Secret(name="mlpipeline-minio-artifact", env=keys)]
 
 
 def _pod(node: str, environment: Kubeflow) -> Spec:

@@ -119,8 +119,8 @@ def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
         told = stream.read()
     with tf.io.gfile.GFile(file, "w") as stream:
         stream.write(remote(told))
-    for folder in filter(tf.io.gfile.exists, checkpoints.folders):
-        tf.io.gfile.rmtree(folder)
+    for folder in filter(files.fileio.exists, checkpoints.folders):
+        files.fileio.rmtree(folder)
 
 
 def _clear(outputs: Sequence[Any], file: str) -> None:

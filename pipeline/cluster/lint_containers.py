@@ -138,7 +138,9 @@ def _addresses(given: Documents) -> Iterator[Finding]:
         told = [*_below(node.parameters), *(value for name, value in variables.items() if name.endswith("_ROOT"))]
         mounts = _mounts(given.pods.get(node.component.get("executorLabel", ""), {}))
         dataflow = "--runner=DataflowRunner" in _beam(node)
-        cure = "give a gs:// address" + ("" if dataflow or given.kind == "vertex" else ", or a folder on a volume")
+        cure = "give a gs:// address"
+        if given.kind == "kubeflow" and not dataflow:
+            cure = "give a gs://, s3:// or minio:// address, or a folder on a volume"
         for address in dict.fromkeys(told):
             if fault := _unreadable(given, address, mounts, dataflow=dataflow):
                 yield Finding(node.name, f"is told the address {address!r}, {fault}", "our containers", cure)
@@ -155,6 +157,10 @@ def _imported(given: Documents, name: str, address: str) -> Iterator[Finding]:
 def _unreadable(given: Documents, address: str, mounts: Sequence[str], *, dataflow: bool) -> str | None:
     """Why our nodes cannot read or write there."""
     scheme, found, _ = address.partition("://")
+    if found and scheme in ("s3", "minio"):
+        if given.kind == "vertex":
+            return "which asks for credentials of AWS's, and Vertex gives a node none"
+        return "which asks for credentials of AWS's, and workers of Dataflow have none" if dataflow else None
     if found:
         return None if scheme == "gs" else f"{scheme}:// is read by none of our nodes"
     if not address.startswith("/"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from components import readers
 from configs.cluster import Vertex
 from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment
@@ -86,6 +87,7 @@ def rehearse(
                 emit(RunStarted(experiment.name, 0, str(folder), made.nodes, where))
                 for notice in (*left_out, *notices):
                     emit(Notice(notice))
+                _fetch(experiment, cluster)
                 outputs = dry_run.execute(made, cluster)
                 _forget(outputs, cluster)
                 fields = _fields(outputs, cluster)
@@ -97,6 +99,20 @@ def rehearse(
             view.detach(screen)
         result = RunResult(name=experiment.name, number=0, started="", seconds=time.monotonic() - began, **fields)
         return _told(console, result, len(made.nodes), environment.kind)
+
+
+def _fetch(experiment: Experiment, cluster: "dry_run.Cluster") -> None:
+    """Brings data that has an address to the folder that stands for its bucket."""
+    from components import files
+
+    task = experiment.task
+    for source in (experiment.corpus, task.data if task else None, experiment.scored):
+        for key, patterns in (readers.patterns(source) if source else {}).items():
+            for pattern in patterns:
+                for path in readers.match(pattern, source, key) if source and "://" in pattern else ():
+                    target = Path(cluster.path(path))
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    files.copy_file(path, str(target))
 
 
 def _forget(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster") -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from components import files
+from components.files import fileio
+from components.s3_client import SCHEMES
+from components.s3_errors import StoreError
 from models import progress
 from pipeline.figures import size
 from pipeline.result import RunError
@@ -40,7 +43,7 @@ def stage(imports: Mapping[str, Path], home: str, local: Path) -> None:
         _share(Path(home))
     try:
         places = {files.mounted(address): path for address, path in imports.items()}
-        missing = {place: path for place, path in places.items() if not tf.io.gfile.exists(place)}
+        missing = {place: path for place, path in places.items() if not fileio.exists(place)}
         if not missing:
             return
         total = size(sum(path.stat().st_size for path in missing.values()))
@@ -52,6 +55,11 @@ def stage(imports: Mapping[str, Path], home: str, local: Path) -> None:
             _allow(path, 0o444)
             for folder in path.parents[: len(path.relative_to(home).parts) - 2]:
                 _allow(folder, 0o555)
+    except StoreError as error:
+        raise RunError(
+            f"{home}/imports cannot be read and written from here: {error}; or give workspace: in the environment "
+            "another place"
+        ) from error
     except tf.errors.OpError as error:
         cure = "let this user write there" if volume else "log in with gcloud auth application-default login"
         raise RunError(
@@ -92,9 +100,9 @@ def _allow(path: Path, mode: int) -> None:
 
 
 def _copy(source: str, address: str) -> None:
-    """Whole or not at all: an object of gs:// appears when its upload is done, other file systems can rename."""
-    if address.startswith("gs://"):
-        tf.io.gfile.copy(source, address, overwrite=True)
+    """Whole or not at all: an object appears when its upload is done, other file systems can rename."""
+    if address.startswith(("gs://", *SCHEMES)):
+        files.copy_file(source, address)
         return
     folder, name = posixpath.split(address)
     part = f"{folder}/.{name}.part"

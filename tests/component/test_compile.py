@@ -473,6 +473,37 @@ nodes: {{Checkpoint: cpu}}
     assert cached(result) == set(result.nodes) - {"Baseline", "Pusher"}
 
 
+def secrets(result, node="Trainer"):
+    return {
+        each["secretName"]: {key["secretKey"]: key["envVar"] for key in each["keyToEnv"]}
+        for each in pods(result).get(node, {}).get("secretAsEnv", [])
+    }
+
+
+def test_a_workspace_in_s3_needs_no_volume():
+    result = with_environment(KUBEFLOW.replace("gs://bucket/runs", "s3://bucket/runs"))
+    assert lint.findings(result.pipeline, result.platform, "kubeflow") == []
+    assert result.platform == {}
+    variables = {each["name"]: each["value"] for each in container(result, "Trainer")["env"]}
+    assert variables["TFX_BERT_CHECKPOINT_ROOT"] == "s3://bucket/runs/both/checkpoints"
+    assert all(address.startswith("s3://bucket/runs/both/imports/") for address in result.imports)
+    assert "Checkpoint" in cached(result)
+
+
+def test_nodes_reach_kubeflows_own_store_with_its_own_keys_unless_others_are_named():
+    kubeflow = KUBEFLOW.replace("gs://bucket/runs", "minio://mlpipeline/runs")
+    own = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
+    assert secrets(with_environment(kubeflow)) == {"mlpipeline-minio-artifact": own}
+    mine = "secrets: [{name: minio, env: {id: AWS_ACCESS_KEY_ID, key: AWS_SECRET_ACCESS_KEY}}]\n"
+    assert set(secrets(with_environment(kubeflow + mine))) == {"minio"}
+    # The launcher alone reads and writes pipeline_root.
+    volume = "workspace: /data\nvolumes: [{claim: tfx-bert, mount: /data}]\n"
+    assert secrets(with_environment(kubeflow + volume)) == {}
+    pathlib.Path("environment.yaml").write_text(kubeflow + volume, "utf-8")
+    read = loader.load("both.yaml", ["task.data.path=minio://mlpipeline/reviews.csv"])
+    assert set(secrets(compiled(read, environment.load("environment.yaml")))) == {"mlpipeline-minio-artifact"}
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 

@@ -303,3 +303,27 @@ def test_the_component_carries_all_that_decides_its_output():
     assert properties["input_digest"] == "i"
     assert (properties["labels"], properties["slices"], properties["sample"]) == ('["x", "y"]', '["city"]', 5)
     assert TaskData.model_validate_json(properties["source"]) == TaskData(path=["a.csv"])
+
+
+def test_data_in_s3_is_read_there_and_its_bad_records_are_kept_there(s3):
+    """The files of ``test_many_files_of_several_formats`` and one more; the same examples."""
+    reviews("a.csv", 60)
+    reviews("b.csv", 60, start=60)
+    Path("c.csv.gz").write_bytes(gzip.compress(Path("b.csv").read_bytes().replace(b"review", b"late")))
+    run(task(path=["*.csv", "c.csv.gz"]))
+    here = sorted(record["text"] for record in everything())
+    for name in ("a.csv", "b.csv", "c.csv.gz"):
+        s3.upload_file(name, "bucket", f"data/{name}")
+    kept = "s3://bucket/runs/reviews/bad_records.csv"
+    there = TaskExampleGen(
+        TaskData(path=["s3://bucket/data/*.csv", "s3://bucket/data/c.csv.gz"]),
+        labels=["x", "y"],
+        **{**COMMON, "bad_records_path": kept},
+    )
+    run(there)
+    assert sorted(record["text"] for record in everything()) == here
+    s3.put_object(Bucket="bucket", Key="data/a.csv", Body=b"text,label\n,x\n" + Path("a.csv").read_bytes()[16:])
+    with pytest.raises(DataError, match=rf"1  column 'text' is empty +first s3://bucket/data/a\.csv:2\n  All: {kept}"):
+        run(there)
+    found = s3.get_object(Bucket="bucket", Key="runs/reviews/bad_records.csv")["Body"].read().decode()
+    assert found.splitlines()[1:] == ["s3://bucket/data/a.csv,2,column 'text' is empty"]

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from components import digest, pusher
+from components import s3 as s3_module
 
 
 def graph(weight):
@@ -217,10 +218,23 @@ def test_what_a_killed_push_left_on_an_object_store_is_replaced(tmp_path):
     assert not tf.io.gfile.exists(f"{serving}/1/variables/rubbish")
 
 
-def pushed(bucket):
+@pytest.fixture(params=["gs", "s3"])
+def store(request):
+    """The scheme of a store with the bucket ``bucket``, and what gives its objects by name."""
+    if request.param == "gs":
+        bucket = request.getfixturevalue("bucket")
+        return "gs", lambda: bucket.objects
+    client = request.getfixturevalue("s3")
+    return "s3", lambda: {
+        each["Key"]: client.get_object(Bucket="bucket", Key=each["Key"])["Body"].read()
+        for each in client.list_objects_v2(Bucket="bucket")["Contents"]
+    }
+
+
+def pushed(objects):
     """The objects of every version, by version."""
     found = {}
-    for name, content in bucket.objects.items():
+    for name, content in objects().items():
         version, _, path = name.removeprefix("reviews/").partition("/")
         if version.isdigit() and content:  # a folder is an object without content
             found.setdefault(int(version), {})[path] = content
@@ -231,22 +245,44 @@ def whole(weight):
     return {"saved_model.pb": graph(weight), "variables/variables.data": weight.encode(), "fingerprint.pb": b"once"}
 
 
-def test_a_bucket_gets_whole_versions(bucket, tmp_path):
+def test_a_bucket_gets_whole_versions(store, tmp_path):
+    scheme, objects = store
     a, b = model(tmp_path / "a", "1"), model(tmp_path / "b", "2")
-    assert [pusher.push(each, "gs://bucket/reviews") for each in (a, b, b)] == [(1, True), (2, True), (2, False)]
-    assert pushed(bucket) == {version: whole(str(version)) for version in (1, 2)}
+    assert [pusher.push(each, f"{scheme}://bucket/reviews") for each in (a, b, b)] == [(1, True), (2, True), (2, False)]
+    assert pushed(objects) == {version: whole(str(version)) for version in (1, 2)}
 
 
-def test_the_same_model_pushed_at_once_to_a_bucket_is_one_version(bucket, tmp_path):
-    told = at_once([(model(tmp_path / "a", "1"), "gs://bucket/reviews")] * 4)
+def test_the_same_model_pushed_at_once_to_a_bucket_is_one_version(store, tmp_path):
+    scheme, objects = store
+    told = at_once([(model(tmp_path / "a", "1"), f"{scheme}://bucket/reviews")] * 4)
     assert {version for version, _ in told} == {1}
-    assert pushed(bucket) == {1: whole("1")}
+    assert pushed(objects) == {1: whole("1")}
 
 
-def test_models_pushed_at_once_to_a_bucket_get_versions_of_their_own(bucket, tmp_path):
-    told = at_once([(model(tmp_path / name, name), "gs://bucket/reviews") for name in "abcd"])
+def test_models_pushed_at_once_to_a_bucket_get_versions_of_their_own(store, tmp_path):
+    scheme, objects = store
+    told = at_once([(model(tmp_path / name, name), f"{scheme}://bucket/reviews") for name in "abcd"])
     assert all(is_new for _, is_new in told)
-    assert pushed(bucket) == {version: whole(name) for (version, _), name in zip(told, "abcd", strict=True)}
+    assert pushed(objects) == {version: whole(name) for (version, _), name in zip(told, "abcd", strict=True)}
+
+
+def test_in_s3_the_graph_comes_last_and_what_a_killed_push_left_is_replaced(s3, tmp_path, monkeypatch):
+    s3.put_object(Bucket="bucket", Key="serving/reviews/1/variables/rubbish", Body=b"half")
+    written, upload = [], s3_module.upload
+
+    def noted(source, target):
+        written.append(target.removeprefix("s3://bucket/serving/"))
+        assert pusher.versions("s3://bucket/serving/reviews") == []
+        upload(source, target)
+
+    monkeypatch.setattr(s3_module, "upload", noted)
+    assert pusher.push(model(tmp_path / "a", "1"), "s3://bucket/serving/reviews") == (1, True)
+    pusher.configure("s3://bucket/serving/reviews")
+    assert written[-1] == "reviews/1/saved_model.pb"
+    assert len(written) == 3
+    names = [each["Key"].removeprefix("serving/") for each in s3.list_objects_v2(Bucket="bucket")["Contents"]]
+    claim = f"reviews/.claims/1-{digest.of_folder(tmp_path / 'a')}"
+    assert names == ["batching.config", "models.config", "monitoring.config", claim, *sorted(written)]
 
 
 def test_a_version_that_two_claim_is_nobodys(tmp_path):

@@ -145,3 +145,12 @@ def test_a_vocabulary_that_knows_nearly_no_word_stops_the_run(tmp_path, corpus, 
 def test_settings_that_cannot_work_are_refused_before_the_run(tmp_path, corpus, settings, message):
     with pytest.raises(ValueError, match=message):
         vocabulary_gen.VocabularyGen([channel_utils.as_channel([corpus])], source_digest="d", **settings)
+
+
+def test_a_vocabulary_in_s3_is_read_there(tmp_path, task, s3):
+    given = "\n".join([*SPECIAL, "new", "##er", "##est", "wide"]) + "\n"
+    s3.put_object(Bucket="bucket", Key="imports/1/vocab.txt", Body=given.encode())
+    folder = run(tmp_path / "out", [task], path="s3://bucket/imports/1/vocab.txt")
+    assert (folder / "vocab.txt").read_text() == given
+    with pytest.raises(DataError, match=r"s3://bucket/imports/2/vocab\.txt does not exist: it should hold the vocab"):
+        run(tmp_path / "other", [task], path="s3://bucket/imports/2/vocab.txt")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.readers import check, files, names, rows
+from components.readers import check, digest, files, names, rows
 from components.rows import MAX_LINE, Bad, Row
 from configs.experiment import ConfigError, Corpus, TaskData
 from schemas import DataError
@@ -542,3 +542,31 @@ def test_any_bytes_give_records_or_one_clear_sentence(name, encoding, content, h
 
 def test_the_limit_is_far_above_the_longest_sensible_line():
     assert MAX_LINE > 10_000_000
+
+
+def test_every_format_is_read_from_s3_as_from_this_machine(s3):
+    Path("a.csv").write_text("text,label\nfine,good\n")
+    Path("a.csv.gz").write_bytes(gzip.compress(Path("a.csv").read_bytes()))
+    Path("a.tsv").write_text("text\tlabel\nfine\tgood\n", "utf-16")
+    Path("a.jsonl").write_text('{"text": "fine", "label": "good"}\n')
+    Path("a.json").write_text('[{"text": "fine",\n"label": "good"}]')
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["fine"], "label": ["good"]}), "a.parquet")
+    for path in Path().iterdir():
+        s3.upload_file(str(path), "bucket", f"data/{path.name}")
+        encoding = "utf-16" if path.suffix == ".tsv" else "utf-8"
+        found = [
+            list(rows(name, TaskData(path=[name], encoding=encoding), ["text", "label"]))
+            for name in (str(path), f"s3://bucket/data/{path}", f"minio://bucket/data/{path}")
+        ]
+        assert found[0] == found[1] == found[2]
+        assert [row.values for row in found[0]] == [{"text": "fine", "label": "good"}]
+    source = TaskData(path=["s3://bucket/data/*.csv"], eval=["s3://bucket/data/**/*.tsv"])
+    assert files(source) == {"path": ["s3://bucket/data/a.csv"], "eval": ["s3://bucket/data/a.tsv"]}
+    remote = TaskData(path=["s3://bucket/data/a.csv"])
+    assert digest(remote) != digest(TaskData(path=["s3://bucket/data/a.csv.gz"]))
+    with pytest.raises(DataError, match=r"\$\.task\.data\.path: no file matches 's3://bucket/data/b\*\.csv'"):
+        files(TaskData(path=["s3://bucket/data/b*.csv"]))
+    with pytest.raises(
+        DataError, match=r"\$\.task\.data\.path: s3://nowhere/a\.csv cannot be read: there is no bucket"
+    ):
+        files(TaskData(path=["s3://nowhere/a.csv"]))

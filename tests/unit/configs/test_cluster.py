@@ -153,15 +153,22 @@ def test_quantities_are_those_of_kubernetes(load, text, bytes_):
          "received 'bucket/runs'"),
         (KUBEFLOW.replace("gs://bucket/runs", "/data/runs"),
          "e.yaml:3 $.pipeline_root: Kubeflow takes gs://, s3:// or minio://, received '/data/runs'"),
-        (KUBEFLOW.replace("gs://bucket/runs", "s3://bucket/runs"),
-         "e.yaml $: workspace is missing: TensorFlow reads and writes gs:// and folders, not s3://bucket/runs; "
-         "give a gs:// address, or a folder on one of the volumes"),
+        (KUBEFLOW.replace("gs://bucket/runs", "abfs://bucket/runs"),
+         "e.yaml:3 $.pipeline_root: Kubeflow takes gs://, s3:// or minio://, received 'abfs://bucket/runs'"),
+        (KUBEFLOW.replace("gs://bucket/runs", "s3://key:secret@bucket/runs"),
+         "e.yaml:3 $.pipeline_root: takes s3://BUCKET/FOLDER: a bucket of lower-case letters, digits, -, _ and "
+         "., and no keys, options or globs; keys and endpoints are variables (AWS_…), which secrets: sets"),
+        (KUBEFLOW.replace("gs://bucket/runs", "minio:///runs"),
+         "e.yaml:3 $.pipeline_root: takes minio://BUCKET/FOLDER: a bucket of lower-case letters, digits, -, _ and ., "
+         "and no keys, options or globs; keys and endpoints are variables (AWS_…), which secrets: sets"),
+        (f"{KUBEFLOW}workspace: s3://bucket/a?region=eu-west-1\n",
+         "e.yaml:4 $.workspace: takes s3://BUCKET/FOLDER: a bucket of lower-case letters, digits, -, _ and "
+         "., and no keys, options or globs; keys and endpoints are variables (AWS_…), which secrets: sets"),
         (f"{KUBEFLOW}workspace: /data\n",
-         "e.yaml:4 $.workspace: no volume is mounted at /data; give a gs:// address, or a folder on one of the "
-         "volumes"),
-        (f"{KUBEFLOW}workspace: s3://bucket\n",
-         "e.yaml:4 $.workspace: TensorFlow reads and writes gs:// and folders, not s3://bucket; give a gs:// address, "
-         "or a folder on one of the volumes"),
+         "e.yaml:4 $.workspace: no volume is mounted at /data; give a gs://, s3:// or minio:// address, or a folder on "
+         "one of the volumes"),
+        (f"{KUBEFLOW}workspace: hdfs://name/a\n",
+         "e.yaml:4 $.workspace: takes gs://, s3://, minio:// or a folder on a volume, received 'hdfs://name/a'"),
         (f"{VERTEX}workspace: s3://bucket\n",
          "e.yaml:6 $.workspace: Vertex takes a gs:// address, received 's3://bucket'"),
         (VERTEX.replace("gs://", "s3://"),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components import files
+from components import s3 as s3_module
 from models import progress
 from models.encoder import BertEncoder
 from models.heads import PretrainingModel, pretraining_loss
@@ -37,8 +39,9 @@ def training(folder, rate=1e-3, steps=STEPS, checkpoint_seconds=0.0, frozen=None
         model.encoder.freeze(frozen)
     optimizer = AdamW(LinearSchedule(rate, 2, steps))
     optimizer.build(model.trainable_variables)
-    state = TrainingState(f"{folder}/checkpoints", model, optimizer)
-    logs = f"{folder}/logs"
+    kept = f"{folder}/checkpoints"
+    state = TrainingState(kept, model, optimizer, files.mirrored(kept))
+    logs = f"ram://{uuid.uuid4()}/logs" if str(folder).startswith("s3://") else f"{folder}/logs"  # a node's artifact
     loop = Loop(model, task.loss, optimizer, state, steps=steps, checkpoint_seconds=checkpoint_seconds, logs=logs)
     return task, model, state, loop
 
@@ -51,11 +54,13 @@ def weights(model):
     return [variable.numpy() for variable in model.trainable_variables]
 
 
-@pytest.mark.parametrize(("kill_at", "where"), [(1, "disk"), (4, "disk"), (4, "bucket")])
-def test_resumed_training_ends_with_the_same_weights(tmp_path, kill_at, where):
+@pytest.mark.parametrize(("kill_at", "where"), [(1, "disk"), (4, "disk"), (4, "bucket"), (4, "s3")])
+def test_resumed_training_ends_with_the_same_weights(request, tmp_path, kill_at, where):
     """``ram://``, TensorFlow's file system in memory, stands for a bucket: the calls that reach it reach gs://."""
     task, whole, _, loop = training(tmp_path / "whole")
-    killed = tmp_path / "killed" if where == "disk" else f"ram://{uuid.uuid4()}/killed"
+    killed = {"disk": tmp_path / "killed", "bucket": f"ram://{uuid.uuid4()}/killed", "s3": "s3://bucket/killed"}[where]
+    if where == "s3":
+        request.getfixturevalue("s3")
     loop.run(batches(task, 0), "epoch 1/1")
 
     task, _, _, loop = training(killed)
@@ -67,6 +72,28 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path, kill_at, where):
 
     for expected, got in zip(weights(whole), weights(resumed), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("stops_at", [".data-00000-of-00001", ".index", "checkpoint"])
+def test_a_save_to_s3_that_is_cut_short_leaves_the_one_before_it(s3, monkeypatch, tmp_path, stops_at):
+    task, _, state, loop = training("s3://bucket/killed")
+    loop.run(batches(task, 0).take(2), "")
+    loop.save()
+    assert state.keep_best(0.5)
+    upload = s3_module.upload
+
+    def killed(source, target):
+        if target.endswith(stops_at):
+            raise KeyboardInterrupt
+        upload(source, target)
+
+    loop.run(batches(task, 2).take(2), "")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(s3_module, "upload", killed)
+        loop.save()
+    _, _, resumed, _ = training("s3://bucket/killed")
+    assert resumed.restore() == 2
+    resumed.restore_best()
 
 
 @pytest.mark.parametrize(("frozen", "kept"), [(0, 5), (1, 17)])

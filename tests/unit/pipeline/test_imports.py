@@ -19,7 +19,8 @@ from pipeline import cli, imports
 TINY = pathlib.Path(__file__).parents[2] / "data" / "bert_tiny"
 # How each client is led to the server; keys and options are no part of what a person is told.
 ADDRESSES = {
-    "s3": "s3://key:secret@bucket/models/tiny?region=us-east-1&scheme=http&endpoint_override=127.0.0.1:{port}",
+    "s3": "s3://bucket/models/tiny",
+    "minio": "minio://bucket/models/tiny",
     "gs": "gs://anonymous@bucket/models/tiny?scheme=http&retry_limit_seconds=1&endpoint_override=127.0.0.1:{port}",
 }
 
@@ -46,7 +47,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.forbidden:
             return self.send(403, b"")
         if "list-type" in asked:
-            return self.send(200, b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>")
+            keys = sorted(key for key in self.objects if key.startswith(asked["prefix"]))
+            told = "".join(
+                f"<Contents><Key>{key}</Key><Size>1</Size><LastModified>2023-11-14T22:13:20.000Z</LastModified>"
+                "<ETag>e</ETag></Contents>"
+                for key in keys
+            )
+            return self.send(200, f"<ListBucketResult>{told}</ListBucketResult>".encode())
         if not name:
             return self.send(200, b'{"items": []}')
         if name not in self.objects:
@@ -67,6 +74,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def send(self, code, content):
         self.send_response(code)
         self.send_header("content-length", str(len(content)))
+        self.send_header("etag", '"e"')
         self.send_header("last-modified", email.utils.formatdate(self.time, usegmt=True))
         self.end_headers()
         if self.command == "GET":
@@ -82,6 +90,9 @@ def bucket(request, tmp_path, monkeypatch):
     handler = type("Handler", (Handler,), {"objects": objects, "read": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     yield handler, ADDRESSES[request.param].format(port=server.server_port)
     server.shutdown()
     server.server_close()
@@ -104,7 +115,7 @@ def test_a_folder_in_a_bucket_comes_in_by_content(bucket):
     assert {path.name: path.read_bytes() for path in came.iterdir()} == {
         path.name: path.read_bytes() for path in TINY.iterdir()
     }
-    assert imports.start(given, where).name == f"{address[:2]}://bucket/models/tiny"
+    assert imports.start(given, where).name == f"{address.partition('://')[0]}://bucket/models/tiny"
     # The same again is not fetched again; what changed is, and comes in under another digest.
     assert set(handler.read) == {path.name for path in TINY.iterdir()}
     handler.read.clear()
@@ -130,23 +141,28 @@ def test_check_names_the_address_without_its_keys(bucket):
     handler, address = bucket
     experiment(address)
     result = CliRunner().invoke(cli.main, ["check", "x.yaml"])
-    assert f"✓ {address[:2]}://bucket/models/tiny: BERT of 3 layers, 24 wide" in result.output
+    assert f"✓ {address.partition('://')[0]}://bucket/models/tiny: BERT of 3 layers, 24 wide" in result.output
     handler.objects.clear()
     result = CliRunner().invoke(cli.main, ["check", "x.yaml"])
     assert result.exit_code == 2
-    assert f"$.checkpoint: {address[:2]}://bucket/models/tiny has no config.json" in result.output
+    assert f"$.checkpoint: {address.partition('://')[0]}://bucket/models/tiny has no config.json" in result.output
     assert "secret" not in result.output
 
 
 def test_a_bucket_that_cannot_be_read_is_one_sentence(bucket):
     handler, address = bucket
     handler.forbidden = True
-    told = (
-        rf"^\$\.checkpoint: {address[:2]}://bucket/models/tiny cannot be read: .*(ACCESS_DENIED|PERMISSION_DENIED|403)"
-    )
+    scheme, refused = address.partition("://")[0], r"(no permission \(|PERMISSION_DENIED|403)"
+    told = rf"^\$\.checkpoint: {scheme}://bucket/models/tiny cannot be read: .*{refused}"
     with pytest.raises(ConfigError, match=told) as error:
         imports.start(experiment(address), environment.load("local"))
     assert "secret" not in str(error.value)
+    with pytest.raises(
+        ConfigError,
+        match=r"^\$\.checkpoint: s3://bucket/a cannot be read: keys and options have no place in an address",
+    ) as error:
+        imports.start(experiment("s3://key:secret@bucket/a?region=eu-west-1"), environment.load("local"))
+    assert "key:secret" not in str(error.value)
     with pytest.raises(
         ConfigError, match=r"^\$\.checkpoint: ftp://host/bert cannot be read: Unrecognized filesystem type"
     ):

@@ -426,19 +426,22 @@ ERRORS = [
      " gs:// address"),
     ("kubeflow", told("schema.pbtxt"),
      "SchemaGen: is told the address 'schema.pbtxt', which is relative to no folder of a container (our containers);"
-     " give a gs:// address, or a folder on a volume"),
+     " give a gs://, s3:// or minio:// address, or a folder on a volume"),
     ("kubeflow", told("/data/schema.pbtxt"),
-     "SchemaGen: is told the address '/data/schema.pbtxt', where no volume is mounted (our containers); give a gs://"
-     " address, or a folder on a volume"),
+     "SchemaGen: is told the address '/data/schema.pbtxt', where no volume is mounted (our containers); give a gs://,"
+     " s3:// or minio:// address, or a folder on a volume"),
     ("vertex", told("/data/schema.pbtxt"),
      "SchemaGen: is told the address '/data/schema.pbtxt', where no volume is mounted (our containers); give a gs://"
      " address"),
-    ("kubeflow", read_elsewhere,
-     "ExampleGen: is told the address 's3://bucket/b.csv', s3:// is read by none of our nodes (our containers); give"
-     " a gs:// address, or a folder on a volume"),
+    ("vertex", read_elsewhere,
+     "ExampleGen: is told the address 's3://bucket/b.csv', which asks for credentials of AWS's, and Vertex gives a "
+     "node none (our containers); give a gs:// address"),
+    ("kubeflow", told("hdfs://name/schema.pbtxt"),
+     "SchemaGen: is told the address 'hdfs://name/schema.pbtxt', hdfs:// is read by none of our nodes (our "
+     "containers); give a gs://, s3:// or minio:// address, or a folder on a volume"),
     ("kubeflow", pushed_elsewhere,
-     "Pusher: is told the address '/models', where no volume is mounted (our containers); give a gs:// address, or a"
-     " folder on a volume"),
+     "Pusher: is told the address '/models', where no volume is mounted (our containers); give a gs://, s3:// or "
+     "minio:// address, or a folder on a volume"),
     ("vertex", checkpoints_elsewhere,
      "Trainer: is told the address 'hdfs://name/checkpoints', hdfs:// is read by none of our nodes (our containers);"
      " give a gs:// address"),
@@ -508,6 +511,7 @@ def test_every_fault_is_named_with_its_platform_and_its_cure(golden, kind, edit,
         ("vertex", importer_condition),
         ("vertex", hook),
         ("kubeflow", imported("s3://bucket/bert")),
+        ("kubeflow", read_elsewhere),
         ("vertex", told("/gcs/bucket/schema.pbtxt")),
         ("vertex", dataflow(project="my-project", region="europe-west4", temp_location="gs://bucket/tmp")),
     ],

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from components import s3 as s3_module
+from components.files import fileio
 from pipeline.cluster import staging
 from pipeline.result import RunError
 
@@ -22,8 +24,11 @@ def imports(files, workspace):
     return {f"{workspace}/{path.relative_to(files)}": path for path in files.rglob("*") if path.is_file()}
 
 
-@pytest.fixture(params=["ram", "folder"])
+@pytest.fixture(params=["ram", "s3", "folder"])
 def workspace(request, tmp_path):
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+        return "s3://bucket/workspace/x"
     if request.param == "folder":
         (tmp_path / "volume").mkdir()
         return str(tmp_path / "volume" / "x")
@@ -33,12 +38,12 @@ def workspace(request, tmp_path):
 
 
 def read(address):
-    with tf.io.gfile.GFile(address) as file:
+    with fileio.open(address) as file:
         return file.read()
 
 
 def names(folder):
-    return sorted(name for _, _, found in tf.io.gfile.walk(folder) for name in found)
+    return sorted(name for _, _, found in fileio.walk(folder) for name in found)
 
 
 def test_files_lie_where_the_nodes_look(files, workspace, events):
@@ -46,7 +51,7 @@ def test_files_lie_where_the_nodes_look(files, workspace, events):
     assert read(f"{workspace}/imports/1/a.csv") == "text\n"
     assert names(workspace) == ["a.csv", "schema.pbtxt"]
     (event,) = events
-    told = "" if workspace.startswith("ram://") else ", which must be the cluster's volume"
+    told = "" if "://" in workspace else ", which must be the cluster's volume"
     assert str(event) == f"copying 2 files, 16 B, to {workspace}/imports/{told}"
 
 
@@ -66,10 +71,16 @@ def test_a_copy_that_was_killed_does_not_count(files, workspace, monkeypatch):
             file.write("te")
         raise KeyboardInterrupt
 
+    def cut(source, target):
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(tf.io.gfile, "copy", half)
+    upload = s3_module.upload
+    monkeypatch.setattr(s3_module, "upload", cut)
     with pytest.raises(KeyboardInterrupt):
         staging.stage(imports(files, workspace), workspace, files)
     monkeypatch.setattr(tf.io.gfile, "copy", copy)
+    monkeypatch.setattr(s3_module, "upload", upload)
     staging.stage(imports(files, workspace), workspace, files)
     assert read(f"{workspace}/imports/1/a.csv") == "text\n"
     assert names(workspace) == ["a.csv", "schema.pbtxt"]
@@ -91,9 +102,13 @@ def test_for_a_volume_of_the_cluster_it_says_what_to_copy_where(files, events):
     assert not Path("/no").exists()
 
 
-def test_a_file_system_that_refuses_is_named(files):
-    with pytest.raises(RunError, match=r"minio://bucket/imports cannot be read and written from here .*minio"):
-        staging.stage(imports(files, "minio://bucket"), "minio://bucket", files)
+def test_a_file_system_that_refuses_is_named(files, s3):
+    with pytest.raises(
+        RunError,
+        match=r"s3://nowhere/imports cannot be read and written from here: s3://nowhere/imports/.*: there is no bucket "
+        r"nowhere at http://.*; create it, or mend the address; or give workspace: in the environment another place",
+    ):
+        staging.stage(imports(files, "s3://nowhere"), "s3://nowhere", files)
 
 
 @pytest.fixture
