@@ -1,7 +1,7 @@
 """The one place that knows file systems: this machine's, those of TensorFlow's (``gs://``), and S3.
 
 ``fileio`` is TFX's, and what its own executors open files with; S3 is added to it here, so whoever opens an address
-imports this module first. TensorFlow opens no S3 since its file systems became plug-ins.
+imports this module first. TensorFlow 2.21 has no S3.
 """
 
 import contextlib

@@ -47,7 +47,7 @@ class Local(Recorded):
         return f"{self.folder(experiment)}/serving_model/{experiment}"
 
     def checkpoints(self, experiment: str) -> str:
-        """Where the trainings of an experiment keep their checkpoints, on any file system of TensorFlow's."""
+        """Where the trainings of an experiment keep their checkpoints: a folder, or an address."""
         root = f"{self.checkpoint_root}/{experiment}" if self.checkpoint_root else self.folder(experiment)
         return f"{root}/checkpoints"
 
