@@ -139,21 +139,29 @@ def read_squad(path: str, source: Source, columns: Sequence[str] | None) -> Iter
     except (ValueError, RecursionError):
         raise DataError(f"{path}: {_DEEP}.") from None
     articles = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(articles, list) or (articles and not any(map(_has_paragraphs, articles))):
-        listed = isinstance(document, list) and bool(document) and not any(map(_has_paragraphs, document))
+    if not isinstance(articles, list) or (articles and not any(map(_holds_questions, articles))):
+        listed = isinstance(document, list) and any(map(_is_question, document))
         hint = "; an array of questions is format: jsonl" * listed
         raise DataError(f"{path} is not laid out as SQuAD: data[].paragraphs[] is expected{hint}.")
     for number, found in enumerate(_questions(articles), start=1):
         yield Bad(path, number, found) if isinstance(found, str) else Row(number, _asked(source, *found))
 
 
-def _has_paragraphs(article: object) -> bool:
-    return isinstance(article, dict) and "paragraphs" in article
+def _holds_questions(article: object) -> bool:
+    return isinstance(article, dict) and ("paragraphs" in article or _is_question(article))
+
+
+def _is_question(article: object) -> bool:
+    """Whether it is a question with its context, as run_qa.py of Hugging Face takes them under ``data``."""
+    return isinstance(article, dict) and {"question", "context"} <= article.keys()
 
 
 def _questions(articles: list[Any]) -> Iterator[tuple[Mapping[str, Any], Any] | str]:
     """Each question with its context; a part of the file that holds none is the reason why."""
     for article in articles:
+        if _is_question(article):
+            yield article, article["context"]
+            continue
         paragraphs = article.get("paragraphs") if isinstance(article, dict) else article
         if not isinstance(article, dict) or not isinstance(paragraphs, list):
             yield f"data[].paragraphs is {json_type(paragraphs)}, a list is expected"

@@ -1,5 +1,6 @@
 """Parquet to rows."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,23 +13,18 @@ from schemas import DataError
 
 def read_parquet(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """``line`` is the row's number, from 1. Batches bound the memory."""
-    import pyarrow
     import pyarrow.parquet
 
     number = 0
-    try:
-        with open_bytes(path) as stream, pyarrow.parquet.ParquetFile(stream) as table:
-            names = table.schema_arrow.names
-            wanted = names if columns is None else [_column(name, names) for name in columns]
-            require(f"{path}:1", source, wanted, names)
-            for batch in table.iter_batches(batch_size=1024, columns=list(dict.fromkeys(wanted))):
-                found = {name: _values(batch.column(name)) for name in dict.fromkeys(wanted)}
-                for cells in zip(*found.values(), strict=True):
-                    number += 1
-                    yield _chosen(path, number, dict(zip(found, cells, strict=True)), columns)
-    except pyarrow.ArrowException as error:
-        cause = str(error).splitlines()[0].rstrip(".")
-        raise DataError(f"{path} is not a whole Parquet file ({cause}); copy it again.") from None
+    with _whole(path), open_bytes(path) as stream, pyarrow.parquet.ParquetFile(stream) as table:
+        names = table.schema_arrow.names
+        wanted = names if columns is None else [_column(name, names) for name in columns]
+        require(f"{path}:1", source, wanted, names)
+        for batch in table.iter_batches(batch_size=1024, columns=list(dict.fromkeys(wanted))):
+            found = {name: _values(batch.column(name)) for name in dict.fromkeys(wanted)}
+            for cells in zip(*found.values(), strict=True):
+                number += 1
+                yield _chosen(path, number, dict(zip(found, cells, strict=True)), columns)
 
 
 def column_names(path: str) -> list[str]:
@@ -45,11 +41,21 @@ def column_names(path: str) -> list[str]:
         inner = field.type.fields if pyarrow.types.is_struct(field.type) else []
         return [each for part in inner for each in below(part, f"{name}.")] or [name]
 
+    with _whole(path), open_bytes(path) as stream:
+        return [name for field in pyarrow.parquet.read_schema(stream) for name in below(field, "")]
+
+
+@contextlib.contextmanager
+def _whole(path: str) -> Iterator[None]:
+    """Turns what Arrow raises for a damaged file into DataError: its own exceptions, and OSError without a number."""
+    import pyarrow
+
     try:
-        with open_bytes(path) as stream:
-            return [name for field in pyarrow.parquet.read_schema(stream) for name in below(field, "")]
-    except pyarrow.ArrowException as error:
-        cause = str(error).splitlines()[0].rstrip(".")
+        yield
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        cause = "".join(filter(str.isprintable, str(error).splitlines()[0])).rstrip(".")
         raise DataError(f"{path} is not a whole Parquet file ({cause}); copy it again.") from None
 
 

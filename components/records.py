@@ -335,6 +335,8 @@ def _(source: SpanData, values: Mapping[str, Any], labels: Sequence[str]) -> tup
 def _span(given: Any, text: Any) -> tags.Span:
     if isinstance(given, list) and len(given) == 3:  # as doccano and spaCy write them
         given = dict(zip(("start", "end", "label"), given, strict=True))
+    if isinstance(given, dict):  # doccano's other layout
+        given = {name.removesuffix("_offset"): value for name, value in given.items()}
     if not isinstance(given, dict) or not {"start", "end", "label"} <= given.keys():
         raise RowError("a span is no object with start, end and label")
     start, end, label = given["start"], given["end"], given["label"]
@@ -351,12 +353,14 @@ def _(source: AnswerData, values: Mapping[str, Any], labels: Sequence[str]) -> t
     given, context = values[source.answers], values[source.text_pair]
     if not isinstance(given, dict) or not all(isinstance(given.get(key), list) for key in ("text", "answer_start")):
         raise RowError(f"column {source.answers!r} is no object with the lists text and answer_start")
+    if not isinstance(context, str):
+        raise RowError(f"column {source.text_pair!r} is {json_type(context)}, a string is expected")
     texts, starts = given["text"], given["answer_start"]
     if len(texts) != len(starts):
         raise RowError(f"{len(texts)} answers and {len(starts)} places of them")
     spans = []
     for text, start in zip(texts, starts, strict=True):
-        if not isinstance(text, str) or type(start) is not int or not text or not isinstance(context, str):
+        if not isinstance(text, str) or type(start) is not int or not text:
             raise RowError("an answer that is no text, or that has no place")
         if start < 0 or context[start : start + len(text)] != text:
             raise RowError("an answer that does not stand at its place in the context")

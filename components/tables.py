@@ -63,6 +63,8 @@ def _separated(path: str, source: Source, columns: Sequence[str] | None, reader:
             continue
         if len(cells) != len(names):
             yield Bad(path, start, f"{len(cells)} columns, header has {len(names)}")
+        elif [cells[0].removeprefix("\ufeff"), *cells[1:]] == names and not source.header:  # files put together
+            yield Bad(path, start, "the header again")
         else:
             yield Row(start, {name: cells[place] for name, place in places})
 

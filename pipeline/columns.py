@@ -4,6 +4,7 @@ import re
 import statistics
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 
 from configs.experiment import RECORD_FEATURES, ConfigError
 from configs.validate import one_of
@@ -46,7 +47,7 @@ def text_column(values: dict[str, list[str]], path: str, assumed: list[str]) -> 
 
     best = max(values, key=score, default="")
     if letters.get(best, 0) < 2:
-        raise DataError(f"{path}: no column looks like text ({', '.join(values)}); name it with --text")
+        raise DataError(f"{path}: no column looks like text ({_listed(values)}); name it with --text")
     assumed.append(f"{best!r} is the text: its values are the longest")
     return best
 
@@ -76,9 +77,14 @@ def label_column(values: dict[str, list[str]], texts: set[str | None], path: str
     candidates = [name for name in values if name not in texts and not _counts_up(values[name])]
     best = max(candidates, key=score, default=None)
     if best is None or not score(best):
-        raise DataError(f"{path}: no column looks like a label ({', '.join(values)}); name it with --label")
+        raise DataError(f"{path}: no column looks like a label ({_listed(values)}); name it with --label")
     assumed.append(f"{best!r} is the label: it has {len(set(values[best]) - {''}):,} values")
     return best
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = [name if name.isprintable() and len(name) <= 40 else repr(name[:40]) for name in names]
+    return ", ".join(shown[:20]) + ", …" * (len(shown) > 20)
 
 
 def labels(
@@ -86,6 +92,8 @@ def labels(
 ) -> tuple[list[str], dict[str, str], Counter[str]]:
     """Labels in the YAML's order, the ranges that cut them from numbers, and how often each of ``cells`` came."""
     counts = Counter({cell: number for cell, number in cells.items() if cell})
+    if counts.total() < 2:
+        raise DataError(f"{path} has one record only; nothing can be learned from one")
     if len(counts) < 2:
         raise DataError(f"{path}: column {label!r} has one value only; nothing can be learned from one label")
     if len(counts) > 50:
@@ -95,6 +103,9 @@ def labels(
             )
         return _cut([float(cell) for cell in counts.elements()], label, assumed)
     labels = sorted(counts, key=lambda each: (float(each) if _numeric([each]) else 0.0, each))
+    numbers = [float(each) for each in labels if _numeric([each])]
+    if alike := [number for number, count in Counter(numbers).items() if count > 1]:
+        assumed.append(f"labels that are the same number, {alike[0]:g}, are two labels: make them one in the file")
     if len(labels) == 2:
         labels.sort(key=lambda each: each.lower() in _POSITIVE)
         assumed.append(f"{labels[1]!r} is the positive label")

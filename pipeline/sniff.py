@@ -17,6 +17,8 @@ from pipeline.figures import share, size
 from schemas import DataError
 
 ROWS = 20_000  # that columns are chosen and lengths measured by
+# The first line of CoNLL's files.
+_TAGGED = re.compile(rb"(\S+[ \t]+)+(O|[BI][-_]\w+)")
 _VALUES = 1_000  # more of them are neither labels nor a slice
 _ENGLISH = frozenset("the a an and of to in is it that this for was with on as but are not be have you".split())  # noqa: SIM905
 
@@ -174,6 +176,8 @@ def _choose(
         label = columns.named(named[1], list(values), "--label") or columns.label_column(plain, taken, path, assumed)
     except DataError:
         require(f"{path}:1", source, repeated[:1], header)  # which may be the one
+        if len(rows) == 1:
+            raise DataError(f"{path} has one record only; nothing can be learned from one") from None
         raise
     if label in taken:
         raise ConfigError(f"--label: column {label!r} is the text already")
@@ -250,12 +254,16 @@ def _format(path: str) -> tuple[Any, bool]:
     known = readers.FORMATS.get(Path(path.lower().removesuffix(".gz")).suffix)
     if known == "parquet":
         return known, False
-    if known == "text":
-        raise DataError(f"{path} is plain text, without labels; give a CSV, TSV, JSONL or Parquet file")
     with encodings.open_bytes(path) as stream:
         head = stream.read(4096)
     # UTF-16 has a zero byte beside every ASCII letter.
     first = (head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").splitlines() or [b""])[0]
+    if known == "text" and b"\t" not in first:  # Excel's "Unicode text" has tabs
+        raise DataError(f"{path} is plain text, without labels; give a CSV, TSV, JSONL or Parquet file")
+    if path.lower().endswith(".conll") or _TAGGED.fullmatch(first.rstrip()):
+        raise DataError(
+            f"{path} is words with their tags; write task.type: token_classification yourself (docs/tasks.md)"
+        )
     if first.lstrip().startswith(b"{") or (known in (None, "jsonl") and json_rows.begins_array(path)):
         return "jsonl", known != "jsonl"
     if first.count(b"\t") > first.count(b","):

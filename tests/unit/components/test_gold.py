@@ -141,14 +141,16 @@ def test_json_lines_of_spans_and_of_tags(folder):
 def test_blanks_at_the_ends_of_spans_and_answers_are_none_of_theirs(folder):
     rows = [
         {"text": " Anna in\u00a0Oslo ", "entities": [{"start": 0, "end": 6, "label": "PER"}, [8, 14, "LOC"]]},
+        {"text": "Anna", "entities": [{"id": 1, "label": "PER", "start_offset": 0, "end_offset": 4}]},
         {"text": ["Rome ", "wins"], "entities": ["B-LOC", "O"]},
         {"text": "a  b", "entities": [{"start": 1, "end": 3, "label": "PER"}]},
     ]
     (folder / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = read(SpanData(path=["a.jsonl"]))
     assert gold(found[0], *SPANS[1:]) == ([1, 9], [5, 13], [b"PER", b"LOC"])
-    assert gold(found[1], *SPANS) == ([b"Rome  wins"], [0], [4], [b"LOC"])
-    assert reasons(found) == [(3, "a span of white space alone")]
+    assert gold(found[1], *SPANS[1:]) == ([0], [4], [b"PER"])
+    assert gold(found[2], *SPANS) == ([b"Rome  wins"], [0], [4], [b"LOC"])
+    assert reasons(found) == [(4, "a span of white space alone")]
     row = {"question": "Who?", "context": "It was Ada.", "answers": {"text": [" Ada"], "answer_start": [6]}}
     (folder / "b.jsonl").write_text(json.dumps(row))
     assert gold(read(AnswerData(path=["b.jsonl"]))[0], "answers", "answer_start") == ([b"Ada"], [7])
@@ -282,6 +284,15 @@ def test_parts_of_squad_that_hold_no_questions(folder):
     ] * 2
 
 
+def test_questions_under_data_without_paragraphs(folder):
+    """As run_qa.py of Hugging Face takes them."""
+    asked = {"question": "Who?", "context": CONTEXT, "answers": {"text": ["Ada"], "answer_start": [7]}}
+    (folder / "dev.json").write_text(json.dumps({"version": "0.1", "data": [asked, {**asked, "context": None}]}))
+    found = read(AnswerData(path=["dev.json"]))
+    assert gold(found[0], "text_pair", "answers", "answer_start") == ([CONTEXT.encode()], [b"Ada"], [7])
+    assert reasons(found) == [(2, "column 'context' is null, a string is expected")]
+
+
 def test_questions_a_line(folder):
     row = {"question": "Who?", "context": "It was Ada.", "answers": {"text": ["Ada"], "answer_start": [7]}}
     rows = [row, {**row, "answers": {"text": ["Ada"], "answer_start": []}}, {**row, "answers": []}]
@@ -302,7 +313,7 @@ def test_questions_a_line(folder):
         ("[]", "SQuAD"),
         ('{"data": {"paragraphs": []}}', "SQuAD"),
         ('{"data": [{"question": "Who?"}]}', "SQuAD"),
-        ('[{"question": "Who?"}]', "an array of questions is format: jsonl"),
+        ('[{"question": "Who?", "context": "Ada."}]', "an array of questions is format: jsonl"),
         ('{"question": "Who?"}\n{"question": "When?"}', "a question a line is format: jsonl"),
         ("[" * 100_000, "JSON nested too deep"),
         ("null", "SQuAD"),

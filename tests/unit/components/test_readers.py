@@ -448,6 +448,17 @@ def test_json_that_is_one_object():
     assert found == [Bad("a.json", 1, "not JSON (Extra data)"), Row(2, {"text": "b", "label": "y"})]
 
 
+def test_tables_that_were_put_together():
+    content = "\ufefftext,label\na,x\n" * 2 + "text,label\nb,text\n"
+    assert read("a.csv", content) == [
+        Row(2, {"text": "a", "label": "x"}),
+        Bad("a.csv", 3, "the header again"),
+        Row(4, {"text": "a", "label": "x"}),
+        Bad("a.csv", 5, "the header again"),
+        Row(6, {"text": "b", "label": "text"}),
+    ]
+
+
 def test_names_of_columns():
     """Those that nine of ten objects have; objects give their keys."""
     for name, content in {

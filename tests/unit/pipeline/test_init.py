@@ -294,6 +294,10 @@ def test_columns_that_nobody_asks_for(folder):
         ("r.jsonl", '{\n "text": "a film"\n}\n', "r.jsonl is one JSON object; an object a line is expected"),
         ("r.csv", "PK\x03\x04", "r.csv is a ZIP archive, as Excel's workbooks are"),
         ("r.parquet", "text", "r.parquet is not a whole Parquet file"),
+        ("r.txt", "a film\n", "r.txt is plain text, without labels"),
+        ("r.tsv", "a\tO\nfilm\tB\n", "r.tsv is words with their tags; write task.type: token_classification"),
+        ("r.conll", "EU NNP B-ORG\n", "r.conll is words with their tags"),
+        ("r.json", '{"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}}', "r.json has one record only"),
         ("r.csv.gz", "text,label\n", "r.csv.gz is not gzip, though its name says so"),
     ],
 )
@@ -337,6 +341,19 @@ def test_the_order_of_labels(folder, values, labels):
     table(folder / "r.csv", [(f"the film was number {n}", value) for n, value in enumerate([*values] * 9)])
     init("r.csv")
     assert loader.load("r.yaml").task.labels == labels
+
+
+def test_unicode_text_of_excel(folder):
+    table(folder / "r.txt", ENGLISH * 30, encoding="utf-16", delimiter="\t")
+    assert "60 records · " in init("r.txt")
+    assert (loader.load("r.yaml").task.data.format, loader.load("r.yaml").task.data.encoding) == ("tsv", "utf-16")
+    assert "60 records" in checked("r.yaml")
+
+
+def test_labels_that_are_one_number_are_told(folder):
+    rows = [{"text": f"the film was number {n}", "label": label} for n, label in enumerate([1, 1.0, 0, 2] * 9)]
+    (folder / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert "assumed  labels that are the same number, 1, are two labels: make them one in the file" in init("r.jsonl")
 
 
 def test_numbers_most_of_which_are_the_smallest(folder):

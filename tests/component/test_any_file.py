@@ -1,0 +1,311 @@
+"""Any file gives records, or one clear sentence that names it, and ``init``, ``check`` and ``run`` agree about it.
+
+``FUZZ_EXAMPLES=5000 python -m pytest -n 0 tests/component/test_any_file.py`` looks longer.
+"""
+
+import collections
+import csv
+import datetime
+import decimal
+import gzip
+import io
+import json
+import os
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components import readers, records, writers
+from components.example_gen import _Read
+from components.rows import Bad
+from configs import loader
+from configs.experiment import (
+    AnswerData,
+    ConfigError,
+    Corpus,
+    LabelRanges,
+    LabelsData,
+    NumberData,
+    SpanData,
+    TaskData,
+    Unlabelled,
+)
+from pipeline import heads
+from pipeline.init import init
+from schemas import DataError
+
+_fuzz = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+_texts = st.sampled_from(
+    [
+        "a good film with a great cast",
+        "it\u2019s a bad film",
+        "영화가 정말 좋다",
+        "déjà vu",
+        "the film was number 7",
+        "긍정",
+    ]
+)
+_labels = st.sampled_from(["good", "bad", "0", "1", "1.0", "5", "-2.5", "true", "nan", "NaN", "", "null", "good, bad"])
+_odd = st.sampled_from(
+    ["\0", "\ufeff", "\u00a0", "sep=,", "sep=;", '"', "a\nb", "a\tb", "9" * 400, "1e999", "=1", "\u200b", "{", "[", "٣"]
+)
+_cells = _texts | _labels | _odd | st.text(max_size=5)
+_tags = st.sampled_from(["O", "O", "B-PER", "I-PER", "o", "b-per", "PER-B", "B", "I", "PER", "W-LOC", "", "_", "NNP"])
+_names = st.sampled_from(
+    ["text", "label", "note", "", "text_pair", "labels", "origin", "a.b", "question", "kind\n", "정답"]
+)
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | _cells
+_json = st.recursive(
+    _scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names, inner, max_size=3), max_leaves=5
+)
+
+
+def rows_of(text, label):
+    """Mostly such as are right, so that what is odd comes alone."""
+    return st.lists(st.tuples(text, label), min_size=1, max_size=30)
+
+
+@st.composite
+def _table(draw, delimiter):
+    header = draw(st.just(["text", "label"]) | st.just(["id", "text", "label", "", ""]) | st.lists(_names, max_size=4))
+    cell = draw(st.sampled_from([_cells, _texts]))
+    body = [
+        [draw(_labels if name == "label" else cell) if name in ("text", "label") else "1" for name in header]
+        for _ in range(draw(st.integers(0, 20)))
+    ]
+    if body and draw(st.booleans()):
+        body[draw(st.integers(0, len(body) - 1))].extend(draw(st.lists(_cells, max_size=2)))
+    first = draw(st.sampled_from(["", "", "", f"sep={delimiter}\n", "sep=;\n", "\n"]))
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    if draw(st.booleans()):
+        return first + "".join(delimiter.join(row) + end for row in [header, *body])
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=delimiter, lineterminator=end).writerows([header, *body])
+    return first + buffer.getvalue()
+
+
+@st.composite
+def _objects(draw):
+    """Records of every task, or of none."""
+    span = st.fixed_dictionaries({"start": st.integers(-1, 9), "end": st.integers(-1, 30), "label": _labels})
+    answers = st.fixed_dictionaries(
+        {"text": st.lists(_texts, max_size=2), "answer_start": st.lists(st.integers(-1, 3))}
+    )
+    record = st.fixed_dictionaries(
+        {"text": _texts, "label": _labels},
+        optional={"labels": st.lists(_labels), "note": _json, "meta": st.fixed_dictionaries({"kind": _labels})},
+    )
+    spans = st.fixed_dictionaries({"text": _texts, "entities": st.lists(span | st.lists(_scalars), max_size=3)})
+    tagged = st.fixed_dictionaries({"text": st.lists(_texts), "entities": st.lists(_tags | st.integers())})
+    asked = st.fixed_dictionaries({"question": _texts, "context": _texts, "answers": answers | _json})
+    kind = draw(st.sampled_from([record, record, spans, tagged, asked, _json]))
+    found = draw(st.lists(kind | _json if draw(st.booleans()) else kind, min_size=1, max_size=20))
+    if draw(st.booleans()):
+        return "\n".join(map(json.dumps, found))
+    return json.dumps(found, indent=draw(st.sampled_from([None, 1])))
+
+
+@st.composite
+def _squad(draw):
+    """A file as published, with something else in one place of it."""
+    answer = {"text": "film", "answer_start": 7}
+    asked = [{"question": "What?", "id": "1", "answers": [answer]}, {"question": "Who?", "is_impossible": True}]
+    document = {"data": [{"paragraphs": [{"context": "a good film", "qas": asked * 2}] * 2}], "version": "1"}
+    place = copied = json.loads(json.dumps(document))
+    while place:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = draw(st.sampled_from(keys))
+        if not isinstance(place[key], (dict, list)) or draw(st.integers(0, 3)) == 0:
+            place[key] = draw(_json)
+            break
+        place = place[key]
+    return json.dumps(copied)
+
+
+_columned = st.lists(
+    st.builds("{}{}{}".format, _cells, st.sampled_from(["\t", " ", "  ", "\tNN\t"]), _tags) | st.just("") | _cells,
+    max_size=30,
+).map("\n".join)
+_plain = st.lists(_cells, max_size=20).map("\n".join)
+
+
+@st.composite
+def _parquet(draw):
+    bytes_ = st.binary(max_size=4) | _cells.map(lambda text: text.encode("utf-8", "replace"))
+    times = st.integers(-(2**63), 2**63 - 1)
+    kinds = [
+        (pyarrow.string(), _cells.map(lambda text: text.encode("utf-8", "replace").decode())),
+        (pyarrow.string(), _texts),
+        (pyarrow.large_string(), _labels),
+        (pyarrow.binary(), bytes_),
+        (pyarrow.int64(), st.integers(0, 5)),
+        (pyarrow.float64(), st.sampled_from([0.0, 1.0, float("nan"), float("inf")])),
+        (pyarrow.bool_(), st.booleans()),
+        (pyarrow.timestamp("ns", "UTC"), times),
+        (pyarrow.date32(), st.integers(-(2**31), 2**31 - 1)),
+        (pyarrow.duration("ns"), times),
+        (pyarrow.time64("ns"), st.integers(0, 86_399 * 10**9)),
+        (pyarrow.decimal128(5, 2), st.just(decimal.Decimal("1.50"))),
+        (pyarrow.list_(pyarrow.string()), st.lists(_labels, max_size=2)),
+        (pyarrow.struct({"text": pyarrow.string(), "n": pyarrow.binary()}), st.fixed_dictionaries({"text": _texts})),
+        (pyarrow.map_(pyarrow.string(), pyarrow.int8()), st.lists(st.tuples(_labels, st.integers(0, 3)), max_size=2)),
+        (pyarrow.null(), st.none()),
+    ]
+    count = draw(st.integers(0, 12))
+    names = draw(st.lists(_names, min_size=1, max_size=4) | st.just(["text", "label"]))
+    arrays = []
+    for _ in names:
+        kind, values = draw(st.sampled_from(kinds))
+        array = pyarrow.array(draw(st.lists(st.none() | values, min_size=count, max_size=count)), kind)
+        plain = pyarrow.types.is_string(kind) or pyarrow.types.is_int64(kind)
+        arrays.append(array.dictionary_encode() if plain and draw(st.booleans()) else array)
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(arrays, names=names), buffer)
+    return buffer.getvalue()
+
+
+_contents = {
+    ".csv": _table(","),
+    ".tsv": _table("\t"),
+    ".jsonl": _objects(),
+    ".json": _objects() | _squad(),
+    ".conll": _columned,
+    ".txt": _plain,
+    ".parquet": _parquet(),
+}
+_codecs = st.sampled_from(["utf-8"] * 6 + ["utf-8-sig", "utf-16", "utf-16-le", "cp949", "cp1252", "gb18030", "cp1251"])
+
+
+@st.composite
+def files(draw):
+    """A name and its bytes: right ones, and such as were damaged or misnamed."""
+    ending = draw(st.sampled_from(list(_contents)))
+    content = draw(_contents[draw(st.sampled_from(list(_contents))) if draw(st.integers(0, 19)) == 0 else ending])
+    if isinstance(content, str):
+        content = content.encode(draw(_codecs), "replace")
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        start = draw(st.integers(0, len(content)))
+        end = start + draw(st.integers(0, 4))
+        content = content[:start] + draw(st.binary(max_size=4)) + content[end:]
+    packed = draw(st.sampled_from([False, False, False, True]))
+    content = gzip.compress(content) if packed else content
+    content = content[: draw(st.integers(0, len(content)))] if draw(st.integers(0, 19)) == 0 else content
+    told = packed != (draw(st.integers(0, 19)) == 0)
+    return f"a{ending}{'.gz' * told}", content
+
+
+# --- what holds for them -------------------------------------------------------------------------------------------
+
+_spans = {"conll": "conll", "tsv": "conll", "jsonl": "jsonl", "parquet": "parquet"}
+_asked = {"jsonl": "jsonl", "parquet": "parquet"}
+
+
+def sources(name, encoding):
+    """Every kind of record that a file of this name can be read as."""
+    kind = name.removesuffix(".gz").rpartition(".")[2].replace("json", "jsonl").replace("jsonll", "jsonl")
+    common = {"path": [name], "encoding": encoding}
+    if kind == "txt":
+        return [Corpus(**common), Corpus(**common, document="file", sentences="split")]
+    found = []
+    if kind in ("csv", "tsv", "jsonl", "parquet"):
+        found += [TaskData(**common), LabelsData(**common), NumberData(**common, min=0.0), Unlabelled(**common)]
+        found += [TaskData(**common, label=LabelRanges(column="label", ranges={"a": "< 1", "b": ">= 1"}))]
+        found += [Corpus(**common, document="label", order="note"), Corpus(**common, sentences="split")]
+    if kind in ("csv", "tsv"):
+        found += [TaskData(**common, header=["text", "label"])]
+    if kind in _spans:
+        found += [SpanData(**common, format=_spans[kind], scheme=scheme) for scheme in ("BIO", "word")]
+        found += [SpanData(**common, format=_spans[kind], unit="character")]
+    if kind in _asked:
+        found += [AnswerData(**common, format=_asked[kind])]
+    if ".json" in name:
+        found += [AnswerData(**common, format="squad")]
+    return found
+
+
+def told(error, name):
+    """One sentence that names the file; the lines below it are a cure, or where rows are bad."""
+    first, *more = str(error).split("\n")
+    assert name in str(error), error
+    assert first.isprintable(), first
+    assert all(line.startswith("  ") for line in more), error
+
+
+@_fuzz
+@given(files(), st.sampled_from(["utf-8", "utf-8", "utf-16", "cp949", "cp1252", "gb18030"]))
+def test_every_reader_gives_records_or_one_sentence(file, encoding):
+    name, content = file
+    Path(name).write_bytes(content)
+    for source in sources(name, encoding):
+        reader = records.corpus_records if isinstance(source, Corpus) else records.task_records
+        try:
+            for record in reader(name, source):
+                assert isinstance(record, Bad | records.LeftOut) or record.file == name
+                if isinstance(record, Bad):
+                    assert record.reason.isprintable()
+            readers.check(source, records.columns(source))
+        except (DataError, ConfigError) as error:
+            told(error, name)
+
+
+@_fuzz
+@given(files())
+def test_every_row_can_be_copied_or_is_refused(file):
+    """As ``predict --input`` does: all columns, to every format."""
+    name, content = file
+    Path(name).write_bytes(content)
+    try:
+        for row in readers.rows(name, Unlabelled(path=[name]), None):
+            for kind in ("csv", "tsv", "jsonl") if not isinstance(row, Bad) else ():
+                try:
+                    writers.line(row.values, kind)
+                except ValueError as refused:
+                    assert not isinstance(refused, UnicodeError), refused
+    except (DataError, ConfigError) as error:
+        told(error, name)
+
+
+@_fuzz
+@given(files())
+def test_init_check_and_run_agree(file):
+    name, content = file
+    Path(name).write_bytes(content)
+    try:
+        init(name, "a", None, None, None, None, True)
+    except (DataError, ConfigError) as error:
+        told(error, name)
+        return
+    experiment = loader.load("a.yaml")
+    source, task = experiment.task.data, experiment.task
+    columns = records.columns(source, experiment.evaluate.slices)
+    found = heads.look(source, columns, task)
+    read = _Read(source, task.labels, experiment.evaluate.slices)
+    counts = collections.Counter(getattr(item, "tag", "record") for item in read.process(("path", name)))
+    assert found.exact
+    assert counts["record"] == found.records
+    assert found.labels.keys() == set(task.labels)
+
+
+def test_times_are_among_the_values():
+    """What the strategies draw is what Parquet gives: a day, and a day that Python has not."""
+    pyarrow.parquet.write_table(pyarrow.table({"day": pyarrow.array([0, 2**31 - 1], pyarrow.date32())}), "a.parquet")
+    found = [row.values["day"] for row in readers.rows("a.parquet", TaskData(path=["a.parquet"]), ["day"])]
+    assert found[0] in (datetime.date(1970, 1, 1), "1970-01-01")
+    assert isinstance(found[1], str)
