@@ -87,7 +87,7 @@ class Service:
         """See ``follow.Service``."""
         try:
             healthz = self._page.json("/apis/v2beta1/healthz")
-        except (kfp_server_api.ApiException, ValueError):  # a gateway may hide it
+        except (kfp_server_api.ApiException, RunError):  # a gateway may hide it
             healthz = {}
         return backend.check(made, self.environment, backend.server(healthz))
 

@@ -12,6 +12,7 @@ from typing import Any
 import kfp_server_api
 
 from pipeline.cluster.argo import Pod, Workflow
+from pipeline.result import RunError
 
 # Seconds to connect, and to answer: kfp itself waits for ever.
 TIMEOUT = (10, 60)
@@ -34,9 +35,24 @@ class Page:
 
         Raises:
           ApiException: it refuses.
+          RunError: something else answers.
         """
-        found: dict[str, Any] = json.loads(self._get(path, query).data)
+        try:
+            found: dict[str, Any] = json.loads(self._get(path, query).data)
+        except ValueError:
+            host = self._client.configuration.host
+            raise RunError(
+                f"{host}{path} answers with something else than Kubeflow's API does; check host: in the environment, "
+                "and what stands before it"
+            ) from None
         return found
+
+    def known(self, path: str, **query: str) -> dict[str, Any]:
+        """What the page knows of a thing; empty where it gives nothing."""
+        with contextlib.suppress(ValueError):
+            found: dict[str, Any] = json.loads(self.text(path, **query) or "{}")
+            return found
+        return {}
 
     def text(self, path: str, **query: str) -> str | None:
         """What is answered; None where that is refused, or is the page of HTML that stands for unknown paths."""
@@ -78,7 +94,7 @@ class Page:
         scheme, store = ("gs", repository["gcs"]) if "gcs" in repository else ("minio", repository.get("s3", {}))
         found = self.artifact(f"{scheme}://{store.get('bucket', '')}/{pod.log}", workflow.namespace)
         if found is None:
-            with contextlib.suppress(kfp_server_api.ApiException, ValueError):
+            with contextlib.suppress(kfp_server_api.ApiException, RunError):
                 answer = self.json(f"/apis/v1beta1/runs/{run}/nodes/{pod.id}/artifacts/main-logs:read")
                 found = base64.b64decode(answer["data"]).decode("utf-8", "replace")
         return found

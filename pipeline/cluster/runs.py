@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import json
 import posixpath
 import re
 from collections.abc import Callable, Iterator
@@ -88,10 +87,9 @@ class Runs:
         """With what Kubernetes says of a pod that waits: Argo knows that it waits, and seldom why."""
         if task.waits > _ASK_SECONDS and task.reason.partition(":")[0] in _VAGUE:
             pod = workflow.pods(node)[-1].name
-            if events := self._page.text("/k8s/pod/events", podname=pod, podnamespace=workflow.namespace):
-                warnings = [each for each in json.loads(events).get("items", []) if each.get("type") == "Warning"]
-                if warnings:
-                    task = dataclasses.replace(task, reason=f"{warnings[-1]['reason']}: {warnings[-1]['message']}")
+            events = self._page.known("/k8s/pod/events", podname=pod, podnamespace=workflow.namespace).get("items", [])
+            warnings = [f"{each['reason']}: {each['message']}" for each in events if each.get("type") == "Warning"]
+            task = dataclasses.replace(task, reason=warnings[-1] if warnings else task.reason)
         return dataclasses.replace(task, log=self._address(run))
 
     def _unheld(self, run: str, workflow: Workflow) -> str:
@@ -101,12 +99,13 @@ class Runs:
         if not pods or not spot or run in self._asked_of_pods:
             return ""
         self._asked_of_pods.add(run)
-        pod = self._page.text("/k8s/pod", podname=pods[0].name, podnamespace=workflow.namespace)
-        if not pod or argo.FINALIZER in json.loads(pod).get("metadata", {}).get("finalizers", []):
+        pod = self._page.known("/k8s/pod", podname=pods[0].name, podnamespace=workflow.namespace)
+        if not pod or argo.FINALIZER in pod.get("metadata", {}).get("finalizers", []):
             return ""
         return (
             "Argo does not retry a node whose pod is deleted with its machine; it would with "
-            "ARGO_POD_STATUS_CAPTURE_FINALIZER=true on its controller. While this command follows, it submits again"
+            "ARGO_POD_STATUS_CAPTURE_FINALIZER=true on its controller. As long as this command follows the run, it "
+            "submits it again instead"
         )
 
     def outputs(self, run: str) -> Outputs:

@@ -109,6 +109,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer({"message": "the database is away"}, fault)
         if fault == "login":
             return self.answer("<html>", 302, "text/html", [("Location", "/dex/auth")])
+        if fault == "html":
+            return self.answer("<html>please log in</html>", kind="text/html")
         if fault == "drop":
             return self.close()
         if server.page and url.path.startswith(("/k8s/", "/artifacts/")):
@@ -625,6 +627,13 @@ def test_a_login_page_is_no_answer(kubeflow, tfx_bert):
     kubeflow.faults = [("GET .*", "login")]
     output = tfx_bert("run", "x.yaml", "--env", "k.yaml", code=2)
     assert "answers with the login page /dex/auth (302)" in output and "auth.token" in output
+
+
+def test_what_is_no_kubeflow_is_named(kubeflow, tfx_bert):
+    tfx_bert("run", "x.yaml", "--env", "k.yaml")
+    kubeflow.faults = [("GET /apis/v1beta1/runs/r1", "html")]
+    output = tfx_bert("logs", "--node", "Trainer", code=1)
+    assert f"{kubeflow.host}/apis/v1beta1/runs/r1 answers with something else than Kubeflow's API does" in output
 
 
 def test_a_variable_that_is_not_set_is_named(kubeflow, tfx_bert, monkeypatch):
