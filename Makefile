@@ -19,7 +19,7 @@ test: setup data ## every test
 	@python -m pytest
 
 conformance: setup ## the REST API's tests against another server: make conformance SERVER=host:port (docs/serving.md)
-	@CONFORMANCE_SERVER=$(SERVER) python -m pytest tests/serving/test_rest_api.py
+	@CONFORMANCE_SERVER=$(SERVER) python -m pytest tests/serving/test_rest_api.py tests/serving/test_recorded_requests.py
 
 compile-kubeflow: setup data ## build/EXPERIMENT-kubeflow.yaml, for Kubeflow Pipelines (docs/deploy.md)
 	@tfx-bert compile $(EXPERIMENT) --env kubeflow

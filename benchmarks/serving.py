@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+import psutil
 import uvloop
 
 from benchmarks.measure import BUILD, ROOT, spread, table
@@ -33,7 +34,6 @@ from pipeline.predict import newest
 PEERS = {"torch": ["torch"], "torch, tuned": ["torch", "--tuned"], "onnxruntime, tuned": ["onnx", "--tuned"]}
 OURS = "tfx-bert serve"
 _START_SECONDS = 120.0
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +51,10 @@ class Server:
     path: str
 
     def cpu(self) -> float:
-        """Seconds so far, all threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        """Seconds so far, all threads, and those of the processes that it started."""
+        server = psutil.Process(self.process.pid)
+        times = [each.cpu_times() for each in (server, *server.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
 
     def request(self, text: str) -> bytes:
         """The bytes that ask about ``text``."""

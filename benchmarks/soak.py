@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
 import shutil
 import statistics
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+import psutil
 import uvloop
 
 from benchmarks.measure import BUILD, ROOT, table
@@ -61,8 +61,8 @@ def _swap(source: Path, served: Path, seconds: float, ended: threading.Event, sw
 
 def _memory(server: Server, ended: threading.Event, seen: list[float]) -> None:
     while not ended.wait(1.0):
-        pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
-        seen.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+        process = psutil.Process(server.process.pid)
+        seen.append(sum(each.memory_info().rss for each in (process, *process.children(recursive=True))) / 2**20)
 
 
 async def _load(

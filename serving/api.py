@@ -11,9 +11,10 @@ import numpy as np
 
 from serving import json_examples, json_requests, json_responses
 from serving.batching import Batcher
-from serving.errors import HTTP_STATUS, invalid
+from serving.errors import invalid
 from serving.metrics import Metrics
-from serving.servable import DEFAULT_SIGNATURE, Servable, Signature
+from serving.process import Servable
+from serving.servable import DEFAULT_SIGNATURE, Signature, check_rank
 from serving.versions import Models
 
 Array = Any  # np.ndarray
@@ -167,28 +168,23 @@ class Api:
 
     def _status(self, name: str, version: int | None) -> bytes:
         """GetModelStatusImpl, which looks at no label."""
-        from tensorflow_serving.apis import get_model_status_pb2
-
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for number, found in self._models.versions(name, version).items():
-            status = response.model_version_status.add(version=number, state=int(found.state))
-            if found.fault:
-                status.status.error_code = list(HTTP_STATUS).index(found.fault.code)
-                status.status.error_message = found.fault.message
-            else:
-                status.status.SetInParent()
-        return _json(response)
+        states = [
+            {
+                "version": str(number),
+                "state": found.state.name,
+                "status": {
+                    "error_code": found.fault.code if found.fault else "OK",
+                    "error_message": found.fault.message if found.fault else "",
+                },
+            }
+            for number, found in self._models.versions(name, version).items()
+        ]
+        return _json({"model_version_status": states})
 
     def _metadata(self, name: str, version: int | None, label: str | None) -> bytes:
-        from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
-
         number, servable = self._models.find(name, version, label)
-        spec = model_pb2.ModelSpec(name=name)
-        spec.version.value = number
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for each, definition in servable.signature_defs.items():
-            signatures.signature_def[each].CopyFrom(definition)
-        return b'{\n"model_spec":%b,\n"metadata": {"signature_def": %b}\n}\n' % (_json(spec), _json(signatures))
+        spec = _json({"name": name, "version": str(number), "signature_name": ""})
+        return b'{\n"model_spec":%b,\n"metadata": {"signature_def": %b}\n}\n' % (spec, servable.metadata)
 
 
 def _which(match: re.Match[str], asked: Asked) -> tuple[str, int | None, str | None]:
@@ -213,17 +209,14 @@ def _check_inputs(signature: Signature, inputs: dict[str, Array]) -> None:
             f"input size does not match signature: {len(sent)}!={len(wanted)} len({{{listed[0]}}}) != "
             f"len({{{listed[1]}}}). Sent extra: {{{listed[2]}}}. Missing but required: {{{listed[3]}}}."
         )
+    for name, value in inputs.items():
+        check_rank(name, value)
 
 
 def _shape(value: Array) -> str:
     return f"[{','.join(map(str, value.shape))}]"
 
 
-def _json(message: Any) -> bytes:
+def _json(document: object) -> bytes:
     """As MessageToJsonString with white space and default values."""
-    from google.protobuf import json_format
-
-    document = json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+    return json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape")

@@ -21,6 +21,7 @@ from serving.batching import Batcher
 from serving.config import ModelConfig
 from serving.errors import ApiError, invalid
 from serving.metrics import Metrics
+from serving.process import Process
 from serving.versions import Models
 
 log = logging.getLogger(__name__)
@@ -92,8 +93,10 @@ class App:
 
     def __init__(self, configure: Callable[[], Sequence[ModelConfig]], settings: Settings) -> None:
         self._settings = settings
-        self.models = Models(configure)
         self.metrics = Metrics()
+        # A thread for each that computes, and one that loads.
+        self._process = Process(settings.threads + 1, self._process_ended)
+        self.models = Models(configure, self._process)
         self._ui = page.Ui(self.models)
         self._ids = itertools.count()
         self._log: list[bytes] | None = [] if settings.access_log else None
@@ -116,6 +119,8 @@ class App:
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         settings = self._settings
+        self._loop = asyncio.get_running_loop()
+        self._process.start()
         batcher = Batcher(threads=settings.threads, max_rows=settings.max_batch_rows, max_waiting=settings.max_waiting)
         self._api = Api(self.models, batcher, self.metrics, settings.timeout)
         watching = asyncio.create_task(self._watch())
@@ -127,7 +132,12 @@ class App:
                 await watching
             self.models.close()
             batcher.close()
+            self._process.close()
             self._write_log()
+
+    def _process_ended(self, _: str) -> None:
+        self._loop.call_soon_threadsafe(self.metrics.restart)
+        self._loop.call_soon_threadsafe(self.models.lost)
 
     async def _watch(self) -> None:
         while True:

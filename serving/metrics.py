@@ -31,6 +31,7 @@ class Metrics:
     def __init__(self) -> None:
         self._counts: collections.Counter[tuple[str, Labels]] = collections.Counter()
         self._histograms: dict[tuple[str, Labels], _Histogram] = {}
+        self._counts["compute_process_restarts", ()] = 0
 
     def request(self, model: str, method: str, code: str, seconds: float) -> None:
         """A request to a model was answered.
@@ -55,6 +56,10 @@ class Metrics:
         """A classify or regress request held so many."""
         self._counts["request_example_count_total", (("model", model),)] += count
         self._add("request_example_counts", (("model", model),), count, _EXAMPLES)
+
+    def restart(self) -> None:
+        """The process that computes ended, and is started again."""
+        self._counts["compute_process_restarts", ()] += 1
 
     def _add(self, name: str, labels: Labels, value: float, bounds: Sequence[float]) -> None:
         histogram = self._histograms.get((name, labels))

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from serving.errors import ApiError
-from serving.servable import Servable
+from serving.process import Servable
 from serving.versions import Models
 
 _FOLDER = Path(__file__).parent / "page"

@@ -1,6 +1,7 @@
 """One version of a model: a SavedModel in a TensorFlow session of its own, as the C++ loader has it."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ _NO_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
 _MAX_WARMUP_RECORDS = 1000  # tensorflow/serving, servables/tensorflow/saved_model_warmup_util.h
 # TensorFlow's conversion of strings from and to NumPy walks them by an iterator of NumPy's that holds 32 dimensions,
 # and does not look whether it got one: more of them end the process.
-_MAX_STRING_RANK = 32
+MAX_STRING_RANK = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,8 +55,7 @@ class Servable:
     Attributes:
       folder: the same.
       signatures: by name.
-      signature_defs: the protos, for metadata.
-      users: requests that are being answered; the event loop counts them.
+      metadata: their definitions as JSON: a SignatureDefMap with white space and default values.
 
     Raises:
       Exception: TensorFlow's, for a folder that holds no SavedModel or half of one.
@@ -65,7 +65,7 @@ class Servable:
         import tensorflow as tf
         import tensorflow_text  # noqa: F401 (its ops may be in the graph)
 
-        self.folder, self.users = folder, 0
+        self.folder = folder
         # A negative number of inter-op threads: each call runs in the thread that makes it, whole.
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=1, inter_op_parallelism_threads=-1, use_per_session_threads=True
@@ -74,11 +74,9 @@ class Servable:
         self._session = tf.compat.v1.Session(graph=graph, config=config)
         with graph.as_default():
             meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
-        self.signature_defs = dict(meta.signature_def)
+        self.metadata = _as_json(meta.signature_def)
         self.signatures = {
-            name: self._signature(name, each)
-            for name, each in self.signature_defs.items()
-            if name not in _NO_SIGNATURES
+            name: self._signature(name, each) for name, each in meta.signature_def.items() if name not in _NO_SIGNATURES
         }
         graph.finalize()
 
@@ -161,11 +159,16 @@ def _guarded(call: Callable[..., Sequence[Any]], inputs: Mapping[str, Any]) -> C
         for name, value, shape in zip(inputs, values, shapes, strict=True):
             if shape is not None and not _fits(value.shape, shape):
                 raise invalid(f"input {name} has the shape {list(value.shape)}; the signature's is {shape}")
-            if value.dtype.kind == "O" and value.ndim > _MAX_STRING_RANK:
-                raise invalid(f"input {name} has {value.ndim} dimensions; strings may have {_MAX_STRING_RANK}")
+            check_rank(name, value)
         return [_array(answer) for answer in call(*values)]
 
     return guarded
+
+
+def check_rank(name: str, value: Array) -> None:
+    """Refuses strings of more dimensions than TensorFlow takes; pickle takes no more either."""
+    if value.dtype.kind == "O" and value.ndim > MAX_STRING_RANK:
+        raise invalid(f"input {name} has {value.ndim} dimensions; strings may have {MAX_STRING_RANK}")
 
 
 def _fits(shape: Sequence[int], expected: Sequence[int]) -> bool:
@@ -188,12 +191,25 @@ def _checked_output(graph: Any, info: Any) -> str:
         return _name(info)
     with graph.as_default():
         tensor = graph.get_tensor_by_name(_name(info))
-        if tensor.shape.rank is not None and tensor.shape.rank <= _MAX_STRING_RANK:
+        if tensor.shape.rank is not None and tensor.shape.rank <= MAX_STRING_RANK:
             return _name(info)
-        limit = f"strings of an output may have {_MAX_STRING_RANK} dimensions"
-        check = tf.compat.v1.assert_less_equal(tf.rank(tensor), _MAX_STRING_RANK, message=limit)
+        limit = f"strings of an output may have {MAX_STRING_RANK} dimensions"
+        check = tf.compat.v1.assert_less_equal(tf.rank(tensor), MAX_STRING_RANK, message=limit)
         with tf.control_dependencies([check]):
             return str(tf.identity(tensor).name)
+
+
+def _as_json(definitions: Any) -> bytes:
+    from google.protobuf import json_format
+    from tensorflow_serving.apis import get_model_metadata_pb2
+
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for name, definition in definitions.items():
+        signatures.signature_def[name].CopyFrom(definition)
+    document = json_format.MessageToDict(
+        signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
 def _dtype(info: Any) -> str:

@@ -8,8 +8,6 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import enum
-import functools
-import gc
 import logging
 import os
 import time
@@ -17,12 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from serving.config import ConfigError, ModelConfig
-from serving.errors import ApiError, invalid, of
-from serving.servable import Servable
+from serving.errors import ApiError, invalid
+from serving.process import Lost, Process, Servable
 
 log = logging.getLogger(__name__)
 
 _DRAIN_POLL = 0.02  # seconds
+_LOSSES = 3  # of the process, while it loads a version
 
 
 class State(enum.IntEnum):
@@ -45,6 +44,7 @@ class Version:
       servable: while it is AVAILABLE, and until the last request that it answers is done.
       fault: why it could not be loaded.
       files: what was in the folder then; it is tried again when that changes.
+      lost: how often the process ended that held it, or that was loading it.
     """
 
     folder: Path
@@ -52,6 +52,7 @@ class Version:
     servable: Servable | None = None
     fault: ApiError | None = None
     files: object = None
+    lost: int = 0
 
 
 @dataclasses.dataclass(eq=False)
@@ -73,10 +74,11 @@ class Models:
 
     Args:
       configure: reads the configuration; called again at each ``refresh``.
+      process: loads and computes.
     """
 
-    def __init__(self, configure: Callable[[], Sequence[ModelConfig]]) -> None:
-        self._configure = configure
+    def __init__(self, configure: Callable[[], Sequence[ModelConfig]], process: Process) -> None:
+        self._configure, self._process = configure, process
         self._models: dict[str, _Model] = {}
         self._loader = concurrent.futures.ThreadPoolExecutor(1, "load")
         self._draining: set[asyncio.Task[None]] = set()
@@ -102,6 +104,8 @@ class Models:
         available = model.available() if model else {}
         if label is not None:
             version = self._labelled(name, label)
+        if model and any(each.lost and each.state is State.START for each in model.versions.values()):
+            raise Lost
         if version is None:
             if not available:
                 raise ApiError("NOT_FOUND", f"Servable not found for request: Latest({name})")
@@ -124,6 +128,13 @@ class Models:
         if version not in known:
             raise ApiError("NOT_FOUND", f"Could not find version {version} of model {name}")
         return {version: known[version]}
+
+    def lost(self) -> None:
+        """The process has ended, and all that it held; the next ``refresh`` loads it again."""
+        for model in self._models.values():
+            for version in model.versions.values():
+                if version.state is State.AVAILABLE:
+                    version.servable, version.state, version.lost = None, State.START, 1
 
     def labels(self, name: str) -> dict[str, int]:
         """The labels of a model that have a version."""
@@ -184,12 +195,18 @@ class Models:
         version = model.versions[number] = Version(folder, State.LOADING, files=files)
         started = time.monotonic()
         try:
-            servable, warmed = await asyncio.get_running_loop().run_in_executor(self._loader, _loaded, folder)
-        except Exception as error:
-            version.state, version.fault = (
-                State.END,
-                of(error, "NOT_FOUND" if isinstance(error, OSError) else "UNKNOWN"),
-            )
+            loaded = asyncio.get_running_loop().run_in_executor(self._loader, _loaded, self._process, folder)
+            servable, warmed = await loaded
+        except Lost as error:
+            version.lost = 1 + (known.lost if known else 0)
+            if version.lost < _LOSSES:  # another one's request may have ended it
+                version.state = State.START
+                return
+            version.state, version.fault = State.END, error
+            log.error("%s: version %d ends the process that loads it; it is not tried again", name, number)
+            return
+        except ApiError as error:
+            version.state, version.fault = State.END, error
             log.error("%s: version %d cannot be loaded: %s", name, number, version.fault)
             return
         version.servable, version.state = servable, State.AVAILABLE
@@ -207,14 +224,11 @@ class Models:
 
     async def _close(self, name: str, number: int, version: Version) -> None:
         assert version.servable is not None
-        while version.servable.users:
+        servable = version.servable
+        while servable.users:
             await asyncio.sleep(_DRAIN_POLL)
-        servable, version.servable = version.servable, None
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._loader, servable.close)
-        del servable
-        # A graph refers to itself. The collector would come by itself, versions later.
-        await loop.run_in_executor(self._loader, gc.collect)
+        version.servable = None
+        await asyncio.get_running_loop().run_in_executor(self._loader, servable.close)
         version.state = State.END
         log.info("%s: version %d is unloaded", name, number)
 
@@ -228,17 +242,8 @@ class Models:
         self._loader.shutdown(wait=False, cancel_futures=True)
 
 
-@functools.cache
-def _import_tensorflow() -> None:
-    """Once; what is there afterwards stays, and the collector need not look at it for every model that goes."""
-    import tensorflow_text  # noqa: F401 (and TensorFlow with it)
-
-    gc.freeze()
-
-
-def _loaded(folder: Path) -> tuple[Servable, int]:
-    _import_tensorflow()
-    servable = Servable(folder)
+def _loaded(process: Process, folder: Path) -> tuple[Servable, int]:
+    servable = Servable(process, folder)
     return servable, servable.warm_up()
 
 

@@ -47,7 +47,7 @@ class Client:
         status, _, answer = self.ask("POST", path, text.encode())
         return status, json.loads(answer)
 
-    def until(self, condition, seconds=30):
+    def until(self, condition, seconds=120):
         """Waits for what ``condition`` asks this client."""
         end = time.monotonic() + seconds
         while not (found := condition(self)):

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+import psutil
 import pytest
 
 HALF, ECHO = "/v1/models/half_plus_two:predict", "/v1/models/echo:predict"
@@ -185,6 +186,37 @@ def test_many_connections(client):
         for raw in open_ones:
             raw.close()
     assert count >= 1000, f"only {hard} open files are allowed here"
+
+
+def computing(client):
+    """The process that computes."""
+    (worker,) = psutil.Process(client.process.pid).children()
+    return worker
+
+
+def test_the_process_that_computes_dies_and_is_started_again(start, models, tmp_path):
+    with start(tmp_path, "--config", models.write(tmp_path), "--threads", "2", "--metrics") as client:
+        client.ready()
+        answers = []
+        asked = [threading.Thread(target=lambda: answers.append(client.post(ECHO, SLOW))) for _ in range(3)]
+        for thread in asked:
+            thread.start()
+        time.sleep(0.2)
+        before = computing(client)
+        before.send_signal(signal.SIGSEGV)
+        for thread in asked:
+            thread.join()
+        lost = {"error": "the process that computes has ended, and is started again; try again later"}
+        assert answers == [(503, lost)] * 3  # the third one had not been taken
+        status, headers, _ = client.ask("POST", HALF, GOOD)
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert client.ask("GET", "/healthz")[0] == 200
+        client.until(lambda each: each.post(HALF, {"instances": [2.0]}) == (200, {"predictions": [5.0]}))
+        client.ready()
+        assert computing(client) != before
+        assert "the process that computes ended: SIGSEGV; it is started again" in client.log.read_text()
+        metrics = client.ask("GET", "/monitoring/prometheus/metrics")[2].decode()
+        assert ":tensorflow:serving:compute_process_restarts{} 1\n" in metrics
 
 
 def test_told_to_end_it_answers_what_it_has_accepted(start, models, tmp_path):

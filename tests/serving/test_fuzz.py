@@ -20,7 +20,7 @@ def client(start, models, tmp_path_factory):
     more = [f'config {{ name: "{name}" base_path: "{folder / name}" }}' for name in ("odd", "text")]
     config.write_text(config.read_text().removesuffix("}\n") + "\n".join(more) + "}\n")
     with start(folder, "--config", config, "--metrics") as client:
-        client.until(lambda each: each.ask("GET", "/readyz")[0] == 200, seconds=60)
+        client.ready()
         yield client
 
 

@@ -26,7 +26,7 @@ class Doubling:
         return [x * 2]
 
     def signature(self, batched=True):
-        return Signature("double", "tensorflow/serving/predict", {"x": "int64"}, ("y",), batched, self)
+        return Signature("double", {"x": "int64"}, ("y",), batched, "", self)
 
 
 def serving(test, *, threads=1, max_rows=8, max_waiting=100):
