@@ -10,7 +10,7 @@ is ever grouped. What workers have to tell (bad records, faults of whole files, 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import apache_beam as beam
 import tensorflow as tf
@@ -19,6 +19,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.dsl.io import fileio
+from tfx.dsl.placeholder import placeholder
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, channel_utils, component_spec, standard_artifacts
 
@@ -30,6 +31,8 @@ from configs.experiment import DATA, Corpus, Source, TaskData, TextData, Unlabel
 from models import progress
 from schemas import DataError
 
+# Of a source's files: known when the pipeline is made, or what SourceDigest will give.
+Digest: TypeAlias = "str | placeholder.Placeholder"
 # (split, key, file, line, label, serialized tf.Example)
 Element = tuple[str, bytes, str, int, str, bytes]
 
@@ -176,7 +179,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         folder = artifact_utils.get_single_uri(output_dict["bad_records"])
-        source, labels, slices = _source(exec_properties), *_columns(exec_properties)
+        source, labels, slices = source_of(exec_properties), *_columns(exec_properties)
         readers.check(source, records.columns(source, slices))
         splits = records.splits(source)
         examples.split_names = artifact_utils.encode_split_names(list(splits))
@@ -227,7 +230,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 _KINDS: dict[str, type[TextData | Corpus | Unlabelled]] = {"corpus": Corpus, "score": Unlabelled, **DATA}
 
 
-def _source(exec_properties: Mapping[str, Any]) -> TextData | Corpus | Unlabelled:
+def source_of(exec_properties: Mapping[str, Any]) -> TextData | Corpus | Unlabelled:
+    """The source that ``kind`` and ``source`` name."""
     return _KINDS[exec_properties["kind"]].model_validate_json(exec_properties["source"])
 
 
@@ -283,7 +287,7 @@ class CorpusExampleGen(_ExampleGen):
     """
 
     def __init__(
-        self, source: Corpus, *, input_digest: str, source_digest: str, bad_records_path: str, sample: int = 0
+        self, source: Corpus, *, input_digest: Digest, source_digest: str, bad_records_path: str, sample: int = 0
     ) -> None:
         self._specify(
             "corpus",
@@ -318,7 +322,7 @@ class TaskExampleGen(_ExampleGen):
         kind: str = "classification",
         labels: Sequence[str] = (),
         slices: Sequence[str] = (),
-        input_digest: str,
+        input_digest: Digest,
         source_digest: str,
         bad_records_path: str,
         sample: int = 0,
@@ -347,7 +351,7 @@ class ScoreExampleGen(_ExampleGen):
     """
 
     def __init__(
-        self, source: Unlabelled, *, input_digest: str, source_digest: str, bad_records_path: str, sample: int = 0
+        self, source: Unlabelled, *, input_digest: Digest, source_digest: str, bad_records_path: str, sample: int = 0
     ) -> None:
         self._specify(
             "score",

@@ -18,7 +18,7 @@ from tfx.types import artifact_utils, standard_component_specs
 
 from components import digest, files
 from components.files import fileio
-from components.versions import versions
+from components.versions import model_of, versions
 from models import identity, progress
 
 _STAGED = ".staged-"  # a copy that is not renamed yet
@@ -66,10 +66,8 @@ def push(model: str, folder: str) -> tuple[int, bool]:
       The version, and whether it is new.
     """
     mine, there = identity.digest(model), versions(folder)
-    if there:
-        with files.opened(f"{folder}/{there[-1]}") as newest:
-            if identity.is_model(newest, mine):
-                return there[-1], False
+    if there and model_of(f"{folder}/{there[-1]}") == mine:
+        return there[-1], False
     return _to_object_store(model, folder, there) if "://" in folder else _to_disk(model, folder, mine, there)
 
 
@@ -85,7 +83,7 @@ def _to_disk(model: str, folder: str, mine: str, there: list[int]) -> tuple[int,
         files.copy(model, str(staged))
         while True:
             for version in set(versions(folder)) - known:
-                if identity.is_model(f"{folder}/{version}", mine):
+                if model_of(f"{folder}/{version}") == mine:
                     return version, False
                 known.add(version)
             version = max(known, default=0) + 1

@@ -3,6 +3,15 @@
 import pathlib
 
 
+def model_of(version: str) -> str | None:
+    """``models.identity``'s digest of a pushed version; None where it holds no model that is whole."""
+    from components import files
+    from models import identity
+
+    with files.opened(version) as folder:
+        return identity.of_whole(folder)
+
+
 def versions(folder: str | pathlib.Path) -> list[int]:
     """The versions that a server may load, oldest first; none where there is no such folder.
 

@@ -47,15 +47,15 @@ def digest(folder: str) -> str:
     return _of(parts, values, sorted(_extra(posixpath.join(folder, "assets.extra"))))
 
 
-def is_model(folder: str, mine: str) -> bool:
-    """Whether a folder holds the model of the digest ``mine``; one that is damaged holds none."""
+def of_whole(folder: str) -> str | None:
+    """``digest``; None where the folder holds no model that is whole."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
     try:
-        return digest(folder) == mine
+        return digest(folder)
     except (DecodeError, tf.errors.NotFoundError, tf.errors.DataLossError):
-        return False
+        return None
 
 
 class _Graph:

@@ -89,11 +89,11 @@ def vocabulary(experiment: Experiment, environment: Environment) -> pathlib.Path
     return _place(root, source.parent, [source.name], pathlib.Path()) / source.name
 
 
-def data(experiment: Experiment, environment: Environment, source: AnySource) -> tuple[AnySource, str]:
+def data(experiment: Experiment, environment: Environment, source: AnySource) -> tuple[AnySource, str | None]:
     """The source as its ExampleGen is to read it, and the digest of its files.
 
     A cluster gets the files of this machine with the other imports. What has an address, or lies on a volume of the
-    cluster, is read where it is; then there is no digest, and nothing that is cached may stand for it.
+    cluster, is read where it is, and may be another when the run begins: then the digest is for a node to find.
     """
     if isinstance(environment, Local):
         return source, readers.digest(source)
@@ -106,8 +106,7 @@ def data(experiment: Experiment, environment: Environment, source: AnySource) ->
         ]
         moved[key] = [*there, *(environment.seen(path, experiment.name) for path in placed)]
         elsewhere |= bool(there)
-    digest_of_all = "" if elsewhere else digest.of_text(json.dumps(moved))
-    return source.model_copy(update=moved), digest_of_all
+    return source.model_copy(update=moved), None if elsewhere else digest.of_text(json.dumps(moved))
 
 
 def schema(experiment: Experiment, environment: Environment, kind: str) -> pathlib.Path:

@@ -18,7 +18,7 @@ from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.types import Channel, standard_artifacts
 
 from components import digest
-from components.baseline import Baseline
+from components.baseline import Baseline, BaselineVersion
 from components.bulk_inferrer import BulkInferrer
 from components.data_gate import DataGate
 from components.evaluator import Evaluator
@@ -28,6 +28,7 @@ from components.pretraining_evaluator import PretrainingEvaluator
 from components.pusher import Pusher
 from components.resolver import PreviousBlessedModel
 from components.serving_validator import ServingValidator
+from components.source_digest import SourceDigest
 from components.transform import Transform
 from components.versions import versions
 from components.vertex_pusher import VertexPusher
@@ -120,31 +121,34 @@ class _Dag:
         experiment = self.experiment
         if kind == "corpus":
             assert experiment.corpus is not None
-            corpus, common = self._reading(kind, experiment.corpus)
+            records = "corpus"
+            corpus, common = self._reading(kind, experiment.corpus, records)
             examples = self.add(CorpusExampleGen(corpus, **common), "ExampleGen", kind)
         else:
             assert experiment.task is not None
-            data, common = self._reading(kind, experiment.task.data)
+            records = task.load(self.task["type"]).schema
+            data, common = self._reading(kind, experiment.task.data, records)
             reads = {
-                "kind": task.load(self.task["type"]).schema,
+                "kind": records,
                 "labels": self.task["config"].get("labels", []),
                 "slices": experiment.evaluate.slices,
             }
             examples = self.add(TaskExampleGen(data, **reads, **common), "ExampleGen")
-        records = examples.outputs["examples"]
-        statistics = self.add(StatisticsGen(examples=records), "StatisticsGen", kind).outputs["statistics"]
-        kind_of_record = "corpus" if kind == "corpus" else task.load(self.task["type"]).schema
-        schema_file = imports.schema(experiment, self.environment, kind_of_record)
+        read = examples.outputs["examples"]
+        statistics = self.add(StatisticsGen(examples=read), "StatisticsGen", kind).outputs["statistics"]
+        schema_file = imports.schema(experiment, self.environment, records)
         schema = self.add(ImportSchemaGen(schema_file=self.seen(schema_file)), "SchemaGen", kind).outputs["schema"]
         validator = self.add(ExampleValidator(statistics=statistics, schema=schema), "ExampleValidator", kind)
         gate = DataGate(validator.outputs["anomalies"], "corpus" if kind == "corpus" else "task.data")
-        return _Source(kind, records, schema, self.add(gate, "DataGate", kind))
+        return _Source(kind, read, schema, self.add(gate, "DataGate", kind))
 
-    def _reading(self, kind: str, source: imports.AnySource) -> tuple[imports.AnySource, dict[str, Any]]:
+    def _reading(self, kind: str, source: imports.AnySource, records: str) -> tuple[imports.AnySource, dict[str, Any]]:
         """What every ExampleGen takes."""
-        source, input_digest = imports.data(self.experiment, self.environment, source)
+        source, known = imports.data(self.experiment, self.environment, source)
+        if known is None:
+            node = self.add(SourceDigest(source, records), "ScoreDigest" if kind == "score" else "Digest", kind)
         return source, {
-            "input_digest": input_digest,
+            "input_digest": node.outputs["digest"].future()[0].value if known is None else known,
             "source_digest": self.digest("components.example_gen"),
             "bad_records_path": self.seen(self.root / f"{kind}_bad_records.csv"),
             "sample": self.sample,
@@ -243,8 +247,9 @@ class _Dag:
 
     def baseline(self, model: Channel) -> Channel:
         if not isinstance(self.environment, Local):
-            node = Baseline(model, self.environment.pushed(self.experiment.name))
-            return self.add(node, "Baseline").outputs["baseline"]
+            pushed = self.environment.pushed(self.experiment.name)
+            version = self.add(BaselineVersion(model, pushed), "BaselineVersion").outputs["version"]
+            return self.add(Baseline(pushed, version), "Baseline").outputs["baseline"]
         resolver = Resolver(
             strategy_class=PreviousBlessedModel,
             model=Channel(type=standard_artifacts.Model),
@@ -291,7 +296,7 @@ class _Dag:
         return validator
 
     def score(self, source: Unlabelled, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
-        read, common = self._reading("score", source)
+        read, common = self._reading("score", source, "score")
         records = self.add(ScoreExampleGen(read, **common), "ScoreExampleGen").outputs["examples"]
         source_digest = self.digest("components.bulk_inferrer")
         answers = task.load(self.task["type"]).answers

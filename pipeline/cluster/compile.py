@@ -15,10 +15,13 @@ from typing import Any
 import yaml
 from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
-from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
 from components import files, training
+from components.baseline import BaselineVersion
+from components.pusher import Pusher
+from components.source_digest import SourceDigest
+from components.vertex_pusher import VertexPusher
 from configs.cluster import LAST_ATTEMPT, TRAINERS, Cluster, Kubeflow, Secret, Vertex
 from configs.experiment import Experiment
 from configs.kubernetes import quantity
@@ -28,8 +31,8 @@ from pipeline.pipeline import create_pipeline
 
 # What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
 COMMAND = ["python", "-P", "-m", "pipeline.cluster.container"]
-# They look at what other runs have pushed meanwhile.
-_NEVER_CACHED = ("Baseline", "Pusher", "VertexPusher")
+# They look at what lies outside, which may have changed since the run before.
+_LOOKING = (SourceDigest, BaselineVersion, Pusher, VertexPusher)
 # Kubernetes, "Well-Known Labels": every machine has them, and machines of several pools have the same.
 _EVERYWHERE = re.compile(
     r"(beta\.)?kubernetes\.io/(os|arch)|kubernetes\.io/hostname|"
@@ -90,13 +93,14 @@ def compiled(
     spec = KubeflowV2DagRunner(config).run(made, write_out=False)["pipelineSpec"]
     spec["defaultPipelineRoot"] = made.pipeline_info.pipeline_root  # for whoever submits the YAML by hand
     _titled(spec)
+    _produced(spec)
     executors = spec["deploymentSpec"]["executors"]
     platform: dict[str, Spec] = {}
     if isinstance(environment, Kubeflow):
         environment = environment.model_copy(update={"secrets": _secrets(spec, environment)})
     for node in made.components:
         task, executor = spec["root"]["dag"]["tasks"][node.id], executors[f"{node.id}_executor"]
-        task["cachingOptions"] = {"enableCache": cache and not _changes(node)}
+        task["cachingOptions"] = {"enableCache": cache and not isinstance(node, _LOOKING)}
         if "container" not in executor:
             continue
         task["retryPolicy"] = _retries(environment)
@@ -126,9 +130,12 @@ def _titled(spec: Spec) -> None:
                 output["artifactType"] = {"schemaTitle": title, "schemaVersion": "0.0.1"}
 
 
-def _changes(node: BaseNode) -> bool:
-    """Whether the same inputs may mean something else next time."""
-    return node.id in _NEVER_CACHED or node.exec_properties.get("input_digest") == ""
+def _produced(spec: Spec) -> None:
+    """Names the task that gives a parameter: TFX's step_builder.py writes ``<node>_task``, and calls no task so."""
+    for task in spec["root"]["dag"]["tasks"].values():
+        for source in task.get("inputs", {}).get("parameters", {}).values():
+            if given := source.get("taskOutputParameter"):
+                given["producerTask"] = given["producerTask"].removesuffix("_task")
 
 
 def _retries(environment: Cluster) -> Spec:

@@ -39,6 +39,8 @@ from pipeline.cluster import workers
 from schemas import DataError
 
 _INJECTED = "executor-logs"
+# Types whose address is that of a file, and of no folder.
+_FILES = (artifacts.HTML.TYPE_NAME, "tfx.String")
 # Kubernetes shows the end of this file as the reason why a pod failed.
 _TERMINATION = pathlib.Path("/dev/termination-log")
 
@@ -106,6 +108,7 @@ def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
     mounted = not any("Dataflow" in flag for flag in beam if flag.startswith("--runner"))
     inputs_spec = arguments.json_serialized_inputs_spec_args or "{}"
     given = prepared(arguments.json_serialized_invocation_args, inputs_spec, mounted=mounted)
+    _there(given.inputs.artifacts)
     if replicas.chief():
         _clear([*_each(given.outputs.artifacts)], given.outputs.output_file)
     else:
@@ -123,6 +126,24 @@ def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
         files.fileio.rmtree(folder)
 
 
+def _there(inputs: Mapping[str, Any]) -> None:
+    """Kubeflow and Vertex reuse what an earlier run made without a look at it (kubeflow/pipelines#7939).
+
+    Raises:
+      FileNotFoundError: it is gone.
+    """
+    for key, found in inputs.items():
+        for artifact in found.artifacts:
+            if not files.fileio.exists(artifact.uri):
+                address = json.loads(remote(json.dumps(artifact.uri)))
+                raise FileNotFoundError(
+                    f"the input {key!r} is gone from {address}, where an earlier run wrote it: something deleted it, "
+                    "such as a lifecycle rule of the bucket, and the cache names it still; run once with --no-cache, "
+                    "delete that earlier run (Kubeflow then forgets what it cached), and exempt pipeline_root from "
+                    "the rule"
+                )
+
+
 def _clear(outputs: Sequence[Any], file: str) -> None:
     """Removes what an attempt before this one left: executors expect their outputs to be new."""
     for place in (*(artifact.uri for artifact in outputs), file):
@@ -131,7 +152,8 @@ def _clear(outputs: Sequence[Any], file: str) -> None:
         elif tf.io.gfile.exists(place):
             tf.io.gfile.remove(place)
     for artifact in outputs:
-        is_file = artifact.type.schema_title == artifacts.HTML.TYPE_NAME
+        schema = artifact.type.schema_title or artifact.type.instance_schema
+        is_file = any(name in schema for name in _FILES)
         tf.io.gfile.makedirs(posixpath.dirname(artifact.uri) if is_file else artifact.uri)
 
 

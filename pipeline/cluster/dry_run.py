@@ -263,6 +263,10 @@ class _Run:
                 "artifacts": {key: {"artifacts": [each]} for key, each in given.items()},
             },
             "outputs": {
+                "parameters": {
+                    key: {"outputFile": f"/tmp/kfp/outputs/{key}"}
+                    for key in component.get("outputDefinitions", {}).get("parameters", {})
+                },
                 "artifacts": {
                     key: {"artifacts": [self._named(each) if vertex else each]} for key, each in outputs.items()
                 },

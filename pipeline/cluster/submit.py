@@ -214,13 +214,11 @@ def _folder(environment: Cluster, experiment: Experiment) -> Path:
 
 
 def _digests(made: "Compiled") -> dict[str, str]:
-    """SHA-256 of each source's files, by the node that reads them."""
+    """SHA-256 of each source's files, by the node that reads them; empty where another node finds it."""
     tasks: Mapping[str, Any] = made.pipeline["root"]["dag"]["tasks"]
-    return {
-        node: tasks[node]["inputs"]["parameters"]["input_digest"]["runtimeValue"]["constant"]
-        for node in made.nodes
-        if node.endswith("ExampleGen")
-    }
+    readers = [node for node in made.nodes if node.endswith("ExampleGen")]
+    given = {node: tasks[node]["inputs"]["parameters"]["input_digest"] for node in readers}
+    return {node: value.get("runtimeValue", {"constant": ""})["constant"] for node, value in given.items()}
 
 
 def _submitted(service: Service, result: RunResult, folder: Path, made: "Compiled", root: str) -> RunResult:

@@ -4,6 +4,7 @@ TensorFlow's client knows one address and takes no other. So this is a proxy: it
 certificate that the client is told to trust, and answers the JSON API itself.
 """
 
+import base64
 import contextlib
 import datetime
 import http.server
@@ -17,6 +18,7 @@ import threading
 import urllib.parse
 from collections.abc import Iterator
 
+import google_crc32c
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -78,7 +80,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _about(self, name: str) -> dict[str, str]:
         size = str(len(self.bucket.objects[name]))
-        return {"name": name, "size": size, "generation": "1", "updated": "2024-01-01T00:00:00.000Z"}
+        checksum = base64.b64encode(google_crc32c.value(self.bucket.objects[name]).to_bytes(4, "big")).decode()
+        about = {"name": name, "size": size, "generation": "1", "updated": "2024-01-01T00:00:00.000Z"}
+        return {**about, "crc32c": checksum}
 
     def _answer(self) -> None:
         url, data = urllib.parse.urlsplit(self.path), self._body()
@@ -128,6 +132,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
+
+
+@contextlib.contextmanager
+def emulated() -> Iterator[tuple[Bucket, dict[str, str]]]:
+    """A bucket without objects, and the environment that leads Google's own client, and so Beam, to it."""
+    handler = type("Handler", (_Handler,), {"bucket": Bucket()})
+    with _Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield handler.bucket, {"STORAGE_EMULATOR_HOST": address, "NO_GCE_CHECK": "true", "NO_PROXY": "127.0.0.1"}
+        finally:
+            server.shutdown()
 
 
 @contextlib.contextmanager

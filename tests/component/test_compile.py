@@ -84,8 +84,8 @@ def test_the_yaml_is_the_recorded_one(name):
 
 def test_every_node_of_every_shape_can_be_given_a_pool():
     nodes = {node for name in GOLDEN["EXPERIMENTS"] for node in made(name).nodes}
-    # An endpoint adds the one (test_pipeline.py), a search the other (below).
-    assert nodes | {"VertexPusher", "Tuner"} == set(NODES)
+    # An endpoint adds the one (test_pipeline.py), a search the other, data that lies elsewhere the rest (below).
+    assert nodes | {"VertexPusher", "Tuner", "Digest", "CorpusDigest", "ScoreDigest"} == set(NODES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -233,7 +233,7 @@ secrets: [{{name: kaggle, env: {{key: KAGGLE_KEY}}}}, {{name: certificates, moun
             "secretAsVolume": [{"secretName": "certificates", "mountPath": "/certificates"}],
         }
     # What the nodes read and write lies on the volume.
-    assert task(result, "Baseline")["inputs"]["parameters"]["pushed"]["runtimeValue"]["constant"] == (
+    assert task(result, "BaselineVersion")["inputs"]["parameters"]["pushed"]["runtimeValue"]["constant"] == (
         "/data/tfx-bert/scratch/serving_model/scratch"
     )
     assert lint.findings(result.pipeline, result.platform, "kubeflow") == []
@@ -387,17 +387,32 @@ def cached(result):
 @pytest.mark.parametrize("kind", GOLDEN["ENVIRONMENTS"])
 def test_what_looks_at_other_runs_is_never_cached(kind):
     result = made(kind=kind)
-    assert cached(result) == set(result.nodes) - {"Baseline", "Pusher"}
+    assert cached(result) == set(result.nodes) - {"BaselineVersion", "Pusher"}
 
 
-def test_files_that_are_read_where_they_lie_are_read_in_every_run():
-    GOLDEN["files"]()
-    made("scratch")  # writes scratch.yaml
-    result = compiled(
-        loader.load("scratch.yaml", ["task.data.path=gs://bucket/reviews.csv"]), environment.load("kubeflow")
-    )
-    assert cached(result) == set(result.nodes) - {"Baseline", "Pusher", "ExampleGen"}
-    assert {each.rpartition("/")[2] for each in result.imports} == {"schema.pbtxt"}
+@pytest.mark.parametrize("kind", GOLDEN["ENVIRONMENTS"])
+def test_files_that_are_read_where_they_lie_are_looked_at_in_every_run(kind):
+    """Each source by a node of its own, whose output decides whether its ExampleGen runs."""
+    made("both")  # writes both.yaml
+    elsewhere = {"corpus": "text.txt", "task.data": "reviews.csv", "score": "new.csv"}
+    settings = [f"{source}.path=gs://bucket/{file}" for source, file in elsewhere.items()]
+    result = compiled(loader.load("both.yaml", settings), environment.load(kind))
+    digests = {"Digest": "ExampleGen", "CorpusDigest": "CorpusExampleGen", "ScoreDigest": "ScoreExampleGen"}
+    assert cached(result) == set(result.nodes) - {"BaselineVersion", "Pusher", *digests}
+    for node, reader in digests.items():
+        given = task(result, reader)["inputs"]["parameters"]["input_digest"]
+        assert given == {"taskOutputParameter": {"producerTask": node, "outputParameterKey": "digest"}}
+        assert task(result, reader)["dependentTasks"] == [node]
+        declared = result.pipeline["components"][node]["outputDefinitions"]
+        assert declared["parameters"] == {"digest": {"parameterType": "STRING"}}
+        read = [task(result, each)["inputs"]["parameters"]["source"] for each in (node, reader)]
+        assert read[0] == read[1]
+    assert lint.findings(result.pipeline, result.platform, kind) == []
+    assert not {each.rpartition("/")[2] for each in result.imports} & set(elsewhere.values())
+
+
+def test_files_of_this_machine_are_looked_at_here():
+    assert not any(node.endswith("Digest") for node in made().nodes)
 
 
 def test_nothing_is_cached_where_that_is_asked():
@@ -513,9 +528,9 @@ def test_the_command_writes_the_yaml_and_prints_notices(capsys):
     pathlib.Path("environment.yaml").write_text(text, "utf-8")
     compile_to(loader.load("scratch.yaml"), environment.load("environment.yaml"), None, cache=True)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("! DataGate, Evaluator, ExampleGen and 7 more: is cached under the image ")
+    assert printed[0].startswith("! Baseline, DataGate, Evaluator and 8 more: is cached under the image ")
     assert printed[0].endswith("give its digest, or set caching: false")
-    assert printed[1] == "build/scratch-kubeflow.yaml: 12 nodes for kubeflow"
+    assert printed[1] == "build/scratch-kubeflow.yaml: 13 nodes for kubeflow"
     written = pathlib.Path("build/scratch-kubeflow.yaml").read_text("utf-8")
     assert written == compiled(loader.load("scratch.yaml"), environment.load("environment.yaml")).text
     assert [file.name for file in pathlib.Path("build").iterdir()] == ["scratch-kubeflow.yaml"]

@@ -12,11 +12,13 @@ from tfx.components.util import examples_utils
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 
-from components import readers
+from components import readers, source_digest
 from components.artifacts import BadRecords
 from components.example_gen import CorpusExampleGen, Executor, TaskExampleGen
+from components.source_digest import SourceDigest
 from configs.experiment import Corpus, LabelRanges, Split, TaskData
 from schemas import DataError
+from tests.component import gcs
 
 COMMON = {"input_digest": "i", "source_digest": "s", "bad_records_path": "runs/reviews/bad_records.csv"}
 
@@ -295,6 +297,35 @@ def test_the_input_digest_sees_names_contents_and_splits():
     edited = readers.digest(source)
     as_test = readers.digest(TaskData(path=["a.csv"], test=["b.csv"]))
     assert len({before, more, edited, as_test}) == 4
+
+
+def test_the_digest_of_what_lies_in_a_bucket_is_by_its_checksums(monkeypatch):
+    """Google's own client, which Beam uses: no object is read, and what was written again as it was is the same."""
+    source = TaskData(path=["gs://bucket/data/*.csv"])
+    with gcs.emulated() as (bucket, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        bucket.objects |= {"data/a.csv": b"text,label\ngood,x\n", "data/b.csv": b"text,label\nbad,y\n"}
+        monkeypatch.setattr(readers, "open_bytes", None)
+        before = readers.digest(source)
+        bucket.objects["data/b.csv"] = bytes(bucket.objects["data/b.csv"])
+        assert readers.digest(source) == before
+        bucket.objects["data/b.csv"] = b"text,label\nbad,x\n"  # a label of the same length
+        edited = readers.digest(source)
+        del bucket.objects["data/b.csv"]
+        assert len({before, edited, readers.digest(source)}) == 3
+
+
+def test_a_node_finds_the_digest_that_this_machine_would_find(tmp_path):
+    reviews("a.csv", 3)
+    source = TaskData(path=["a.csv"])
+    node, digest = SourceDigest(source, "classification"), standard_artifacts.String()
+    digest.uri = str(tmp_path / "digest")
+    source_digest.Executor().Do({}, {"digest": [digest]}, dict(node.spec.exec_properties))
+    assert Path(digest.uri).read_text() == readers.digest(source)
+    Path("a.csv").unlink()
+    with pytest.raises(DataError, match=r"no file matches 'a\.csv'"):
+        source_digest.Executor().Do({}, {"digest": [digest]}, dict(node.spec.exec_properties))
 
 
 def test_the_component_carries_all_that_decides_its_output():

@@ -4,6 +4,7 @@ import concurrent.futures
 import errno
 import os
 import pathlib
+import shutil
 import threading
 import time
 import uuid
@@ -11,9 +12,12 @@ import uuid
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from tfx.types import standard_artifacts
 
 from components import digest, pusher
 from components import s3 as s3_module
+from components.baseline import Executor, VersionExecutor
+from models import identity
 
 
 def graph(weight):
@@ -67,6 +71,36 @@ def test_a_version_that_is_damaged_is_no_model(tmp_path, damage):
     else:
         (serving / "1/saved_model.pb").unlink()
     assert pusher.push(given, str(serving)) == (2, True)
+
+
+def baseline(tmp_path, candidate, serving):
+    """What the two nodes of the baseline give: the parameter, and the baseline's folder."""
+    given, version, found = standard_artifacts.Model(), standard_artifacts.String(), standard_artifacts.Model()
+    given.uri, version.uri, found.uri = (str(tmp_path / uuid.uuid4().hex) for _ in range(3))
+    shutil.copytree(candidate, f"{given.uri}/Format-Serving")
+    pathlib.Path(found.uri).mkdir()
+    where = {"pushed": str(serving)}
+    VersionExecutor().Do({"model": [given]}, {"version": [version]}, where)
+    Executor().Do({}, {"baseline": [found]}, {**where, "version": version.value})
+    return version.value, pathlib.Path(found.uri)
+
+
+def test_the_baseline_is_the_newest_pushed_model_that_is_another_one(tmp_path):
+    serving, models = tmp_path / "serving", [model(tmp_path / name, name) for name in "ab"]
+    told, folder = baseline(tmp_path, models[0], serving)
+    assert told == ""
+    assert [path.name for path in folder.iterdir()] == ["NONE"]  # no store loses it, as it does an empty folder
+    pusher.push(models[0], str(serving))
+    # It was pushed meanwhile, and is no baseline of itself: a run that repeats what was done is told the same.
+    assert baseline(tmp_path, model(tmp_path / "again", "a", written="again"), serving)[0] == ""
+    told, folder = baseline(tmp_path, models[1], serving)
+    assert told == f"1@{identity.digest(models[0])}"
+    assert (folder / "Format-Serving/saved_model.pb").read_bytes() == graph("a")
+    pusher.push(models[1], str(serving))
+    (serving / "3").mkdir()
+    (serving / "3/saved_model.pb").write_bytes(b"half")
+    assert baseline(tmp_path, models[1], serving)[0] == told  # neither itself nor what is damaged
+    assert baseline(tmp_path, models[0], serving)[0].startswith("2@")
 
 
 def test_ten_is_newer_than_nine(tmp_path):

@@ -29,7 +29,7 @@ nodes: {default: cpu, Trainer: l4}
 """
 NODES = [
     "ExampleGen", "SchemaGen", "StatisticsGen", "ExampleValidator", "DataGate", "VocabularyGen", "Transform", "Trainer",
-    "Baseline", "ServingValidator", "Evaluator", "Pusher",
+    "BaselineVersion", "ServingValidator", "Baseline", "Evaluator", "Pusher",
 ]  # fmt: skip
 BLESSED = Verdict(
     blessed=True,

@@ -24,7 +24,7 @@ def schema(kind):
     return {"instanceSchema": text if isinstance(text, str) else text.decode()}
 
 
-MODEL = schema(standard_artifacts.Model)
+MODEL, STRING = schema(standard_artifacts.Model), schema(standard_artifacts.String)
 INPUTS = {
     "artifacts": {"model": {"artifactType": MODEL}},
     "parameters": {"times": {"parameterType": "NUMBER_INTEGER"}},
@@ -131,6 +131,29 @@ def test_addresses_are_files_for_the_executor_and_addresses_again_for_the_platfo
     (copy,) = output(tmp_path).artifacts["copy"].artifacts
     assert copy.uri == f"{scheme}://b/run/copy"
     assert copy.metadata["made_from"] == f"{scheme}://b/model"
+
+
+def test_a_parameter_is_given_to_the_platform_in_a_second_attempt_too(tmp_path):
+    given = invocation(tmp_path, scheme="minio", outputs=(), digest={"artifacts": [{"uri": "minio://b/run/digest"}]})
+    given["outputs"]["artifacts"]["digest"]["artifacts"][0]["type"] = STRING
+    given["outputs"]["parameters"] = {"digest": {"outputFile": "/tmp/kfp/outputs/digest"}}  # provisionOutputs
+    for _ in range(2):
+        assert ours("Digest", given) == 0
+        assert output(tmp_path).parameter_values["digest"].string_value == "9e1b"
+        assert output(tmp_path).artifacts["digest"].artifacts[0].uri == "minio://b/run/digest"
+        assert (tmp_path / "minio/b/run/digest").read_text() == "9e1b"
+
+
+def test_an_input_that_a_rule_of_the_bucket_deleted_is_told_with_the_cure(tmp_path, capsys):
+    """kubeflow/pipelines#7939: the cache names it still, and the launcher downloads nothing without a word."""
+    (tmp_path / "minio/b/model/weights").unlink()
+    (tmp_path / "minio/b/model").rmdir()
+    assert ours("Copy", invocation(tmp_path, scheme="minio")) == 1
+    assert events(capsys)[-1] == progress.Notice(
+        "the input 'model' is gone from minio://b/model, where an earlier run wrote it: something deleted it, such as "
+        "a lifecycle rule of the bucket, and the cache names it still; run once with --no-cache, delete that earlier "
+        "run (Kubeflow then forgets what it cached), and exempt pipeline_root from the rule"
+    )
 
 
 def test_a_bucket_that_is_not_mounted_keeps_its_address():

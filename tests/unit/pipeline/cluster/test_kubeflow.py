@@ -263,7 +263,7 @@ def test_what_the_linter_notices_is_told_before_the_run_begins(kubeflow, tfx_ber
     file.write_text(file.read_text().replace(IMAGE, "registry.example.org/tfx-bert:1.0"))
     tfx_bert("run", "x.yaml", "--env", "k.yaml")
     noticed = Notice(
-        "DataGate, Evaluator, ExampleGen and 7 more: is cached under the image registry.example.org/tfx-bert:1.0, "
+        "Baseline, DataGate, Evaluator and 8 more: is cached under the image registry.example.org/tfx-bert:1.0, "
         "whose tag may come to mean other code (Kubeflow); give its digest, or set caching: false"
     )
     begun = next(place for place, event in enumerate(events) if isinstance(event, RunStarted))
@@ -278,7 +278,7 @@ def test_what_is_posted_is_what_was_compiled(kubeflow, tfx_bert, compiled):
     assert body["pipeline_spec"]["platform_spec"] == platform
     posted = body["pipeline_spec"]["pipeline_spec"]
     assert posted["pipelineInfo"] == {"name": "tiny-x"} and set(posted["root"]["dag"]["tasks"]) == set(NODES)
-    # Each task keeps its own setting: Baseline and Pusher look at what others pushed.
+    # Each task keeps its own setting: BaselineVersion and Pusher look at what others pushed.
     for node, task in pipeline["root"]["dag"]["tasks"].items():
         # A false is left out of the JSON of a message.
         assert (

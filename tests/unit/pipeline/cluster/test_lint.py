@@ -525,7 +525,7 @@ def test_what_one_platform_refuses_the_other_may_take(golden, kind, edit):
 def test_a_fault_of_many_nodes_is_one_line(golden):
     broken = Broken(golden["both-vertex"])
     dataflow(project="my-project", temp_location="bucket/tmp")(broken)
-    nodes = "Baseline, BulkInferrer, CorpusDataGate and 18 more: runs its Beam there:"
+    nodes = "Baseline, BaselineVersion, BulkInferrer and 19 more: runs its Beam there:"
     cure = "(Dataflow); say it under beam.options in the environment"
     assert lines(lint.findings(broken.pipeline, broken.platform, "vertex")) == [
         f"{nodes} invalid GCS path (bucket/tmp), given for the option: temp_location {cure}",
@@ -550,7 +550,7 @@ def test_errors_stop_and_notices_are_given_back(golden):
     image("registry.example.org/tfx-bert:1.0")(broken)
     made = Compiled("both", broken.pipeline, broken.platform, (), {})
     assert lint.check(made, "kubeflow") == [
-        "BulkInferrer, CorpusDataGate, CorpusExampleGen and 16 more: is cached under the image "
+        "Baseline, BulkInferrer, CorpusDataGate and 17 more: is cached under the image "
         "registry.example.org/tfx-bert:1.0, whose tag may come to mean other code (Kubeflow); "
         "give its digest, or set caching: false"
     ]
@@ -561,7 +561,7 @@ def test_errors_stop_and_notices_are_given_back(golden):
         lint.check(made, "kubeflow")
     assert str(caught.value).split("\n") == [
         "pipeline: has schema version 2.0.0, 2.1.0 is read (Kubeflow); set use_pipeline_spec_2_1=True",
-        "Baseline, BulkInferrer, CorpusDataGate and 18 more: has the image 'registry.example.org/tfx-bert@sha256:…', "
+        "Baseline, BaselineVersion, BulkInferrer and 19 more: has the image 'registry.example.org/tfx-bert@sha256:…', "
         "which no registry can serve (Kubeflow); give NAME:TAG, or NAME@sha256: and 64 digits, as docker buildx "
         "imagetools inspect prints them",
     ]
