@@ -18,20 +18,19 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from components import files
 from models import progress
-from pipeline.cluster import workers
+from pipeline.cluster import handover, workers
 from pipeline.cluster.compile import Compiled, Spec
+from pipeline.cluster.handover import Outputs, Platform, Refused
 from pipeline.result import RunError
 from schemas import DataError
 
-Platform = Literal["kubeflow", "vertex"]
 State = Literal["ran", "cached", "skipped", "failed"]
 # What the image has as its working directory: the folder with our packages.
 _IMAGE = Path(__file__).parents[2]
@@ -41,7 +40,7 @@ _DATA = 3  # the exit code of a container whose data is at fault
 
 
 class TaskError(RunError):
-    """A task failed in all its attempts; the sentence is its container's."""
+    """A task failed in all its attempts, or the platform refuses it; the sentence says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +71,6 @@ class Cluster:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
-
-
-@dataclasses.dataclass
-class Outputs:
-    """What a task gave: artifacts as RuntimeArtifact JSON, and parameters."""
-
-    artifacts: dict[str, Spec] = dataclasses.field(default_factory=dict)
-    parameters: Spec = dataclasses.field(default_factory=dict)
 
 
 def execute(compiled: Compiled, cluster: Cluster) -> dict[str, Outputs]:
@@ -144,6 +135,8 @@ class _Run:
             state = self._decided(name, task, states, given, prefix)
         except (TaskError, DataError) as error:
             self.failures.append(error)
+        except Refused as error:
+            self.failures.append(TaskError(f"{name}: {error}"))
         finally:
             progress.emit(progress.NodeFinished(name, state, time.monotonic() - began))
         return state
@@ -153,10 +146,12 @@ class _Run:
         whatever = trigger.get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
         if self._stopping.is_set() or (not whatever and any(states[each] not in _DONE for each in _upstream(task))):
             return "skipped"
+        component = self.components[task["componentRef"]["name"]]
         inputs = self._inputs(task, given, states)
+        if self.cluster.platform == "kubeflow":
+            inputs.parameters = handover.checked(component, inputs.parameters)
         if (condition := trigger.get("condition")) and not _holds(condition, inputs):
             return "skipped"
-        component = self.components[task["componentRef"]["name"]]
         if "dag" in component:
             return self.dag(component, inputs, f"{prefix}{name}/")
         executor = self.executors[component["executorLabel"]]
@@ -209,22 +204,27 @@ class _Run:
             raise TaskError(f"{address} is imported and is not there")
         (key,) = component["outputDefinitions"]["artifacts"]
         artifact = {"uri": address, "type": importer["typeSchema"], "metadata": importer.get("metadata", {})}
-        return Outputs({key: artifact})
+        return Outputs({key: artifact if self.cluster.platform == "vertex" else handover.kept(None, artifact)})
 
     def _contained(self, name: str, spec: Spec, component: Spec, task: Spec, inputs: Outputs) -> Outputs:
         """Runs the container, again where it fails and the task allows it."""
         pod = self.cluster.folder / "pods" / name
+        log = self.cluster.folder / "logs" / f"{name}.log"
         attempts = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
         for attempt in range(attempts):
+            begun = log.stat().st_size if log.exists() else 0
             shutil.rmtree(pod, ignore_errors=True)
             pod.mkdir(parents=True)
-            told = self._executor_input(name, component, inputs, pod)
+            folder = f"{self.cluster.root}/{name}"
+            told = handover.executor_input(self.cluster.platform, folder, str(pod), component, inputs)
             if self.cluster.platform == "kubeflow":
                 self._download(told, pod)
-            code, sentence = self._process(name, spec, told, pod)
+            code, sentence = self._process(log, spec, told, pod)
             if code == 0:
-                outputs = self._read(told)
+                outputs = handover.given(told, component, self._text)
                 if self.cluster.platform == "kubeflow":
+                    said = self._pod_path(_first(told["outputs"], handover.LOGS)["uri"], pod)
+                    said.write_bytes(log.read_bytes()[begun:])
                     self._upload(outputs, pod)
                 shutil.rmtree(pod)
                 return outputs
@@ -234,77 +234,32 @@ class _Run:
                 raise DataError(sentence)
             if attempt + 1 < attempts:
                 progress.emit(progress.Notice(f"{name}: {sentence} Attempt {attempt + 2} of {attempts}"))
-        log = self.cluster.folder / "logs" / f"{name}.log"
         raise TaskError(f"{name} failed in {attempts} attempt{'s' * (attempts > 1)}: {sentence} Its log: {log}")
 
-    def _executor_input(self, name: str, component: Spec, inputs: Outputs, pod: Path) -> Spec:
-        """As the platform's driver builds it."""
-        vertex = self.cluster.platform == "vertex"
-        folder = f"{self.cluster.root}/{name}"
-        declared: Spec = component.get("outputDefinitions", {}).get("artifacts", {})
-        outputs = {
-            key: {"uri": f"{folder}/{key}", "type": each["artifactType"], "metadata": each.get("metadata", {})}
-            for key, each in declared.items()
-        }
-        if not vertex:
-            outputs["executor-logs"] = {
-                "uri": f"{folder}/executor-logs",
-                "type": {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"},
-            }
-        # Kubeflow's driver reads inputs back from MLMD, which keeps no schema of ours.
-        given = {
-            key: self._named(each) if vertex else {name: value for name, value in each.items() if name != "type"}
-            for key, each in inputs.artifacts.items()
-        }
-        file = f"{folder}/executor_output.json" if vertex else str(pod / "kfp_outputs" / "output_metadata.json")
-        return {
-            "inputs": {
-                "parameterValues": inputs.parameters,
-                "artifacts": {key: {"artifacts": [each]} for key, each in given.items()},
-            },
-            "outputs": {
-                "parameters": {
-                    key: {"outputFile": f"/tmp/kfp/outputs/{key}"}
-                    for key in component.get("outputDefinitions", {}).get("parameters", {})
-                },
-                "artifacts": {
-                    key: {"artifacts": [self._named(each) if vertex else each]} for key, each in outputs.items()
-                },
-                "outputFile": file,
-            },
-        }
-
-    def _named(self, artifact: Spec) -> Spec:
-        """Vertex gives every artifact a resource name, open-source Kubeflow none."""
-        number = zlib.crc32(artifact["uri"].encode())
-        return {**artifact, "name": f"projects/0/locations/here/metadataStores/default/artifacts/{number}"}
+    def _text(self, address: str) -> str | None:
+        file = Path(self.cluster.path(address))
+        return file.read_text("utf-8") if file.is_file() else None
 
     def _pod_path(self, address: str, pod: Path) -> Path:
         return pod / _ADDRESS.sub(lambda found: files.MOUNTS[found[1]], address)
 
     def _download(self, told: Spec, pod: Path) -> None:
         """Kubeflow's launcher copies the inputs into the container, and makes place for the outputs."""
-        for found in told["inputs"]["artifacts"].values():
-            for artifact in found["artifacts"]:
-                source, target = Path(self.cluster.path(artifact["uri"])), self._pod_path(artifact["uri"], pod)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if source.exists() and not target.exists():
-                    _copy(source, target)
-        for found in told["outputs"]["artifacts"].values():
-            for artifact in found["artifacts"]:
-                self._pod_path(artifact["uri"], pod).parent.mkdir(parents=True, exist_ok=True)
+        for artifact in _each(told["inputs"]):
+            handover.download(Path(self.cluster.path(artifact["uri"])), self._pod_path(artifact["uri"], pod))
+        for artifact in _each(told["outputs"]):
+            self._pod_path(artifact["uri"], pod).parent.mkdir(parents=True, exist_ok=True)
 
     def _upload(self, outputs: Outputs, pod: Path) -> None:
-        """… and copies what it wrote to the bucket; what is declared and was not written, it leaves out."""
+        """… copies what it wrote to the bucket, and records it."""
         for key, artifact in outputs.artifacts.items():
             if not _ADDRESS.match(artifact["uri"]):
-                raise TaskError(f"output {key} has the address {artifact['uri']}, which is no bucket's")
-            written, target = self._pod_path(artifact["uri"], pod), Path(self.cluster.path(artifact["uri"]))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if written.exists():
-                _copy(written, target)
+                raise Refused(f"output {key} has the address {artifact['uri']}, which is no bucket's")
+            handover.upload(self._pod_path(artifact["uri"], pod), Path(self.cluster.path(artifact["uri"])))
+            outputs.artifacts[key] = handover.kept(key, artifact)
+        del outputs.artifacts[handover.LOGS]
 
-    def _process(self, name: str, spec: Spec, told: Spec, pod: Path) -> tuple[int, str]:
+    def _process(self, log: Path, spec: Spec, told: Spec, pod: Path) -> tuple[int, str]:
         """The exit code, and what the container said last."""
         command = [self._filled(word, told) for word in (*spec.get("command", ()), *spec.get("args", ()))]
         mounts = self.cluster.folder / "bucket" if self.cluster.platform == "vertex" else pod
@@ -318,7 +273,6 @@ class _Run:
             files.ROOT: f"{mounts}/",
         }
         several = variables.pop(workers.VARIABLE, None)
-        log = self.cluster.folder / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         sentence = "it said nothing."
         with log.open("a", encoding="utf-8") as kept:
@@ -347,29 +301,16 @@ class _Run:
         """A word of the command with its placeholders filled; what is no artifact's address names a folder."""
         if word == "{{$}}":
             return json.dumps(told)
-        places: dict[str, Callable[[str], Any]] = {
-            r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}": lambda key: told["inputs"]["parameterValues"][key],
+        places: dict[str, Callable[[str], str]] = {
+            r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}": lambda key: handover.text(
+                told["inputs"]["parameterValues"][key]
+            ),
             r"\{\{\$\.inputs\.artifacts\['([^']+)'\]\.uri\}\}": lambda key: _first(told["inputs"], key)["uri"],
             r"\{\{\$\.outputs\.artifacts\['([^']+)'\]\.uri\}\}": lambda key: _first(told["outputs"], key)["uri"],
         }
         for pattern, value in places.items():
-            word = re.sub(pattern, lambda found, value=value: str(value(found[1])), word)  # type: ignore[misc]
+            word = re.sub(pattern, lambda found, value=value: value(found[1]), word)  # type: ignore[misc]
         return self.cluster.path(word)
-
-    def _read(self, told: Spec) -> Outputs:
-        """The container's ExecutorOutput over what it was promised, as the platforms merge them."""
-        file = Path(self.cluster.path(told["outputs"]["outputFile"]))
-        written = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-        outputs = Outputs(parameters=written.get("parameterValues", {}))
-        for key, found in told["outputs"]["artifacts"].items():
-            if key == "executor-logs":
-                continue
-            artifact = {name: value for name, value in found["artifacts"][0].items() if name != "name"}
-            for told_of in written.get("artifacts", {}).get(key, {}).get("artifacts", [])[:1]:
-                artifact["uri"] = told_of.get("uri") or artifact["uri"]
-                artifact["metadata"] = {**artifact.get("metadata", {}), **told_of.get("metadata", {})}
-            outputs.artifacts[key] = artifact
-        return outputs
 
 
 def _machines(count: int) -> list[dict[str, str]]:
@@ -382,14 +323,6 @@ def _machines(count: int) -> list[dict[str, str]]:
     return [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
 
 
-def _copy(source: Path, target: Path) -> None:
-    """A folder, or the file that an artifact is."""
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
-        shutil.copyfile(source, target)
-
-
 def _upstream(task: Spec) -> set[str]:
     """The tasks that a task waits for."""
     inputs = task.get("inputs", {})
@@ -397,6 +330,12 @@ def _upstream(task: Spec) -> set[str]:
     inner = [value for source in sources for value in source.values() if isinstance(value, dict)]
     named = {value["producerTask"] for value in inner if "producerTask" in value}
     return {*task.get("dependentTasks", ()), *named}
+
+
+def _each(side: Spec) -> Iterator[Spec]:
+    """Every artifact of an ExecutorInput's inputs, or of its outputs."""
+    for found in side.get("artifacts", {}).values():
+        yield from found["artifacts"]
 
 
 def _first(side: Spec, key: str) -> Spec:
@@ -412,4 +351,7 @@ def _holds(condition: str, inputs: Outputs) -> bool:
     program = environment.program(environment.compile(condition))
     artifacts = {key: {"artifacts": [each]} for key, each in inputs.artifacts.items()}
     values = {"artifacts": artifacts, "parameter_values": inputs.parameters, "parameters": inputs.parameters}
-    return bool(program.evaluate({"inputs": celpy.json_to_cel(values)}))
+    try:
+        return bool(program.evaluate({"inputs": celpy.json_to_cel(values)}))
+    except celpy.CELEvalError as error:
+        raise Refused(f"the condition {condition} cannot be evaluated: {error.args[0]}") from error

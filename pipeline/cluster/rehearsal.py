@@ -21,7 +21,7 @@ from pipeline.check import access, every_node
 from pipeline.result import Pushed, RunResult, judged
 
 if TYPE_CHECKING:
-    from pipeline.cluster import dry_run
+    from pipeline.cluster import dry_run, handover
 
 
 def rehearse(
@@ -115,7 +115,7 @@ def _fetch(experiment: Experiment, cluster: "dry_run.Cluster") -> None:
                     files.copy_file(path, str(target))
 
 
-def _forget(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster") -> None:
+def _forget(outputs: Mapping[str, "handover.Outputs"], cluster: "dry_run.Cluster") -> None:
     """Drops artifacts of earlier runs that this one did not reuse, and what the cache knew of them."""
     runs = Path(cluster.path(cluster.root)).parent
     used = [Path(cluster.path(artifact["uri"])) for each in outputs.values() for artifact in each.artifacts.values()]
@@ -129,7 +129,7 @@ def _forget(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster"
             entry.unlink()
 
 
-def _fields(outputs: Mapping[str, "dry_run.Outputs"], cluster: "dry_run.Cluster") -> dict[str, Any]:
+def _fields(outputs: Mapping[str, "handover.Outputs"], cluster: "dry_run.Cluster") -> dict[str, Any]:
     """What the run decided, from what its nodes wrote."""
     from components import verdict
     from models import export, golden

@@ -144,11 +144,11 @@ n = int((inputs("counts") / "n").read_text()) + given["inputs"]["parameterValues
     )
     outputs = dry_run.execute(spec.compiled({"gs://b/imports/words": tmp_path / "words"}), cluster)
     assert written(cluster, outputs["Double"].artifacts["twice"]["uri"] + "/n") == "4words"
-    assert outputs["Words"].artifacts["result"]["metadata"] == {"kind": "imported"}
+    assert outputs["Words"].artifacts["result"]["metadata"]["kind"] == "imported"
 
 
 def test_the_platforms_hand_over_what_they_do(tmp_path):
-    """Open-source Kubeflow: no types, no names, its logs as an output, a file of this pod. Vertex: none of these."""
+    """Open-source Kubeflow: an empty type, numbers for names, its logs as an output, a file of this pod."""
     seen = {}
     for platform in ("kubeflow", "vertex"):
         cluster, spec = dry_run.Cluster(tmp_path / platform, platform, "gs://b/runs/1"), Spec()
@@ -158,8 +158,8 @@ def test_the_platforms_hand_over_what_they_do(tmp_path):
         outputs = dry_run.execute(spec.compiled(), cluster)
         seen[platform] = json.loads(written(cluster, outputs["Look"].artifacts["seen"]["uri"] + "/given"))
     given = {platform: each["inputs"]["artifacts"]["made"]["artifacts"][0] for platform, each in seen.items()}
-    assert "type" not in given["kubeflow"]
-    assert "name" not in given["kubeflow"]
+    assert given["kubeflow"]["type"] == {"instanceSchema": ""}
+    assert given["kubeflow"]["name"].isdigit()
     assert given["vertex"]["type"] == KIND
     assert given["vertex"]["name"].startswith("projects/")
     assert sorted(seen["kubeflow"]["outputs"]["artifacts"]) == ["executor-logs", "seen"]
@@ -177,6 +177,93 @@ def test_a_kubeflow_container_has_only_what_it_declares(kubeflow):
     with pytest.raises(dry_run.TaskError):
         dry_run.execute(spec.compiled(), kubeflow)
     assert (kubeflow.folder / "logs/Sneak.log").read_text() == "[]\n"
+
+
+def test_ml_metadata_keeps_few_types(kubeflow):
+    """StructValueToMLMDValue in kubeflow/pipelines, backend/src/v2/metadata/converter.go."""
+    spec = Spec()
+    given = {"list": [1], "struct": {"a": True}, "flag": True, "number": 0.5, "text": "x"}
+    spec.task("Make", f"output('made'); told(made={given})", outputs=["made"])
+    outputs = dry_run.execute(spec.compiled(), kubeflow)
+    kept = outputs["Make"].artifacts["made"]["metadata"]
+    assert {key: kept[key] for key in given} == {
+        "list": {"list": [1]},
+        "struct": {"struct": {"a": True}},
+        "flag": 1,
+        "number": 0.5,
+        "text": "x",
+    }
+    spec.task("Null", "output('made'); told(made={'why': None})", outputs=["made"])
+    with pytest.raises(dry_run.TaskError, match="Null: output made has null as its property 'why'"):
+        dry_run.execute(spec.compiled(), kubeflow)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "found"),
+    [
+        ("STRING", 0.00001, "0.00001"),
+        ("STRING", 100.0, "100"),
+        ("STRING", True, "true"),
+        ("STRING", [1, "a"], '[1,"a"]'),
+        ("NUMBER_INTEGER", 3, 3),
+        ("NUMBER_DOUBLE", 3, 3),
+        ("LIST", [1], [1]),
+    ],
+)
+def test_a_parameter_is_text_where_that_is_declared(kubeflow, kind, value, found):
+    spec = Spec()
+    spec.task("Look", "told({'seen': given['inputs']['parameterValues']['x']})", parameters={"x": value})
+    spec.components["Look"]["inputDefinitions"] = {"parameters": {"x": {"parameterType": kind}}}
+    assert dry_run.execute(spec.compiled(), kubeflow)["Look"].parameters == {"seen": found}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("NUMBER_INTEGER", "3"), ("NUMBER_DOUBLE", True), ("BOOLEAN", 1), ("LIST", 3), ("STRUCT", None)],
+)
+def test_a_parameter_of_another_type_is_refused(kubeflow, told, kind, value):
+    spec = Spec()
+    spec.task("Look", "", parameters={"x": value})
+    spec.components["Look"]["inputDefinitions"] = {"parameters": {"x": {"parameterType": kind}}}
+    with pytest.raises(dry_run.TaskError, match=f"Look: input parameter 'x' is declared as {kind} and is "):
+        dry_run.execute(spec.compiled(), kubeflow)
+    assert states(told()) == {"Look": "failed"}
+
+
+def test_an_output_parameter_is_in_the_executor_output_or_in_its_file(cluster):
+    spec = Spec()
+    code = "file = given['outputs']['parameters']['n']['outputFile']\n"
+    code += "file = place(file) if '://' in file else pathlib.Path(file)\n"
+    code += "file.parent.mkdir(parents=True, exist_ok=True); file.write_text('7')"
+    for name, each in (("Tell", "told({'n': 7})"), ("Write", code), ("Forget", "")):
+        spec.task(name, each)
+        spec.components[name]["outputDefinitions"]["parameters"] = {"n": {"parameterType": "NUMBER_INTEGER"}}
+    with pytest.raises(dry_run.TaskError, match="Forget: output parameter 'n' was not given"):
+        dry_run.execute(spec.compiled(), cluster)
+    del spec.tasks["Forget"]
+    assert {each.parameters["n"] for each in dry_run.execute(spec.compiled(), cluster).values()} == {7}
+
+
+def test_the_launcher_brings_every_object_whose_key_begins_so_and_no_empty_folder(kubeflow):
+    spec = Spec()
+    code = "for key in ('model', 'model_run'): (output(key) / 'empty').mkdir(); (output(key) / 'x').write_text(key)"
+    spec.task("Train", code, outputs=["model", "model_run"])
+    look = (
+        "told({'seen': sorted(str(p.relative_to(inputs('model').parent)) for p in inputs('model').parent.rglob('*'))})"
+    )
+    spec.task("Look", look, {"model": ("Train", "model")})
+    seen = dry_run.execute(spec.compiled(), kubeflow)["Look"].parameters["seen"]
+    assert seen == ["model", "model/x", "model_run", "model_run/x"]
+
+
+def test_a_condition_on_what_is_not_there_fails_its_task(cluster, told):
+    spec = Spec()
+    spec.task("Judge", "output('blessing')", outputs=["blessing"])
+    condition = "inputs.artifacts['blessing'].artifacts[0].metadata['blessed'] == 1.0"
+    spec.task("Push", "", {"blessing": ("Judge", "blessing")}, triggerPolicy={"condition": condition})
+    with pytest.raises(dry_run.TaskError, match=r"Push: the condition .* cannot be evaluated"):
+        dry_run.execute(spec.compiled(), cluster)
+    assert states(told()) == {"Judge": "ran", "Push": "failed"}
 
 
 def test_an_output_without_a_buckets_address_is_refused_as_the_launcher_does(kubeflow):
