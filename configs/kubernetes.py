@@ -25,8 +25,8 @@ _UNITS = {
     **{f"{unit}i": 2 ** (10 * power) for power, unit in enumerate("KMGTPE", 1)},
     **{unit: decimal.Decimal(10) ** (-3 * power) for power, unit in enumerate("mun", 1)},
 }
-# The grammar of Quantity, but for a sign: what an environment asks for is more than nothing.
-_QUANTITY = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(?:([eE][-+]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
+# The grammar of Quantity, but for a minus: what an environment asks for is more than nothing.
+_QUANTITY = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(?:([eE][-+]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
 
 _TAKEN_VOLUMES = re.compile(
     "kfp-launcher|kfp-workspace|(gcs|s3|minio|dot-local|dot-cache|dot-config)-scratch|ca-bundle|custom-ca|oci-[0-9]+|"
@@ -103,6 +103,10 @@ def label_key(key: str) -> str:
             f"received {key!r}"
         )
     return key
+
+
+def _taint_key(key: str) -> str:
+    return key and label_key(key)  # with Exists, the empty key is every taint's
 
 
 def label_value(value: str) -> str:
@@ -237,6 +241,7 @@ SecretKey = Annotated[str, AfterValidator(_secret_key)]
 Quantity = Annotated[str, AfterValidator(_quantity)]
 Resource = Annotated[str, AfterValidator(resource)]
 LabelKey = Annotated[str, AfterValidator(label_key)]
+TaintKey = Annotated[str, AfterValidator(_taint_key)]
 LabelValue = Annotated[str, AfterValidator(label_value)]
 Labels = dict[LabelKey, LabelValue]
 PodLabels = dict[Annotated[LabelKey, AfterValidator(_free_label)], LabelValue]

@@ -15,6 +15,7 @@ from configs.kubernetes import (
     Quantity,
     Resource,
     Seconds,
+    TaintKey,
     quantity,
 )
 
@@ -58,7 +59,7 @@ class Gpu(Section):
 class Toleration(Section):
     """A Kubernetes toleration."""
 
-    key: LabelKey | None = None
+    key: TaintKey | None = None
     operator: Literal["Equal", "Exists"] = "Equal"
     value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
@@ -66,9 +67,9 @@ class Toleration(Section):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:  # ValidateTolerations
-        if self.operator == "Exists" and self.value is not None:
+        if self.operator == "Exists" and self.value:
             raise ValueError("operator Exists takes no value; leave it out, or use operator: Equal")
-        if self.operator == "Equal" and self.key is None:
+        if self.operator == "Equal" and not self.key:
             raise ValueError("operator Equal needs a key")
         if self.seconds is not None and self.effect != "NoExecute":
             raise ValueError("seconds counts from when a pod is told to leave: it needs effect: NoExecute")
