@@ -39,10 +39,12 @@ _EVERYWHERE = re.compile(
     r"(topology|failure-domain\.beta)\.kubernetes\.io/(zone|region)"
 )
 # Whom nodes of ours, and Kubeflow's launcher in the same containers, ask within the cluster: ML Metadata, the object
-# store, Kubeflow, Kubernetes (the kubelet puts its address in), and the cloud's service that gives out identities.
+# store, Kubeflow, Kubernetes, and the cloud's service that gives out identities. In the namespace of these services the
+# launcher asks by their addresses, which the kubelet puts in place of $(…); elsewhere it leaves that as it is.
 _NO_PROXY = (
     "localhost,127.0.0.1,metadata-grpc-service,metadata-grpc-service.kubeflow,minio-service.kubeflow,"
     "ml-pipeline.kubeflow,.kubeflow,.svc,.svc.cluster.local,kubernetes.default,$(KUBERNETES_SERVICE_HOST),"
+    "$(METADATA_GRPC_SERVICE_SERVICE_HOST),$(MINIO_SERVICE_SERVICE_HOST),$(ML_PIPELINE_SERVICE_HOST),"
     "metadata.google.internal,169.254.169.254"
 )
 

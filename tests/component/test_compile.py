@@ -318,7 +318,7 @@ EVERYWHERE = ("kubernetes.io/os", "kubernetes.io/arch", "kubernetes.io/hostname"
 @pytest.mark.parametrize("selectors", SELECTORS)
 def test_a_node_without_a_gpu_runs_on_every_machine_of_no_gpu_pool(selectors):
     gpus = {f"gpu{number}": Pool(gpu={"type": "x"}, node_selector=each) for number, each in enumerate(selectors)}
-    place = Kubeflow(kind="kubeflow", image="x", pipeline_root="gs://bucket", pools={"cpu": Pool(), **gpus})
+    place = Kubeflow(kind="kubeflow", image="x", pipeline_root="gs://bucket/runs", pools={"cpu": Pool(), **gpus})
     terms = [*_affinity(place.pools["cpu"], place)]
     assert [*_affinity(place.pools["gpu0"], place)] == []
     keys = sorted({key for each in selectors for key in each})
@@ -334,7 +334,7 @@ def test_a_gpu_pool_may_be_known_by_rules():
     rules = [{"key": "product", "values": ["a", "b"]}, {"key": "count", "operator": "Gt", "values": ["3"]},
              {"key": "rdma", "operator": "Exists"}, {"key": "zone", "values": ["z"], "weight": 1}]  # fmt: skip
     pool = Pool(gpu={"type": "x"}, affinity=rules)
-    place = Kubeflow(kind="kubeflow", image="x", pipeline_root="gs://bucket", pools={"cpu": Pool(), "gpu": pool})
+    place = Kubeflow(kind="kubeflow", image="x", pipeline_root="gs://bucket/runs", pools={"cpu": Pool(), "gpu": pool})
     terms = [*_affinity(place.pools["cpu"], place)]
     for product, rdma in itertools.product((None, "a", "b", "c"), (None, "yes")):
         machine = {key: value for key, value in (("product", product), ("rdma", rdma)) if value}
