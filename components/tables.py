@@ -63,10 +63,15 @@ def _separated(path: str, source: Source, columns: Sequence[str] | None, reader:
             continue
         if len(cells) != len(names):
             yield Bad(path, start, f"{len(cells)} columns, header has {len(names)}")
-        elif [cells[0].removeprefix("\ufeff"), *cells[1:]] == names and not source.header:  # files put together
+        elif cells[-1] == names[-1] and _repeats(cells, names) and not source.header:
             yield Bad(path, start, "the header again")
         else:
             yield Row(start, {name: cells[place] for name, place in places})
+
+
+def _repeats(cells: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row is the header, as in files that were put together, each with its byte-order mark."""
+    return [cells[0].removeprefix("\ufeff"), *cells[1:]] == names
 
 
 def _csv_reason(error: csv.Error) -> str:

@@ -103,9 +103,6 @@ def labels(
             )
         return _cut([float(cell) for cell in counts.elements()], label, assumed)
     labels = sorted(counts, key=lambda each: (float(each) if _numeric([each]) else 0.0, each))
-    numbers = [float(each) for each in labels if _numeric([each])]
-    if alike := [number for number, count in Counter(numbers).items() if count > 1]:
-        assumed.append(f"labels that are the same number, {alike[0]:g}, are two labels: make them one in the file")
     if len(labels) == 2:
         labels.sort(key=lambda each: each.lower() in _POSITIVE)
         assumed.append(f"{labels[1]!r} is the positive label")

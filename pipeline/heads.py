@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from components import bad_records, readers, records
 from components.rows import Bad
-from configs.experiment import Corpus, Source, Task, TaskData, TextData, Unlabelled
+from configs.experiment import Corpus, Source, SpanData, Task, TaskData, TextData, Unlabelled
 from pipeline import data as demo
 from pipeline import estimate
 from pipeline.figures import share
@@ -66,6 +66,8 @@ def look(source: Source, columns: list[str], task: Task | None) -> Found:
     report = bad_records.Report(found.rows, reasons=found.bad, first=found.first)
     if bad_records.too_many(report, source):
         raise DataError(bad_records.refusal(report, source, None, head=not found.exact))
+    if isinstance(source, SpanData) and not found.labels and found.exact:
+        raise DataError(f"{', '.join(source.path)}: no record has a span, so there is nothing to learn")
     if isinstance(source, TaskData) and len(found.labels) < 2 and found.exact:
         only = next(iter(found.labels), "none")
         raise DataError(f"{', '.join(source.path)}: every record has the label {only}; it takes two to learn from")

@@ -19,6 +19,7 @@ from configs.experiment import ConfigError, Experiment, FromExperiment, Source
 from configs.loader import near
 from models import checkpoint as checkpoints
 from models import tf1_checkpoint
+from pipeline import heads
 from schemas import DataError
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def labelled(experiment: Experiment, environment: Environment) -> Experiment:
         if isinstance(label, bytes)
     }
     if not found:
+        heads.look(source, records.columns(source), given)  # why, where the rows are bad
         raise DataError(f"{', '.join(source.path)}: no record has a span, so there is nothing to learn")
     return experiment.model_copy(update={"task": given.model_copy(update={"labels": sorted(found)})})
 

@@ -93,7 +93,7 @@ def look(path: str, text: str | None, label: str | None, encoding: Encoding | No
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file")
     with readers.faults(path, encoding or "utf-8"):
-        readers.refuse_foreign(path, readers.FORMATS.get(Path(path.lower()).suffix))
+        readers.refuse_foreign(path, readers.FORMATS.get(Path(path.lower().removesuffix(".gz")).suffix))
         kind, needed = _format(path)
         known = encoding or ("utf-8" if kind == "parquet" else _encoding(path))
     source = Given(path=[path], format=kind, encoding=known)

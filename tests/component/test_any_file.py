@@ -211,6 +211,41 @@ def files(draw):
     return f"a{ending}{'.gz' * told}", content
 
 
+@st.composite
+def tables(draw):
+    """A table that ``init`` can read, but for a few rows: texts, labels, other columns."""
+    labels = draw(st.lists(_labels | _cells, min_size=2, max_size=4, unique=True) | st.just(["1", "2.5", "-3"]))
+    others = draw(st.lists(_names.filter(lambda name: name not in ("text", "label")), max_size=2, unique=True))
+    count = draw(st.integers(4, 40))
+    rows = [
+        {
+            "text": f"{draw(_texts)}, number {n}",
+            "label": draw(st.sampled_from(labels)),
+            **dict.fromkeys(others, "ab"[n % 2]),
+        }
+        for n in range(count)
+    ]
+    for _ in range(draw(st.integers(0, 3))):
+        row = draw(st.sampled_from(rows))
+        row[draw(st.sampled_from(list(row)))] = draw(_cells)
+    ending = draw(st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".parquet"]))
+    if ending == ".parquet":
+        clean = [{name: cell.encode("utf-8", "replace").decode() for name, cell in row.items()} for row in rows]
+        buffer = io.BytesIO()
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(clean), buffer)
+        return f"a{ending}", buffer.getvalue()
+    if ending.startswith(".json"):
+        lines = [json.dumps(row) for row in rows]
+        text = "\n".join(lines) if draw(st.booleans()) else f"[{','.join(lines)}]"
+    else:
+        written = io.StringIO()
+        table = csv.writer(written, delimiter="," if ending == ".csv" else "\t")
+        table.writerows([rows[0], *(row.values() for row in rows)])
+        text = draw(st.sampled_from(["", "", "sep=,\n"])) + written.getvalue()
+    content = text.encode(draw(_codecs), "replace")
+    return (f"a{ending}.gz", gzip.compress(content)) if draw(st.booleans()) else (f"a{ending}", content)
+
+
 # --- what holds for them -------------------------------------------------------------------------------------------
 
 _spans = {"conll": "conll", "tsv": "conll", "jsonl": "jsonl", "parquet": "parquet"}
@@ -283,7 +318,7 @@ def test_every_row_can_be_copied_or_is_refused(file):
 
 
 @_fuzz
-@given(files())
+@given(tables() | tables() | files())
 def test_init_check_and_run_agree(file):
     name, content = file
     Path(name).write_bytes(content)

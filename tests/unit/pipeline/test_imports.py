@@ -4,6 +4,7 @@ import email.utils
 import http.server
 import json
 import pathlib
+import re
 import threading
 import urllib.parse
 
@@ -11,10 +12,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from components import records
 from configs import environment, loader
 from configs.experiment import ConfigError
 from models import checkpoint
-from pipeline import cli, imports
+from pipeline import cli, heads, imports
+from schemas import DataError
 
 TINY = pathlib.Path(__file__).parents[2] / "data" / "bert_tiny"
 # How each client is led to the server; keys and options are no part of what a person is told.
@@ -167,3 +170,22 @@ def test_a_bucket_that_cannot_be_read_is_one_sentence(bucket):
         ConfigError, match=r"^\$\.checkpoint: ftp://host/bert cannot be read: Unrecognized filesystem type"
     ):
         imports.start(experiment("ftp://host/bert"), environment.load("local"))
+
+
+def test_a_file_without_a_span_is_told_alike_by_check_and_run(tmp_path, monkeypatch):
+    """Labels that are left out are those of the data."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text(
+        "name: a\nencoder: bert_tiny\nvocabulary: {learn: 100}\n"
+        "task: {type: token_classification, data: {path: a.conll}}\n"
+    )
+    for content, cause in {
+        "Anna O\nwins O\n": "a.conll: no record has a span, so there is nothing to learn",
+        "Anna PER\nwins O\n": "1 of 1 rows bad; on_bad_record: fail\n  1  tag 'PER' says no B or I beside its label",
+    }.items():
+        (tmp_path / "a.conll").write_text(content)
+        experiment = loader.load("a.yaml")
+        with pytest.raises(DataError, match=f"^{re.escape(cause)}"):
+            heads.look(experiment.task.data, records.columns(experiment.task.data), experiment.task)
+        with pytest.raises(DataError, match=f"^{re.escape(cause)}"):
+            imports.labelled(experiment, environment.Local(runs=str(tmp_path)))

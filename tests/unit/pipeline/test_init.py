@@ -350,12 +350,6 @@ def test_unicode_text_of_excel(folder):
     assert "60 records" in checked("r.yaml")
 
 
-def test_labels_that_are_one_number_are_told(folder):
-    rows = [{"text": f"the film was number {n}", "label": label} for n, label in enumerate([1, 1.0, 0, 2] * 9)]
-    (folder / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert "assumed  labels that are the same number, 1, are two labels: make them one in the file" in init("r.jsonl")
-
-
 def test_numbers_most_of_which_are_the_smallest(folder):
     """The cut leaves no side empty."""
     table(folder / "r.csv", [(f"the film was number {n}", str(max(0, n - 80) * 1.5)) for n in range(160)])
