@@ -6,14 +6,17 @@ Signatures:
 - ``serving_examples``: ``examples`` string (B,), serialized tf.Example of raw records -> the same, plus ``all_classes``
   for TFMA.
 - ``embed``: strings by column -> ``pooled`` and ``mean`` float32 (B, D).
-- ``transform_features``: ``examples`` -> ``token_ids`` int64 (B, S) padded with 0, and the dense slicing features.
+- ``transform_features``: ``examples`` -> ``token_ids`` int64 (B, S), cut or padded with 0, and features to slice by.
+
+A row of an output has the same shape in every batch: TensorFlow Serving's batching splits and joins requests of each
+signature, and looks at the number of rows only (tensorflow/serving, batching/batching_session.cc, SplitInputTask).
 
 ``ExportArchive``, not ``tf.saved_model.save``: the latter's result does not load in a TF1 session, which the C++ loader
 and BulkInferrer use.
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -45,6 +48,30 @@ def write(
       columns: of text, in order: the arguments of ``serving_default``.
       raw_spec: how a serialized raw record is parsed, without what it is judged by.
     """
+    made = signatures(model, encoder, the_task, featurize, columns, raw_spec)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    # ExportArchive lists the weights again under these names, and the file would hold each of them twice.
+    for name in ("variables", "trainable_variables", "non_trainable_variables"):
+        setattr(archive._tf_trackable, name, [])
+    if isinstance(featurize, tf.Module):
+        archive._tf_trackable.featurize = featurize  # its tables and files travel along
+    for name, (function, takes) in made.items():
+        archive.add_endpoint(name, function, takes)
+    archive.write_out(folder, verbose=False)
+    golden.write(assets(folder), columns, tf.function(made["serving_default"][0]), the_task)
+    warmup.write(assets(folder), columns)
+
+
+def signatures(
+    model: Any,
+    encoder: BertEncoder,
+    the_task: Task | None,
+    featurize: Any,
+    columns: list[str],
+    raw_spec: Mapping[str, Any],
+) -> dict[str, tuple[Callable[..., dict[str, Any]], list[tf.TensorSpec]]]:
+    """Each signature by name, as a function, and what it takes; the arguments are those of ``write``."""
 
     def features_of(record: Tensors) -> dict[str, Any]:
         features = featurize(dict(record))
@@ -78,31 +105,22 @@ def write(
     def serve_embedding(*texts: tf.Tensor) -> dict[str, Any]:
         return embedded(dict(zip(embedded_columns, texts, strict=True)))
 
+    length = the_task.config.max_length if the_task else encoder.max_positions
+
     def transform_features(examples: tf.Tensor) -> dict[str, Any]:
         return {
-            name: value.to_tensor() if isinstance(value, tf.RaggedTensor) else value
+            name: value.to_tensor(shape=[None, length]) if isinstance(value, tf.RaggedTensor) else value
             for name, value in features_of(parsed(examples)).items()
         }
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    # ExportArchive lists the weights again under these names, and the file would hold each of them twice.
-    for name in ("variables", "trainable_variables", "non_trainable_variables"):
-        setattr(archive._tf_trackable, name, [])
-    if isinstance(featurize, tf.Module):
-        archive._tf_trackable.featurize = featurize  # its tables and files travel along
     texts = [tf.TensorSpec([None], tf.string, name=column) for column in columns]
     examples = [tf.TensorSpec([None], tf.string, name="examples")]
-    for name, function, signature in (
-        ("serving_default", serve, texts),
-        ("serving_examples", serve_examples, examples),
-        ("embed", serve_embedding, texts[: len(embedded_columns)]),
-        ("transform_features", transform_features, examples),
-    ):
-        archive.add_endpoint(name, function, signature)
-    archive.write_out(folder, verbose=False)
-    golden.write(assets(folder), columns, tf.function(serve), the_task)
-    warmup.write(assets(folder), columns)
+    return {
+        "serving_default": (serve, texts),
+        "serving_examples": (serve_examples, examples),
+        "embed": (serve_embedding, texts[: len(embedded_columns)]),
+        "transform_features": (transform_features, examples),
+    }
 
 
 def embed(encoder: BertEncoder, batch: Tensors) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from models import golden
-from models.serving_ops import OPS, RELEASE
+from models import golden, serving_ops
 
 SIGNATURES = ("serving_default", "serving_examples", "embed", "transform_features")
 # Batched and single rows take other kernels; float32 through 12 layers.
@@ -25,12 +24,13 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
     import tensorflow_text  # noqa: F401
 
     kept = golden.read(folder / "assets.extra")
-    ops = set(_ops(folder))
-    faults = foreign_ops(ops)
+    nodes = list(_nodes(folder))
+    faults = list(dict.fromkeys(fault for node in nodes for fault in serving_ops.faults(node)))
     model = tf.saved_model.load(str(folder))
     faults += [f"signature {name} is missing" for name in SIGNATURES if name not in model.signatures]
-    there = [name for name in SIGNATURES if name in model.signatures]
-    asked = {}
+    there, asked = [name for name in SIGNATURES if name in model.signatures], {}
+    if varying := [fault for name in there for fault in _varying(name, model.signatures[name])]:
+        return {"faults": [*faults, *varying], "signatures": sorted(model.signatures), "ops": 0}
     for name in there:
         takes = model.signatures[name].structured_input_signature[1]  # of a pair `embed` may take one text
         asked[name] = {key: values for key, values in _arguments(name, kept["inputs"]).items() if key in takes}
@@ -42,21 +42,24 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
             faults += _compare(f"{name}, the reloaded model against the trained one", kept["outputs"], batched)
         faults += _compare(f"{name}, single texts against the batch", batched, _one_by_one(call, asked[name]))
         faults += _compare(f"{name}, a TF1 session against TF2", batched, in_session[name])
-    return {"faults": faults, "signatures": sorted(model.signatures), "ops": len(ops)}
+    return {"faults": faults, "signatures": sorted(model.signatures), "ops": len({node.op for node in nodes})}
 
 
-def foreign_ops(ops: set[str]) -> list[str]:
-    """A sentence for each op that the pinned release of TensorFlow Serving lacks."""
-    return [f"op {op} is not linked by TensorFlow Serving {RELEASE}" for op in sorted(ops - OPS)]
-
-
-def _ops(folder: pathlib.Path) -> Iterator[str]:
+def _nodes(folder: pathlib.Path) -> Iterator[Any]:
+    """Every ``NodeDef``, of the graph and of its functions."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     proto = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     for graph in (meta.graph_def for meta in proto.meta_graphs):
-        yield from (node.op for node in graph.node)
-        yield from (node.op for function in graph.library.function for node in function.node_def)
+        yield from graph.node
+        yield from (node for function in graph.library.function for node in function.node_def)
+
+
+def _varying(name: str, signature: Any) -> Iterator[str]:
+    """Outputs that TensorFlow Serving's batching cannot split and join: it looks at the number of rows only."""
+    for output, spec in signature.structured_outputs.items():
+        if not spec.shape.rank or not spec.shape[1:].is_fully_defined():
+            yield f"{name}: {output} is {spec.shape}, but a row must have the same shape in every batch"
 
 
 def _arguments(signature: str, texts: Mapping[str, list[str]]) -> dict[str, list[Any]]:
@@ -81,22 +84,10 @@ def _call(signature: Any, arguments: Mapping[str, list[Any]]) -> dict[str, Any]:
 
 
 def _one_by_one(signature: Any, arguments: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """The outputs for one row after the other; narrower rows padded with nothing, as a batch pads them."""
+    """The outputs for one row after the other."""
     count = len(next(iter(arguments.values())))
     rows = [_call(signature, {name: values[i : i + 1] for name, values in arguments.items()}) for i in range(count)]
-
-    def padded(name: str) -> Any:
-        values = [row[name] for row in rows]
-        if values[0].ndim < 2:
-            return np.concatenate(values)
-        width = max(value.shape[1] for value in values)
-        nothing = b"" if values[0].dtype == object else 0
-        more = [((0, 0), (0, width - value.shape[1]), *[(0, 0)] * (value.ndim - 2)) for value in values]
-        return np.concatenate(
-            [np.pad(value, each, constant_values=nothing) for value, each in zip(values, more, strict=True)]
-        )
-
-    return {name: padded(name) for name in rows[0]}
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def _session(folder: pathlib.Path, asked: Mapping[str, Mapping[str, list[Any]]]) -> dict[str, dict[str, Any]]:

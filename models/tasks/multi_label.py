@@ -61,14 +61,18 @@ class Task(classification.Task):
         return replicas.mean(tf.reduce_mean(losses, axis=1))
 
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
-        """``assigned`` string (B, A), the record's labels, "" behind the last; ``labels``, ``scores`` (B, C) of all."""
+        """``assigned`` string (B, C), the record's labels, "" behind the last; ``labels``, ``scores`` (B, C) of all."""
         import tensorflow as tf
 
         del features, record
         scores = tf.nn.sigmoid(outputs["logits"])
         labels = tf.repeat(tf.constant(self.config.labels)[None], tf.shape(scores)[0], axis=0)
-        assigned = tf.ragged.boolean_mask(labels, scores >= self.config.threshold).to_tensor("")
-        return {"assigned": assigned, "labels": labels, "scores": scores}
+        assigned = tf.ragged.boolean_mask(labels, scores >= self.config.threshold)
+        return {
+            "assigned": assigned.to_tensor(shape=[None, len(self.config.labels)]),
+            "labels": labels,
+            "scores": scores,
+        }
 
     @property
     def judged(self) -> tuple[str, ...]:

@@ -190,7 +190,7 @@ class Task(task.Task):
         )
 
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
-        """Spans in their order, (B, spans), padded with "" and 0.
+        """Spans in their order, (B, max_length - 2), padded with "" and 0: a span a piece are the most there can be.
 
         ``span`` and ``span_label`` string; ``start`` and ``end`` int64, in characters; ``span_score`` float32.
         """
@@ -199,13 +199,14 @@ class Task(task.Task):
         start, end, label, score = self._spans(outputs, features)
         texts = tf.gather(record["text"], start.value_rowids())
         where = (tf.cast(start.values, tf.int32), tf.cast(end.values - start.values, tf.int32))
-        return {
-            "span": start.with_values(tf.strings.substr(texts, *where, unit="UTF8_CHAR")).to_tensor(""),
-            "span_label": tf.gather(tf.constant(self.config.labels), label).to_tensor(""),
-            "start": start.to_tensor(0),
-            "end": end.to_tensor(0),
-            "span_score": score.to_tensor(0),
+        found = {
+            "span": start.with_values(tf.strings.substr(texts, *where, unit="UTF8_CHAR")),
+            "span_label": tf.gather(tf.constant(self.config.labels), label),
+            "start": start,
+            "end": end,
+            "span_score": score,
         }
+        return {name: value.to_tensor(shape=[None, self.config.max_length - 2]) for name, value in found.items()}
 
     @property
     def judged(self) -> tuple[str, ...]:

@@ -85,6 +85,7 @@ def places(spans):
 def test_rest(model, expected):
     servable = Servable(model)
     signature = servable.signatures["serving_default"]
+    assert all(each.batched for each in servable.signatures.values())  # requests can be computed together
     body = json.dumps({"instances": TEXTS}).encode()
     inputs, _ = json_requests.predict_inputs(json_requests.parse(body), signature.inputs)
     outputs = dict(zip(signature.outputs, signature.call(*inputs.values()), strict=True))

@@ -45,7 +45,7 @@ def test_token_ids_and_vectors(client):
     example.features.feature["text"].bytes_list.value.append(b"a good film")
     packed = {"b64": base64.b64encode(example.SerializeToString()).decode()}
     status, answer = client.post(ASK, {"signature_name": "transform_features", "inputs": {"examples": [packed]}})
-    assert (status, answer["outputs"]["token_ids"]) == (200, [[2, 5, 6, 7, 3]])
+    assert (status, answer["outputs"]["token_ids"]) == (200, [[2, 5, 6, 7, 3] + [0] * 19])
     status, answer = client.post(ASK, {"signature_name": "embed", "instances": ["a good film", ""]})
     assert status == 200
     assert [sorted(row) for row in answer["predictions"]] == [["mean", "pooled"]] * 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import export, golden, serving_check
+from models import export, golden, serving_check, serving_ops
 from models.encoder import BertEncoder
 from models.tasks.classification import Task
 from models.text import SPECIAL, TextRules, Tokenizer
@@ -86,7 +86,7 @@ def test_transform_features_gives_ids_and_slices(exported):
     features = model.signatures["transform_features"](
         tf.constant([serialized(text="a good film"), serialized(text="a")])
     )
-    assert features["token_ids"].numpy().tolist() == [[2, 5, 6, 7, 3], [2, 5, 3, 0, 0]]
+    assert features["token_ids"].numpy().tolist() == [[2, 5, 6, 7, 3] + [0] * 19, [2, 5, 3] + [0] * 21]
     assert features["length_bucket"].numpy().tolist() == [b"1-8 words", b"1-8 words"]
 
 
@@ -187,14 +187,26 @@ def test_answers_that_are_empty_are_no_fault_and_text_for_numbers_is():
     assert fault == "x: score is (1,) of object or not finite, expected finite (1,) of float64"
 
 
+def test_rows_whose_shape_depends_on_the_batch_are_a_fault():
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def words(text):
+        split = tf.strings.split(text)
+        return {"words": split.to_tensor(), "first": split.to_tensor(shape=[None, 1]), "count": tf.size(split.values)}
+
+    assert list(serving_check._varying("words", words.get_concrete_function())) == [
+        "words: words is (None, None), but a row must have the same shape in every batch",
+        "words: count is (), but a row must have the same shape in every batch",
+    ]
+
+
 def test_an_op_that_tf_serving_does_not_link_is_named(copy):
     path = copy / "saved_model.pb"
     graph = path.read_bytes()
     # A name of the same length keeps the proto's sizes right; nobody links it.
     path.write_bytes(graph.replace(b"NormalizeUTF8", b"NormalizeUTF9"))
-    assert serving_check.foreign_ops(set(serving_check._ops(copy))) == [
+    assert {fault for node in serving_check._nodes(copy) for fault in serving_ops.faults(node)} == {
         "op NormalizeUTF9 is not linked by TensorFlow Serving 2.20.0"
-    ]
+    }
 
 
 def test_the_golden_example_reads_like_an_answer(exported):
