@@ -81,6 +81,11 @@ def _head(path: str) -> Stat | None:
     return _stat(told, told["ContentLength"])
 
 
+def _there(path: str) -> None:
+    """Raises StoreError unless there is the bucket: where there is none, HEAD says no more than that of an object."""
+    next(_objects(path, folder=False, limit=1), None)
+
+
 class S3:
     """The functions of ``tfx.dsl.io.filesystem.Filesystem``."""
 
@@ -125,6 +130,7 @@ class S3:
             return [pattern]
         fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
         if fixed == pattern:
+            _there(pattern)
             return []
         wanted = re.compile(_expression(pattern))
         return [path for path, _ in _objects(fixed, folder=False) if wanted.fullmatch(path)]
@@ -186,6 +192,7 @@ class S3:
         """
         found = _head(path)
         if found is None:
+            _there(path)
             raise Missing(path, s3_errors.MISSING)
         return found
 

@@ -11,7 +11,7 @@ from pipeline.bulk import bulk
 
 
 def answer(root: Path, model: str | None, given: str, output: str, **options: Any) -> None:
-    """See ``bulk``. Until the answers are in place, what there is of them stays, and the same command goes on.
+    """See ``bulk``. The same command goes on where one was killed, as there.
 
     Args:
       root: the environment's ``runs`` folder.

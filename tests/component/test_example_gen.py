@@ -353,7 +353,9 @@ def test_data_in_s3_is_read_there_and_its_bad_records_are_kept_there(s3):
     )
     run(there)
     assert sorted(record["text"] for record in everything()) == here
-    s3.put_object(Bucket="bucket", Key="data/a.csv", Body=b"text,label\n,x\n" + Path("a.csv").read_bytes()[16:])
+    s3.put_object(
+        Bucket="bucket", Key="data/a.csv", Body=b"text,label,city\r\n,x,a\r\n" + Path("a.csv").read_bytes()[17:]
+    )
     with pytest.raises(DataError, match=rf"1  column 'text' is empty +first s3://bucket/data/a\.csv:2\n  All: {kept}"):
         run(there)
     found = s3.get_object(Bucket="bucket", Key="runs/reviews/bad_records.csv")["Body"].read().decode()

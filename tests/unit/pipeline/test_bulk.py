@@ -21,6 +21,8 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components import s3 as s3_module
+from components.s3_errors import StoreError
 from models import export
 from models.encoder import BertEncoder
 from models.task import dense
@@ -456,3 +458,47 @@ def test_ten_times_the_rows_take_the_same_memory(folder):
         assert running.wait() == 0, running.stdout.read()
         peaks.append(int(Path("peak").read_text()))
     assert peaks[1] < 1.2 * peaks[0], peaks
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_in_s3_is_answered_into_s3(folder, ask, s3, monkeypatch):
+    given = [{"id": str(number), "review": text} for number, text in enumerate(texts(40))]
+    write_csv("new.csv", [*(row.values() for row in given), ("41", "")])
+    s3.upload_file("new.csv", "bucket", "in/new.csv")
+    Path("new.csv").unlink()
+    command = (
+        "--input",
+        "s3://bucket/in/new.csv",
+        "--output",
+        "s3://bucket/out/new.csv",
+        "--on-bad-record",
+        "quarantine",
+    )
+    upload = refused(monkeypatch)
+    tfx_bert(*command, code=1)
+    monkeypatch.setattr(s3_module, "upload", upload)
+    tfx_bert(*command)
+    s3.download_file("bucket", "out/new.csv", "out.csv")
+    right(read_csv("out.csv"), given, ask)
+    bad = s3.get_object(Bucket="bucket", Key="out/new.csv.bad_records.csv")["Body"].read().decode()
+    assert "new.csv,42,column 'review' is empty" in bad
+    assert not list((folder / "runs/.predict").iterdir())
+
+
+def refused(monkeypatch):
+    """Nothing may be written; gives what wrote before."""
+    upload = s3_module.upload
+
+    def refuse(source, target):
+        raise StoreError(target, "no permission")
+
+    monkeypatch.setattr(s3_module, "upload", refuse)
+    return upload
+
+
+def test_an_address_that_cannot_be_read_is_one_sentence(folder, s3):
+    printed = CliRunner().invoke(cli.main, ["predict", "--input", "s3://bucket/in.csv", "--output", "out.csv"])
+    assert printed.exit_code == 1
+    assert "✗ s3://bucket/in.csv: there is no such object" in printed.output
