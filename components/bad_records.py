@@ -58,7 +58,7 @@ class Report:
 
 def gather(notes: Iterable[str], path: str) -> Report:
     """Sums up the notes and writes the bad records among them to ``path``, line by line, so that memory stays flat."""
-    from tfx.dsl.io import fileio
+    from components.files import fileio
 
     report = Report()
     with fileio.open(path, "w") as file:

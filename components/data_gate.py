@@ -6,10 +6,10 @@ from typing import Any
 from tfx import types
 from tfx.components.example_validator import executor as example_validator
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, channel_utils, component_spec, standard_artifacts
 
 from components.artifacts import GateReport
+from components.files import fileio
 from models import progress
 from schemas import DataError
 

@@ -18,13 +18,13 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
-from tfx.dsl.io import fileio
 from tfx.dsl.placeholder import placeholder
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, channel_utils, component_spec, standard_artifacts
 
 from components import bad_records, readers, records
 from components.artifacts import BadRecords
+from components.files import fileio
 from components.records import SPLITS
 from components.rows import Bad
 from configs.experiment import DATA, Corpus, Source, TaskData, TextData, Unlabelled

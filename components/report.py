@@ -51,8 +51,9 @@ def write(
       plots: of the task.
     """
     from kfp import dsl
-    from tfx.dsl.io import fileio
     from tfx.types import artifact_utils
+
+    from components.files import fileio
 
     metrics = artifact_utils.get_single_instance(outputs["metrics"])
     for name, value in _numbers(found):

@@ -68,7 +68,7 @@ class Verdict(pydantic.BaseModel):
 
     def write(self, folder: str) -> None:
         """Writes ``verdict.json``."""
-        from tfx.dsl.io import fileio
+        from components.files import fileio
 
         with fileio.open(f"{folder}/{FILE}", "w") as file:
             file.write(json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, indent=1))
@@ -83,7 +83,7 @@ class Verdict(pydantic.BaseModel):
 
 def read(folder: str) -> Verdict:
     """Reads what ``Verdict.write`` wrote."""
-    from tfx.dsl.io import fileio
+    from components.files import fileio
 
     with fileio.open(f"{folder}/{FILE}") as file:
         return Verdict.model_validate_json(file.read())
@@ -91,7 +91,7 @@ def read(folder: str) -> Verdict:
 
 def bless(blessing: "artifact.Artifact", verdict: Verdict, model: "artifact.Artifact") -> None:
     """Marks a ModelBlessing as the stock Evaluator does: Pusher and the resolver read these properties."""
-    from tfx.dsl.io import fileio
+    from components.files import fileio
 
     blessing.set_string_custom_property("current_model", model.uri)
     blessing.set_int_custom_property("current_model_id", model.id)
@@ -102,8 +102,9 @@ def bless(blessing: "artifact.Artifact", verdict: Verdict, model: "artifact.Arti
 
 def compared(inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """The inputs of an evaluator, less a ``baseline_model`` that holds no model: ``components.baseline`` found none."""
-    from tfx.dsl.io import fileio
     from tfx.utils import path_utils
+
+    from components.files import fileio
 
     uri = uri_of(inputs, "baseline_model")
     if uri is None or fileio.exists(path_utils.serving_model_path(uri)):
