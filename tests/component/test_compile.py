@@ -357,6 +357,12 @@ def _schedules(terms, machine):
     return not terms or any(all(map(matches, term["matchExpressions"])) for term in terms)
 
 
+# backend/src/v2: metadata/env.go, objectstore/config.go, cacheutils/cache.go; client-go's rest.InClusterConfig.
+CLUSTER = {
+    *("localhost", "metadata-grpc-service", "metadata-grpc-service.kubeflow", "minio-service.kubeflow"),
+    *("ml-pipeline.kubeflow", ".svc", "$(METADATA_GRPC_SERVICE_SERVICE_HOST)", "$(MINIO_SERVICE_SERVICE_HOST)"),
+    *("$(ML_PIPELINE_SERVICE_HOST)", "$(KUBERNETES_SERVICE_HOST)"),
+}
 PROXY = "secrets: [{name: proxy, env: {a: https_proxy}}, {name: other, env: {b: KEY}}]\n"
 
 
@@ -367,9 +373,7 @@ def test_a_proxy_is_not_asked_for_what_is_in_the_cluster(more):
         variables = {each["name"]: each["value"] for each in container(result, node)["env"]}
         assert variables["NO_PROXY"] == variables["no_proxy"]
         hosts = variables["NO_PROXY"].split(",")
-        assert {"localhost", "metadata-grpc-service", "minio-service.kubeflow", "ml-pipeline.kubeflow", ".svc"} < {
-            *hosts
-        }
+        assert {*hosts} > CLUSTER
         assert hosts[-2:] == (
             [".example.org", "10.0.0.0/8"] if more else ["metadata.google.internal", "169.254.169.254"]
         )
