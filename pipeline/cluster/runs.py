@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import json
 import posixpath
 import re
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from pipeline.cluster import argo
 from pipeline.cluster.argo import Workflow
 from pipeline.cluster.follow import Outputs, Seen, Task, read_verdict
 from pipeline.cluster.page import Page
-from pipeline.result import RunError
+from pipeline.result import Pushed, RunError
 
 # By v1beta1, and by v2beta1.
 _STATES = {
@@ -127,7 +128,17 @@ class Runs:
             evaluation=evaluation,
             verdict=self._verdict(evaluation, namespace, session) if evaluation else None,
             blessed=None if blessed is None else bool(blessed),
+            pushed=self._pushed(run, workflow),
         )
+
+    def _pushed(self, run: str, workflow: Workflow) -> Pushed | None:
+        """The new version, which Pusher's own line names, where Pusher was told to put it."""
+        version = re.fullmatch(r"v(\d+)", self.said(run, "Pusher"))
+        values = workflow.executor_input("Pusher").get("inputs", {}).get("parameterValues", {})
+        if not version or "push_destination" not in values:
+            return None
+        folder = json.loads(values["push_destination"])["filesystem"]["base_directory"]
+        return Pushed(version=int(version[1]), path=f"{folder}/{version[1]}")
 
     def _by_tasks_evaluation(self, run: str) -> str | None:
         tasks = self._page.json(f"/apis/v2beta1/runs/{run}", view="FULL").get("tasks", [])

@@ -19,7 +19,7 @@ from configs import environment
 from models import progress
 from models.progress import NodeFinished, NodeStarted, Notice, RunStarted, Summary
 from pipeline.cluster import argo
-from pipeline.result import RunResult
+from pipeline.result import Pushed, RunResult
 
 from . import recorded
 from .conftest import BLESSED, IMAGE, NODES, NOT_BLESSED, POOLS, result
@@ -238,12 +238,16 @@ def test_a_run_is_submitted_followed_and_recorded(kubeflow, tfx_bert, events, co
     assert told[0] == RunStarted("tiny_x", 1, str(Path("runs/tiny_x/1").absolute()), tuple(NODES), address)
     assert told.index(NodeStarted("Trainer")) < told.index(NodeFinished("Trainer", "ran", 101.0))
     assert told.index(NodeFinished("ExampleGen", "ran", 75.0)) < told.index(NodeStarted("Trainer"))
-    assert sum(isinstance(event, NodeStarted) for event in told) == len(NODES)
+    assert sum(isinstance(event, NodeStarted) for event in told) == len(recorded.NODES)
 
     saved = RunResult.read(Path("runs/tiny_x/1"))
     assert (saved.verdict, saved.seconds, saved.metrics) == ("blessed", 625.0, {"accuracy": 0.9})
     assert saved.remote and (saved.remote.kind, saved.remote.id, saved.remote.address) == ("kubeflow", "r1", address)
-    assert {node.node: node.state for node in saved.nodes} == dict.fromkeys(NODES, "ran")
+    # BaselineVersion is younger than the recording.
+    assert {node.node: node.state for node in saved.nodes} == {
+        **dict.fromkeys(NODES, "ran"),
+        "BaselineVersion": "skipped",
+    }
     assert saved.data == {"ExampleGen": compiled("k.yaml").pipeline["root"]["dag"]["tasks"]["ExampleGen"]["inputs"][
         "parameters"]["input_digest"]["runtimeValue"]["constant"]}  # fmt: skip
 
@@ -254,7 +258,7 @@ def test_what_was_reused_is_told(kubeflow, tfx_bert):
     kubeflow.bucket = {f"{key}/evaluation/verdict.json": BLESSED.model_dump_json()}
     output = tfx_bert("run", "x.yaml", "--env", "k.yaml")
     assert "✓ Trainer          cached" in output and output.count("cached") == 9
-    assert "Trainer cached · Baseline 0:07" in tfx_bert("show")
+    assert "ServingValidator cached · Baseline 0:07" in tfx_bert("show")
     assert "reused what an earlier run made" in tfx_bert("logs", "--node", "Trainer", code=1)
 
 
@@ -348,7 +352,7 @@ def test_the_page_reads_with_the_access_of_the_run_where_its_own_is_another(kube
     kubeflow.artifact = lambda query: server(query) if "providerInfo" in query else (500, "AccessDenied")
     tfx_bert("run", "x.yaml", "--env", "k.yaml")
     assert result(1)["verdict"] == "blessed" and result(1)["metrics"] == {"accuracy": 0.9}
-    asked = [query for _, path, query, _ in kubeflow.asked if path == "/artifacts/get"][-1]
+    asked = [query for _, _, query, _ in kubeflow.asked if query.get("key", "").endswith("verdict.json")][-1]
     assert json.loads(asked["providerInfo"])["Params"]["secretName"] == "mlpipeline-minio-artifact"
     assert asked["namespace"] == "kubeflow"
 
@@ -566,12 +570,17 @@ def test_a_node_that_was_tried_again_has_a_log_of_each_attempt(kubeflow, tfx_ber
     ]
 
 
-def test_what_a_container_ended_with_is_told(kubeflow, tfx_bert):
-    record = logging.makeLogRecord({"msg": "v3", "levelname": "INFO", "event": Summary("v3")})
+@pytest.mark.parametrize("line", ["v3", "same as v2: nothing to push"])
+def test_what_a_container_ended_with_is_told(kubeflow, tfx_bert, line):
+    record = logging.makeLogRecord({"msg": line, "levelname": "INFO", "event": Summary(line)})
     lines = ["I1128 09:28:31 launcher_v2.go:151] publish success", progress.Json().format(record), "done"]
     key = KEPT.format("tiny-kc9zb-retry-system-container-impl-3756728086")
     kubeflow.bucket[key] = "\n".join(lines)
-    assert "✓ Pusher             0:29  v3" in tfx_bert("run", "x.yaml", "--env", "k.yaml")
+    output = tfx_bert("run", "x.yaml", "--env", "k.yaml")
+    assert f"✓ Pusher             0:29  {line}" in output
+    pushed = Pushed(version=3, path="/workspace/tiny/serving_model/tiny/3") if line == "v3" else None
+    assert RunResult.read(Path("runs/tiny_x/1")).pushed == pushed
+    assert ("BLESSED, pushed v3 in 10:25" in output) == (line == "v3")
 
 
 def test_a_log_that_kubeflow_does_not_give_is_said_to_be_where(kubeflow, tfx_bert):
