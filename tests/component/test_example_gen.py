@@ -316,6 +316,19 @@ def test_the_digest_of_what_lies_in_a_bucket_is_by_its_checksums(monkeypatch):
         assert len({before, edited, readers.digest(source)}) == 3
 
 
+def test_the_digest_of_what_lies_in_s3_is_by_its_etags(s3, monkeypatch):
+    source = TaskData(path=["s3://bucket/data/*.csv"])
+
+    def put(name, text):
+        s3.put_object(Bucket="bucket", Key=f"data/{name}.csv", Body=text)
+        return readers.digest(source)
+
+    monkeypatch.setattr(readers, "open_bytes", None)
+    first = put("a", b"text,label\ngood,x\n")
+    assert put("a", b"text,label\ngood,x\n") == first
+    assert len({first, put("a", b"text,label\ngood,y\n"), put("b", b"text,label\ngood,y\n")}) == 3
+
+
 def test_a_node_finds_the_digest_that_this_machine_would_find(tmp_path):
     reviews("a.csv", 3)
     source = TaskData(path=["a.csv"])
