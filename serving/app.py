@@ -94,7 +94,7 @@ class App:
     def __init__(self, configure: Callable[[], Sequence[ModelConfig]], settings: Settings) -> None:
         self._settings = settings
         self.metrics = Metrics()
-        # A thread for each that computes, and one that loads.
+        # One loads.
         self._process = Process(settings.threads + 1, self._process_ended)
         self.models = Models(configure, self._process)
         self._ui = page.Ui(self.models)
@@ -119,8 +119,7 @@ class App:
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         settings = self._settings
-        self._loop = asyncio.get_running_loop()
-        self._process.start()
+        await self._process.start()
         batcher = Batcher(threads=settings.threads, max_rows=settings.max_batch_rows, max_waiting=settings.max_waiting)
         self._api = Api(self.models, batcher, self.metrics, settings.timeout)
         watching = asyncio.create_task(self._watch())
@@ -130,14 +129,13 @@ class App:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
-            self.models.close()
-            batcher.close()
-            self._process.close()
+            await batcher.close()
+            await self._process.close()
             self._write_log()
 
-    def _process_ended(self, _: str) -> None:
-        self._loop.call_soon_threadsafe(self.metrics.restart)
-        self._loop.call_soon_threadsafe(self.models.lost)
+    def _process_ended(self) -> None:
+        self.metrics.restart()
+        self.models.lost()
 
     async def _watch(self) -> None:
         while True:

@@ -1,13 +1,12 @@
-"""Requests that wait are computed together, on threads of their own; nobody waits for others to come.
+"""Requests that wait are computed together; nobody waits for others to come.
 
-A thread that is free takes the oldest request and, with it, those behind it that ask the same signature for rows of the
+Who is free takes the oldest request and, with it, those behind it that ask the same signature for rows of the
 same shape: its fair share of them. In order of arrival; nothing is sorted by length, which would starve long texts.
 """
 
 import asyncio
 import collections
 import dataclasses
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,10 +36,10 @@ class _Job:
 
 
 class Batcher:
-    """Threads that compute.
+    """Computes. On the event loop only.
 
     Args:
-      threads: that compute at the same time, one core each.
+      threads: so many batches at the same time, one core each.
       max_rows: computed in one call.
       max_waiting: requests; the next one is turned away.
     """
@@ -49,18 +48,13 @@ class Batcher:
         self._max_rows, self._max_waiting = max_rows, max_waiting
         self._loop = asyncio.get_running_loop()
         self._jobs: collections.deque[_Job] = collections.deque()
-        self._filled = threading.Condition()
         self._computing = 0  # rows
-        self._stopping = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"compute-{number}", daemon=True) for number in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = self._free = threads
+        self._running: set[asyncio.Task[None]] = set()
 
     @property
     def waiting(self) -> int:
-        """Requests that no thread has taken yet."""
+        """Requests that nobody has taken yet."""
         return len(self._jobs)
 
     async def run(self, signature: Signature, inputs: Mapping[str, Array], timeout: float) -> dict[str, Array]:
@@ -81,9 +75,8 @@ class Batcher:
                 headers=(("Retry-After", "1"),),
             )
         job = self._job(signature, [inputs[name] for name in signature.inputs])
-        with self._filled:
-            self._jobs.append(job)
-            self._filled.notify()
+        self._jobs.append(job)
+        self._loop.call_soon(self._start)  # not at once: what came at the same time goes along
         timer = self._loop.call_later(timeout, _expire, job.answer, timeout)
         try:
             return await job.answer
@@ -96,33 +89,29 @@ class Batcher:
         key = (signature, *(value.shape[1:] for value in inputs)) if together else None
         return _Job(signature, inputs, key, rows.pop() if together else 0, self._loop.create_future())
 
-    def close(self) -> None:
-        """Ends the threads, once they have done what waits."""
-        with self._filled:
-            self._stopping = True
-            self._filled.notify_all()
-        for thread in self._threads:
-            thread.join()
+    async def close(self) -> None:
+        """Returns once what waits is done."""
+        self._start()
+        while self._running:
+            await asyncio.wait(self._running)
 
-    def _work(self) -> None:
-        while True:
-            with self._filled:
-                while not self._jobs:
-                    if self._stopping:
-                        return
-                    self._filled.wait()
-                batch = self._take()
-                if not batch:
-                    continue
-                rows = sum(job.rows for job in batch)
-                self._computing += rows
-            answers = self._answers(batch)
-            with self._filled:
-                self._computing -= rows
-            try:
-                self._loop.call_soon_threadsafe(_settle, batch, answers)
-            except RuntimeError:  # the loop is closed: nobody waits for these
-                return
+    def _start(self) -> None:
+        while self._free and (batch := self._take()):
+            self._free -= 1
+            task = self._loop.create_task(self._work(batch))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _work(self, batch: Sequence[_Job]) -> None:
+        rows = sum(job.rows for job in batch)
+        self._computing += rows
+        try:
+            answers = await self._answers(batch)
+        finally:
+            self._computing -= rows
+            self._free += 1
+        _settle(batch, answers)
+        self._start()
 
     def _take(self) -> list[_Job]:
         """The oldest request that is waited for, and a share of those that can be computed with it."""
@@ -136,7 +125,7 @@ class Batcher:
         alike = [job for job in self._jobs if job.key == first.key and not job.answer.done()]
         # Of all there is to do, what others compute already included: else each would leave half to the next.
         total = self._computing + first.rows + sum(job.rows for job in alike)
-        share = min(self._max_rows, -(-total // len(self._threads)))
+        share = min(self._max_rows, -(-total // self._threads))
         batch, rows = [first], first.rows
         for job in alike:
             if rows + job.rows > share:
@@ -147,22 +136,23 @@ class Batcher:
         self._jobs = collections.deque(job for job in self._jobs if id(job) not in taken)
         return batch
 
-    def _answers(self, batch: Sequence[_Job]) -> list[dict[str, Array] | ApiError]:
+    async def _answers(self, batch: Sequence[_Job]) -> list[dict[str, Array] | ApiError]:
         """An answer or a fault for each."""
         try:
-            return self._computed(batch)
+            return await self._computed(batch)
         except Exception as error:
-            if len(batch) == 1:
-                return [errors.of(error)]
+            fault = errors.of(error)
+            if len(batch) == 1 or fault.code == "UNAVAILABLE":
+                return [fault] * len(batch)
             # One of them is at fault; the others need not suffer for it.
-            return [answer for job in batch for answer in self._answers([job])]
+            return [answer for job in batch for answer in await self._answers([job])]
 
-    def _computed(self, batch: Sequence[_Job]) -> list[dict[str, Array] | ApiError]:
+    async def _computed(self, batch: Sequence[_Job]) -> list[dict[str, Array] | ApiError]:
         signature = batch[0].signature
         inputs = batch[0].inputs
         if len(batch) > 1:
             inputs = [np.concatenate(parts) for parts in zip(*(job.inputs for job in batch), strict=True)]
-        outputs = self._called(signature, inputs, sum(job.rows for job in batch))
+        outputs = await self._called(signature, inputs, sum(job.rows for job in batch))
         if len(batch) == 1:
             return [dict(zip(signature.outputs, outputs, strict=True))]
         ends = np.cumsum([job.rows for job in batch])
@@ -173,12 +163,13 @@ class Batcher:
             for job, end in zip(batch, ends, strict=True)
         ]
 
-    def _called(self, signature: Signature, inputs: Sequence[Array], rows: int) -> Sequence[Array]:
+    async def _called(self, signature: Signature, inputs: Sequence[Array], rows: int) -> Sequence[Array]:
         """In parts where there are too many rows: memory grows with them."""
         if rows <= self._max_rows:
-            return signature.call(*inputs)
+            answer: Sequence[Array] = await signature.call(*inputs)
+            return answer
         starts = range(0, rows, self._max_rows)
-        parts = [signature.call(*(value[start : start + self._max_rows] for value in inputs)) for start in starts]
+        parts = [await signature.call(*(value[start : start + self._max_rows] for value in inputs)) for start in starts]
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 

@@ -9,14 +9,25 @@ _LENGTH = struct.Struct("<Q")
 _CHUNK = 2**18  # bytes
 
 
-def send(connection: socket.socket, message: object) -> None:
-    """Blocks until it is sent.
-
-    Raises:
-      OSError: nobody reads it.
-    """
+def pack(message: object) -> bytes:
+    """What is sent."""
     packed = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    connection.sendall(_LENGTH.pack(len(packed)) + packed)
+    return _LENGTH.pack(len(packed)) + packed
+
+
+class Reader:
+    """Puts a message together."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Any:
+        """The message where ``data`` is the end of it, else None. Nobody sends the next one before it is answered."""
+        self._data += data
+        if len(self._data) < _LENGTH.size or len(self._data) < _LENGTH.size + _LENGTH.unpack_from(self._data)[0]:
+            return None
+        whole, self._data = self._data, bytearray()
+        return pickle.loads(memoryview(whole)[_LENGTH.size :])
 
 
 def receive(connection: socket.socket) -> Any:
@@ -26,13 +37,8 @@ def receive(connection: socket.socket) -> Any:
       EOFError: none comes any more.
       OSError: the same.
     """
-    data = bytearray()
-    end = _LENGTH.size
-    while len(data) < end:
-        more = connection.recv(_CHUNK)
-        if not more:
+    reader = Reader()
+    while (message := reader.feed(data := connection.recv(_CHUNK))) is None:
+        if not data:
             raise EOFError
-        data += more
-        if len(data) >= _LENGTH.size:
-            end = _LENGTH.size + _LENGTH.unpack_from(data)[0]
-    return pickle.loads(memoryview(data)[_LENGTH.size :])
+    return message

@@ -1,14 +1,14 @@
 """Keeps the process that computes: asks it, and starts it again when it ends."""
 
+import asyncio
+import contextlib
 import itertools
 import logging
 import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,32 +34,74 @@ class Lost(ApiError):
         )
 
 
+class Lane(asyncio.Protocol):
+    """A connection to it: one question at a time."""
+
+    def __init__(self) -> None:
+        self._reader = messages.Reader()
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[Any] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See ``asyncio.Protocol``."""
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        """See ``asyncio.Protocol``."""
+        message = self._reader.feed(data)
+        if message is not None and self._answer and not self._answer.done():
+            self._answer.set_result(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's)
+        """See ``asyncio.Protocol``."""
+        self._transport = None
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(Lost())
+
+    @property
+    def usable(self) -> bool:
+        """Whether no answer is to come that nobody waits for any more."""
+        return not (self._answer and self._answer.cancelled())
+
+    async def ask(self, *message: Any) -> Any:
+        """See ``Process.ask``."""
+        packed = messages.pack(message)
+        if not self._transport:
+            raise Lost
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(packed)
+        code, answer = await self._answer
+        if code != "ok":
+            raise ApiError(code, answer)
+        return answer
+
+
 class Process:
-    """One that answers from several threads at a time.
+    """One that answers several questions at a time. On the event loop only.
 
     Args:
-      threads: of ours that ask at the same time.
-      ended: is told that it ended, with the reason, before it is started again. Any thread.
+      lanes: so many.
+      ended: is told that it ended, before it is started again.
     """
 
-    def __init__(self, threads: int, ended: Callable[[str], None]) -> None:
-        self._threads, self._ended = threads, ended
-        self._free: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
-        self._stopping = threading.Event()
+    def __init__(self, lanes: int, ended: Callable[[], None]) -> None:
+        self._count, self._ended = lanes, ended
+        self._free: asyncio.Queue[Lane]
+        self._stopping = False
         self._process: subprocess.Popen[bytes]
 
-    def start(self) -> None:
-        """Starts it, and a thread that watches it."""
-        self._spawn()
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+    async def start(self) -> None:
+        """Starts it, and watches it."""
+        await self._spawn()
+        self._watching = asyncio.create_task(self._watch())
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends it. Nobody may be asking."""
-        self._stopping.set()
+        self._stopping = True
         self._process.kill()
-        self._process.wait()
+        await self._watching
 
-    def ask(self, *message: Any) -> Any:
+    async def ask(self, *message: Any) -> Any:
         """What ``Worker``'s method of that name returns.
 
         Raises:
@@ -67,42 +109,39 @@ class Process:
           ApiError: what it raised.
         """
         free = self._free
-        connection = free.get()
+        lane = await free.get()
         try:
-            messages.send(connection, message)
-            code, answer = messages.receive(connection)
-        except (EOFError, OSError):
-            raise Lost from None
+            return await lane.ask(*message)
         finally:
-            free.put(connection)  # a broken one too: it says so at once
-        if code != "ok":
-            raise ApiError(code, answer)
-        return answer
+            if lane.usable:
+                free.put_nowait(lane)  # a broken one too: it says so at once
 
-    def _spawn(self) -> None:
-        pairs = [socket.socketpair() for _ in range(self._threads)]
+    async def _spawn(self) -> None:
+        pairs = [socket.socketpair() for _ in range(self._count)]
         theirs = [there.fileno() for _, there in pairs]
-        # -P: no file in the working folder is taken for a module. A session of its own: Ctrl-C is the server's.
+        # -P: no file in the working folder is taken for a module. A process group of its own: Ctrl-C is the server's.
+        # Not a session: Linux shares a processor out by sessions.
         command = [sys.executable, "-P", "-m", "serving.worker", *map(str, theirs)]
-        self._process = subprocess.Popen(command, pass_fds=theirs, stdout=sys.stderr, start_new_session=True)
-        free: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+        self._process = subprocess.Popen(command, pass_fds=theirs, stdout=sys.stderr, process_group=0)
+        loop = asyncio.get_running_loop()
+        self._free = asyncio.Queue()
         for here, there in pairs:
             there.close()
-            free.put(here)
-        self._free = free
+            _, lane = await loop.create_unix_connection(Lane, sock=here)
+            self._free.put_nowait(lane)
 
-    def _watch(self) -> None:
+    async def _watch(self) -> None:
         while True:
             started = time.monotonic()
-            code = self._process.wait()
-            if self._stopping.is_set():
+            code = await asyncio.to_thread(self._process.wait)
+            if self._stopping:
                 return
             reason = signal.Signals(-code).name if code < 0 else f"exit {code}"
             log.error("the process that computes ended: %s; it is started again", reason)
-            self._ended(reason)
-            if time.monotonic() - started < _PAUSE and self._stopping.wait(_PAUSE):
-                return
-            self._spawn()
+            self._ended()
+            if time.monotonic() - started < _PAUSE:
+                await asyncio.sleep(_PAUSE)
+            await self._spawn()
 
 
 _numbers = itertools.count()
@@ -111,43 +150,41 @@ _numbers = itertools.count()
 class Servable:
     """A version that the process has loaded.
 
-    Args:
-      process: that loads it.
-      folder: of the SavedModel.
-
     Attributes:
-      folder: the same.
+      folder: of the SavedModel.
       signatures: by name.
       metadata: their definitions as JSON.
       users: requests that are being answered; the event loop counts them.
 
-    Raises:
-      ApiError: TensorFlow's, for a folder that holds no SavedModel or half of one; or the process ended.
     """
 
     def __init__(self, process: Process, folder: Path) -> None:
         self.folder, self.users = folder, 0
         self._process, self._number = process, next(_numbers)
-        described, self.metadata = process.ask("load", self._number, os.fspath(folder))
+        self.signatures: dict[str, Signature] = {}
+        self.metadata = b""
+
+    async def load(self) -> int:
+        """Loads it, and answers the requests that it carries; how many there were.
+
+        Raises:
+          ApiError: TensorFlow's, for a folder that holds no SavedModel or half of one; or the process ended.
+        """
+        described, self.metadata = await self._process.ask("load", self._number, os.fspath(self.folder))
         self.signatures = {
             name: Signature(name, inputs, outputs, batched, text, self._call(name))
             for name, inputs, outputs, batched, text in described
         }
+        count: int = await self._process.ask("warm_up", self._number)
+        return count
 
     def _call(self, name: str) -> Callable[..., Any]:
-        def call(*inputs: Any) -> Any:
-            return self._process.ask("call", self._number, name, inputs)
+        async def call(*inputs: Any) -> Any:
+            return await self._process.ask("call", self._number, name, inputs)
 
         return call
 
-    def warm_up(self) -> int:
-        """Answers the requests that the model carries; how many there were."""
-        count: int = self._process.ask("warm_up", self._number)
-        return count
-
-    def close(self) -> None:
+    async def close(self) -> None:
         """Frees it. No call may be running."""
-        try:
-            self._process.ask("close", self._number)
-        except Lost:
-            return  # and it with the process
+        with contextlib.suppress(Lost):  # it went with the process
+            await self._process.ask("close", self._number)

@@ -35,7 +35,8 @@ class Signature:
       batched: whether rows of several requests can be computed together: every input and output is a row an element,
         and no output's shape depends on the other rows.
       text: the SignatureDef in protocol buffers' text format.
-      call: arrays in the order of ``inputs`` to arrays in the order of ``outputs``. Any thread.
+      call: arrays in the order of ``inputs`` to arrays in the order of ``outputs``. Any thread; in the server, which
+        asks another process, a coroutine.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Signature:
     outputs: tuple[str, ...]
     batched: bool
     text: str
-    call: Callable[..., Sequence[Array]]
+    call: Callable[..., Any]
 
 
 class Servable:

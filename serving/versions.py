@@ -1,11 +1,10 @@
 """The versions of the models: found in their folders, loaded, announced, replaced without a gap, unloaded.
 
 A version is unloaded only when another one that is wanted is there, or when none is wanted (TensorFlow Serving's
-AvailabilityPreservingPolicy). All but the loading itself happens on the event loop.
+AvailabilityPreservingPolicy).
 """
 
 import asyncio
-import concurrent.futures
 import dataclasses
 import enum
 import logging
@@ -80,7 +79,6 @@ class Models:
     def __init__(self, configure: Callable[[], Sequence[ModelConfig]], process: Process) -> None:
         self._configure, self._process = configure, process
         self._models: dict[str, _Model] = {}
-        self._loader = concurrent.futures.ThreadPoolExecutor(1, "load")
         self._draining: set[asyncio.Task[None]] = set()
         self._said: set[str] = set()
 
@@ -195,8 +193,8 @@ class Models:
         version = model.versions[number] = Version(folder, State.LOADING, files=files)
         started = time.monotonic()
         try:
-            loaded = asyncio.get_running_loop().run_in_executor(self._loader, _loaded, self._process, folder)
-            servable, warmed = await loaded
+            servable = Servable(self._process, folder)
+            warmed = await servable.load()
         except Lost as error:
             version.lost = 1 + (known.lost if known else 0)
             if version.lost < _LOSSES:  # another one's request may have ended it
@@ -228,7 +226,7 @@ class Models:
         while servable.users:
             await asyncio.sleep(_DRAIN_POLL)
         version.servable = None
-        await asyncio.get_running_loop().run_in_executor(self._loader, servable.close)
+        await servable.close()
         version.state = State.END
         log.info("%s: version %d is unloaded", name, number)
 
@@ -236,15 +234,6 @@ class Models:
         if sentence not in self._said:
             self._said.add(sentence)
             log.log(level, sentence)
-
-    def close(self) -> None:
-        """Ends the loading thread."""
-        self._loader.shutdown(wait=False, cancel_futures=True)
-
-
-def _loaded(process: Process, folder: Path) -> tuple[Servable, int]:
-    servable = Servable(process, folder)
-    return servable, servable.warm_up()
 
 
 def _folders(base_path: Path) -> dict[int, Path]:

@@ -45,7 +45,7 @@ def _answer(connection: socket.socket, worker: "Worker") -> None:
         except Exception as error:
             fault = errors.of(error)
             answer = (fault.code, fault.message)
-        messages.send(connection, answer)
+        connection.sendall(messages.pack(answer))
 
 
 class Worker:
@@ -79,7 +79,8 @@ class Worker:
         servable = self._servables.get(number)
         if servable is None:  # of the process before this one
             raise ApiError("UNAVAILABLE", "the model is being loaded again")
-        return servable.signatures[signature].call(*inputs)
+        outputs: Sequence[Any] = servable.signatures[signature].call(*inputs)
+        return outputs
 
     def close(self, number: int) -> None:
         """Frees a model that nobody calls any more."""

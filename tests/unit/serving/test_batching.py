@@ -25,8 +25,11 @@ class Doubling:
             raise ValueError("negative")
         return [x * 2]
 
+    async def call(self, x):
+        return await asyncio.to_thread(self, x)
+
     def signature(self, batched=True):
-        return Signature("double", {"x": "int64"}, ("y",), batched, "", self)
+        return Signature("double", {"x": "int64"}, ("y",), batched, "", self.call)
 
 
 def serving(test, *, threads=1, max_rows=8, max_waiting=100):
@@ -35,7 +38,7 @@ def serving(test, *, threads=1, max_rows=8, max_waiting=100):
         try:
             await test(batcher)
         finally:
-            await asyncio.to_thread(batcher.close)
+            await batcher.close()
 
     asyncio.run(run())
 
@@ -202,7 +205,7 @@ def test_what_waits_at_the_end_is_answered():
         first = await held(model, batcher, signature)
         rest = [ask(batcher, signature, number) for number in (1, 2)]
         await asyncio.sleep(0)
-        ended = asyncio.ensure_future(asyncio.to_thread(batcher.close))
+        ended = asyncio.ensure_future(batcher.close())
         model.permits.release(10)
         await ended
         answers = await asyncio.gather(first, *rest)
