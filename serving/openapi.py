@@ -69,10 +69,10 @@ def describe() -> dict[str, Any]:
         parameters = ("model", *more)
         model = f"/v1/models/{{model}}{which}"
         paths[model] = {"get": _operation("the state of the versions", parameters, "200", "400", "404")}
-        paths[f"{model}/metadata"] = {"get": _operation("the signatures", parameters, "200", "400", "404")}
+        paths[f"{model}/metadata"] = {"get": _operation("the signatures", parameters, "200", "400", "404", "503")}
         for method, schema in _REQUESTS.items():
             body = {"required": True, "content": {"application/json": {"schema": schema}}}
-            operation = _operation(f"asks the model: {method}", parameters, "200", *_ERRORS)
+            operation = _operation(f"asks the model: {method}", parameters, "200", "503", *_ERRORS)
             paths[f"{model}:{method}"] = {"post": {**operation, "requestBody": body}}
     return {
         "openapi": "3.1.0",

@@ -224,7 +224,10 @@ def test_told_to_end_it_answers_what_it_has_accepted(start, models, tmp_path):
     with start(tmp_path, "--config", config, "--threads", "2") as client:
         client.ready()
         answers = []
-        asked = [threading.Thread(target=lambda: answers.append(client.post(ECHO, SLOW))) for _ in range(4)]
+        asked = [
+            threading.Thread(target=lambda: answers.append(client.post(ECHO, {**SLOW, "inputs": 400_000})))
+            for _ in range(4)
+        ]
         for thread in asked:
             thread.start()
         time.sleep(0.3)
