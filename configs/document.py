@@ -110,6 +110,14 @@ class _Dumper(yaml.SafeDumper):
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Unicode's line ends are YAML 1.1's too, and would be read back as a space: between double quotes, escaped."""
+        style = '"' if any(letter in text for letter in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
 
 def write(values: dict[str, Any]) -> str:
     """``values`` as YAML that ``read`` gives back unchanged."""

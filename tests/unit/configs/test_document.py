@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from configs.document import Document, inline, read, write
 from configs.experiment import ConfigError
@@ -105,3 +107,18 @@ def test_what_is_written_is_read_back(tmp_path):
     assert parse(tmp_path, write(values)).values == values
     assert parse(tmp_path, f"x: {inline(values)}").values == {"x": values}
     assert inline("a: b") == "'a: b'"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    texts=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]))
+        | st.sampled_from(["a\x85b", "\u2028", "\ufeff", "yes", "1e3", "~", "- a", "#", "a: b", "a\nb", ".nan", "1_0"])
+    )
+)
+def test_every_text_is_read_back(tmp_path, texts):
+    """Labels too, whatever stands in them: U+0085 ends a line of YAML 1.1."""
+    file = tmp_path / "a.yaml"
+    for written in (f"labels: {inline(texts)}\n", write({"labels": texts})):
+        file.write_text(written, "utf-8")
+        assert read(file).values["labels"] == texts
