@@ -6,6 +6,7 @@ import filelock
 import pytest
 
 from configs import loader
+from pipeline.cluster import dry_run, rehearsal
 
 from .conftest import IMAGE
 
@@ -45,3 +46,13 @@ def test_faulty_data_ends_with_3_and_what_is_left_out_is_said(tfx_bert):
 def test_a_sample_is_a_rehearsal_of_the_rehearsal():
     short = loader.load("x.yaml").shortened(20)
     assert (short.name, short.train.epochs) == ("tiny_x-sample", 1)
+
+
+def test_data_in_s3_lies_in_the_folder_of_its_bucket(s3, tmp_path):
+    for name in ("a.csv", "b.csv"):
+        s3.upload_file("reviews.csv", "bucket", f"data/{name}")
+    experiment = loader.load("x.yaml", ["task.data.path=s3://bucket/data/*.csv"])
+    rehearsal._fetch(experiment, dry_run.Cluster(tmp_path / "dry-run", "kubeflow", "s3://bucket/runs/1"))
+    there = tmp_path / "dry-run/bucket/s3/bucket/data"
+    assert {path.name for path in there.iterdir()} == {"a.csv", "b.csv"}
+    assert (there / "a.csv").read_bytes() == Path("reviews.csv").read_bytes()
