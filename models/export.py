@@ -16,7 +16,7 @@ and BulkInferrer use.
 """
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -94,7 +94,7 @@ def signatures(
         return record
 
     def serve(*texts: tf.Tensor) -> dict[str, Any]:
-        return answered(dict(zip(columns, texts, strict=True)))
+        return answered(_batch(columns, texts))
 
     def serve_examples(examples: tf.Tensor) -> dict[str, Any]:
         out = answered(parsed(examples))
@@ -103,7 +103,7 @@ def signatures(
     embedded_columns = columns[:1] if the_task and the_task.apart else columns
 
     def serve_embedding(*texts: tf.Tensor) -> dict[str, Any]:
-        return embedded(dict(zip(embedded_columns, texts, strict=True)))
+        return embedded(_batch(embedded_columns, texts))
 
     length = the_task.config.max_length if the_task else encoder.max_positions
 
@@ -121,6 +121,18 @@ def signatures(
         "embed": (serve_embedding, texts[: len(embedded_columns)]),
         "transform_features": (transform_features, examples),
     }
+
+
+def _batch(columns: list[str], texts: Sequence[tf.Tensor]) -> Tensors:
+    """The columns as given, each (B,).
+
+    TensorFlow Serving feeds whatever shape a request has, and tensorflow-text ends the process on some of them.
+    """
+    ranked = [tf.ensure_shape(text, [None]) for text in texts]
+    for column, text in zip(columns[1:], ranked[1:], strict=True):
+        message = f"{column} and {columns[0]} must have as many texts"
+        tf.debugging.assert_equal(tf.size(text), tf.size(ranked[0]), message=message)
+    return dict(zip(columns, ranked, strict=True))
 
 
 def embed(encoder: BertEncoder, batch: Tensors) -> dict[str, Any]:
