@@ -31,6 +31,8 @@ EXPERIMENT = {
     "train": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3},
     "evaluate": {"bless": {"accuracy": 0.3, "max_regression": 1.0}},
 }
+# Named like our packages and like modules of the standard library; nobody may import them.
+HOSTILE = ("models.py", "pipeline.py", "http.py", "random.py")
 
 
 def write(root):
@@ -42,8 +44,7 @@ def write(root):
             csv.writer(file).writerows(rows)
     (root / "tiny.yaml").write_text(yaml.safe_dump(EXPERIMENT), "utf-8")
     (root / "often.yaml").write_text("checkpoint_seconds: 0\n", "utf-8")  # an environment
-    # Named like our packages and like modules of the standard library; nobody may import them.
-    for name in ("models.py", "pipeline.py", "http.py", "random.py"):
+    for name in HOSTILE:
         (root / name).write_text("raise SystemExit('a file of the working folder was imported')\n", "utf-8")
 
 

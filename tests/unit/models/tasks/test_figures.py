@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from sklearn import metrics
 
-from components.records import _tagged
+from components import tags as tagging
 from models import task
 from models.text import SPECIAL, TextRules, Tokenizer
 
@@ -17,7 +17,7 @@ from models.text import SPECIAL, TextRules, Tokenizer
 
 def spans_of(tags):
     """Tags of one-letter words as a record's gold, and as an answer."""
-    _, spans = _tagged(["x"] * len(tags), tags, "")
+    spans = tagging.spans(["x"] * len(tags), tags, "", "BIO")
     start, end = (np.array([span[place] for span in spans], int) for place in (0, 1))
     label = np.array([span[2].encode() for span in spans], object)
     return {"span_start": start, "span_end": end, "span_label": label}, {
