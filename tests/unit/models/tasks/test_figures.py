@@ -15,9 +15,9 @@ from models.text import SPECIAL, TextRules, Tokenizer
 # --- spans ---------------------------------------------------------------------------------------------------------
 
 
-def spans_of(tags):
+def spans_of(tags, scheme="BIO"):
     """Tags of one-letter words as a record's gold, and as an answer."""
-    spans = tagging.spans(["x"] * len(tags), tags, "", "BIO")
+    spans = tagging.spans(["x"] * len(tags), tags, "", scheme)
     start, end = (np.array([span[place] for span in spans], int) for place in (0, 1))
     label = np.array([span[2].encode() for span in spans], object)
     return {"span_start": start, "span_end": end, "span_label": label}, {
@@ -66,7 +66,7 @@ def test_character_f1_is_the_mean_over_tags_as_klue_has_it():
 def test_words_are_judged_by_their_labels():
     the_task = task.load("token_classification")({"labels": ["N", "V"], "scheme": "word"})
     truth, guess = ["N", "V", "N", "N"], ["N", "N", "N", "V"]
-    found = the_task.figures(np.array([the_task.rate(spans_of(guess)[1], spans_of(truth)[0])]))
+    found = the_task.figures(np.array([the_task.rate(spans_of(guess, "word")[1], spans_of(truth, "word")[0])]))
     assert (found["entity_f1"], found["trivial"]) == (0.5, 0.75)
     assert found["entity_f1_macro"] == pytest.approx(metrics.f1_score(truth, guess, average="macro"), abs=1e-12)
 
