@@ -182,6 +182,8 @@ def main(argv: Sequence[str]) -> int:
         if _TERMINATION.exists():
             _TERMINATION.write_text(sentence)
         return 3 if isinstance(error, DataError) else 1
+    finally:
+        progress.logger.removeHandler(handler)
     return 0
 
 

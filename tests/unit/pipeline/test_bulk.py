@@ -236,7 +236,7 @@ def test_what_a_format_cannot_hold_is_a_bad_record(folder):
     assert "NaN or an infinite number, which JSON cannot hold" in tfx_bert(
         "--input", "new.jsonl", "--output", "out.jsonl", code=3
     )
-    pyarrow.parquet.write_table(pyarrow.table({"text": ["good"], "raw": [b"a"]}), "new.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["good"], "raw": [b"\xff"]}), "new.parquet")
     for target in ("out.csv", "out.jsonl"):
         assert "1  bytes, which only Parquet can hold  first new.parquet:1" in tfx_bert(
             "--input", "new.parquet", "--output", target, code=3
@@ -288,6 +288,8 @@ def test_bad_rows_stop_before_the_first_answer(folder):
         "  2  column 'review' is empty  first new.csv:3\n"
         "  1  1 columns, header has 2   first new.csv:4\n"
         "  1  not UTF-8 (byte 0xe4)     first new.csv:5\n"
+        "  Is the file in another encoding? --encoding: cp1252 (Western European), cp1250, cp1251 (Cyrillic), "
+        "cp932 (Japanese), gb18030 (Chinese) …\n"
         "  All: out.csv.bad_records.csv\n"
         "  Fix them, or --on-bad-record quarantine --max-bad-share 0.667   (exit 3)\n"
     )

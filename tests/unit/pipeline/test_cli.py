@@ -149,7 +149,7 @@ def test_what_lies_on_a_volume_of_the_cluster_is_not_looked_for_here(folder):
     assert "✓ $.task.data: /mnt/corpora/r.csv is on a volume of the cluster and is not looked at" in told
     assert "estimate: none" in told
     assert "no file matches '/mnt/corpora/r.csv'" in tfx_bert("check", "x.yaml", code=3)
-    assert "12 nodes for kubeflow" in tfx_bert("compile", "x.yaml", "--env", "k.yaml")
+    assert "14 nodes for kubeflow" in tfx_bert("compile", "x.yaml", "--env", "k.yaml")
     compiled = (folder / "build/x-kubeflow.yaml").read_text()
     assert "/mnt/corpora/r.csv" in compiled
 
