@@ -4,7 +4,7 @@
 
 Peers: TF-IDF with logistic regression (scikit-learn), and the same weights fine-tuned by transformers and torch with
 the hyper-parameters of the experiment's YAML, in an environment of its own (``pip install torch transformers``).
-Seeds are paired and take turns. Ours is ``components.trainer.run_fn``, judged by the answers of the SavedModel it
+Seeds are paired and take turns. Ours is ``components.train.trainer.run_fn``, judged by the answers of the SavedModel it
 exports. Seconds run from building the model to the last optimizer step. Finished seeds stay in build/accuracy.jsonl;
 one is measured again when data, settings or source change. A base is a Hugging Face folder, or the folder of an
 experiment's runs: then it is what the newest run's Pretrainer made.
@@ -24,9 +24,9 @@ from typing import Any
 from benchmarks import runs
 from benchmarks.measure import BUILD, ROOT, Cost, Results, cpu_seconds, mean_sd, spread, table, timed
 from components import digest
-from configs import loader
 from configs.experiment import Experiment
-from models import checkpoint
+from configs.yaml import loader
+from models.checkpoints import checkpoint
 from models.progress import Step
 
 PEER = Path(__file__).parent / "peers" / "torch_bert.py"
@@ -55,7 +55,7 @@ def ours(experiment: Experiment, data: runs.Prepared, base: Path, seed: int) -> 
     """Fine-tunes and exports as the pipeline's Trainer does, then answers the test split from the SavedModel."""
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-    from components import trainer, training
+    from components.train import trainer, training
 
     assert experiment.task is not None
     shutil.rmtree(WORK, ignore_errors=True)
@@ -154,7 +154,7 @@ def measure(
         "seed": seed,
     }
     found = {}
-    key: Mapping[str, Any] = {"who": "ours", **common, "source": digest.of_source("components.trainer")}
+    key: Mapping[str, Any] = {"who": "ours", **common, "source": digest.of_source("components.train.trainer")}
     found["ours"] = results.find(key) or results.add(key, **ours(experiment, data, base, seed))
     if peer:
         key = {"who": "torch", **common, "source": digest.of_files([str(PEER)])}

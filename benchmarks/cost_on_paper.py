@@ -8,9 +8,9 @@ The operations are counted in the graph of this project's forward pass. The rest
 import dataclasses
 from typing import Any
 
-from configs import loader
 from configs.experiment import Encoder
-from pipeline import estimate
+from configs.yaml import loader
+from pipeline.start import estimate
 
 # Devlin et al. 2019, A.2: a million steps of 256 rows, nine in ten of 128 tokens, the rest of 512; 15 % masked.
 ROWS = {128: 0.9 * 1e6 * 256, 512: 0.1 * 1e6 * 256}
@@ -56,8 +56,8 @@ def counted(encoder: dict[str, Any], length: int, vocabulary: int = VOCABULARY) 
     """
     import tensorflow as tf
 
-    from models.encoder import BertEncoder
-    from models.heads import PretrainingModel
+    from models.bert.encoder import BertEncoder
+    from models.bert.heads import PretrainingModel
 
     model = PretrainingModel(BertEncoder(vocabulary_size=vocabulary, **encoder), next_sentence=True)
     row, masked = tf.TensorSpec([1, length], tf.int32), tf.TensorSpec([round(MASK_SHARE * length)], tf.int32)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import recorded, runs
 from benchmarks.measure import BUILD, Cost, Finished, execute, spread, table
-from pipeline.result import RunResult, find
+from pipeline.run.result import RunResult, find
 
 TRAINERS = ("Pretrainer", "Trainer")
 FINISHED = (0, 4)  # blessed or done; not blessed: it ran all the same

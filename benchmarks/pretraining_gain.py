@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks import pipeline, runs
 from benchmarks.measure import BUILD, Results, mean_sd, spread, table
 from components import digest
-from configs import loader
 from configs.experiment import Experiment, Vocabulary
+from configs.yaml import loader
 
 WORK = BUILD / "pretraining_gain"
 ARMS = ("with", "without")
@@ -34,7 +34,7 @@ def without(experiment: Experiment, vocabulary: Path) -> Experiment:
 
 def measure(results: Results, experiment: Experiment, arm: str, records: str) -> dict[str, Any]:
     """One run, or what an earlier one found."""
-    source = digest.of_source("components.trainer", "components.pretrainer", "components.transform")
+    source = digest.of_source("components.train.trainer", "components.train.pretrainer", "components.data.transform")
     settings = experiment.dump()
     settings.pop("vocabulary", None)  # the second arm's is a path; it depends on the first arm's settings
     key = {"arm": arm, "experiment": settings, "records": records, "source": source}

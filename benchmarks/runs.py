@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import BUILD, Finished, execute
-from configs import loader
 from configs.experiment import Experiment
+from configs.yaml import loader
 
 
 def environment(runs: Path) -> Path:
@@ -102,7 +102,7 @@ def artifact(folder: Path, node: str, key: str) -> Path:
     Raises:
       ValueError: that run had no such node.
     """
-    from pipeline import lineage
+    from pipeline.run import lineage
 
     newest = lineage.newest_run(folder)
     made = lineage.outputs(lineage.executions(folder, newest), node, key) if newest else []

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmarks import pipeline, runs
 from benchmarks.measure import BUILD, spread, table
-from configs import loader
 from configs.experiment import Experiment
+from configs.yaml import loader
 
 WORK = BUILD / "scaling"
 

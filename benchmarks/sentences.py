@@ -13,7 +13,7 @@ from pathlib import Path
 from nltk.tokenize.treebank import TreebankWordDetokenizer
 
 from benchmarks.measure import timed
-from components import sentences
+from components.records import sentences
 
 
 def paragraphs(folder: Path) -> list[list[str]]:

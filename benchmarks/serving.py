@@ -28,8 +28,8 @@ import psutil
 import uvloop
 
 from benchmarks.measure import BUILD, ROOT, spread, table
-from models import golden
-from pipeline.predict import newest
+from models.export import golden
+from pipeline.inference.predict import newest
 
 PEERS = {"torch": ["torch"], "torch, tuned": ["torch", "--tuned"], "onnxruntime, tuned": ["onnx", "--tuned"]}
 OURS = "tfx-bert serve"

@@ -25,7 +25,7 @@ import uvloop
 
 from benchmarks.measure import BUILD, ROOT, table
 from benchmarks.serving import Connection, Server, answer, started
-from pipeline.predict import newest
+from pipeline.inference.predict import newest
 
 _TOLERANCE = 1e-4  # of a score: batches of other sizes take other kernels
 

@@ -19,9 +19,9 @@ import tokenizers
 
 from benchmarks import runs
 from benchmarks.measure import spread, table
-from components import training
-from configs import loader
-from models.text import TextRules, Tokenizer
+from components.train import training
+from configs.yaml import loader
+from models.text.tokenization import TextRules, Tokenizer
 
 BATCH = 1000
 

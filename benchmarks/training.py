@@ -8,9 +8,10 @@ compiled by XLA. ``short``: the same on texts of 27 tokens, ours packed, torch's
 ``fine_tuning``: sentiment, torch's batches padded to their longest row, random or grouped by length.
 
 A peer runs in an environment of its own: PYTHON has torch and transformers, or tensorflow and keras-hub. Rounds take
-turns, the first is not counted. Tokens are real ones: padding does not count. Ours is ``models.training.Loop``, which
-the Pretrainer and the Trainer run. The peak is the best single-precision matrix product of a round; a peer's own is
-printed beside it, for on AMD's processors torch's library leaves AVX-512 out (docs/speed.md).
+turns, the first is not counted. Tokens are real ones: padding does not count. Ours is
+``models.training.training_loop.Loop``, which the Pretrainer and the Trainer run. The peak is the best single-precision
+matrix product of a round; a peer's own is printed beside it, for on AMD's processors torch's library leaves AVX-512
+out (docs/speed.md).
 """
 
 import argparse
@@ -30,16 +31,18 @@ import tensorflow as tf
 
 from benchmarks import profile
 from benchmarks.measure import BUILD, ROOT, Cost, spread, table, timed
-from configs import document, loader
 from configs.experiment import Encoder
-from models import checkpoint, pretraining_data, reading, training
-from models.encoder import BertEncoder
-from models.heads import PretrainingModel, pretraining_loss
-from models.masking import Ids
-from models.optimizer import AdamW, LinearSchedule
-from models.pretraining_data import Recipe
-from models.resume import TrainingState
-from models.text import TextRules, Tokenizer
+from configs.yaml import document, loader
+from models.bert.encoder import BertEncoder
+from models.bert.heads import PretrainingModel, pretraining_loss
+from models.checkpoints import checkpoint
+from models.pretraining import pretraining_data
+from models.pretraining.masking import Ids
+from models.pretraining.pretraining_data import Recipe
+from models.text.tokenization import TextRules, Tokenizer
+from models.training import reading, training_loop
+from models.training.optimizer import AdamW, LinearSchedule
+from models.training.resume import TrainingState
 
 PEERS = Path(__file__).parent / "peers"
 ROWS, LENGTH = 32, 128
@@ -74,7 +77,7 @@ class Side:
 # --- the two ways to take part --------------------------------------------------------------------------------------
 
 
-def ours(name: str, loop: training.Loop, batches: tf.data.Dataset, products: float) -> Side:
+def ours(name: str, loop: training_loop.Loop, batches: tf.data.Dataset, products: float) -> Side:
     """Our loop over batches that are in memory."""
     tokens = sum(int(batch["padding_mask"].sum()) for batch in batches.as_numpy_iterator())  # fills the cache
 
@@ -204,7 +207,7 @@ class Pretraining:
         """Of the batches."""
         return Recipe(Ids.of(self.tokenizer.vocabulary), ["mlm"], ROWS, LENGTH, **changes)
 
-    def loop(self, name: str, recipe: Recipe, precision: training.Precision = "float32") -> training.Loop:
+    def loop(self, name: str, recipe: Recipe, precision: training_loop.Precision = "float32") -> training_loop.Loop:
         """At its first step."""
         keras.utils.set_random_seed(1)
         encoder = BertEncoder(vocabulary_size=self.tokenizer.size, **self.arguments)
@@ -212,12 +215,12 @@ class Pretraining:
         optimizer = AdamW(LinearSchedule(SETTINGS["learning_rate"], 10_000, 1_000_000))
         optimizer.build(model.trainable_variables)
         logs = f"{self.folder}/{name}"
-        return training.Loop(
+        return training_loop.Loop(
             model, pretraining_loss, optimizer, TrainingState(logs, model, optimizer), steps=1_000_000, logs=logs,
             checkpoint_seconds=float("inf"), jit_compile=recipe.jit_compile, precision=precision,
         )  # fmt: skip
 
-    def ours(self, file: str, recipe: Recipe, precision: training.Precision = "float32") -> Callable[[str], Side]:
+    def ours(self, file: str, recipe: Recipe, precision: training_loop.Precision = "float32") -> Callable[[str], Side]:
         """Our loop over batches of a recipe."""
 
         def build(name: str) -> Side:
@@ -297,7 +300,7 @@ def fine_tuning(options: argparse.Namespace, folder: str) -> dict[str, Callable[
     import tensorflow_transform as tft
 
     from benchmarks import runs
-    from components import training as nodes
+    from components.train import training as nodes
     from models import task
 
     experiment = loader.load("sentiment")

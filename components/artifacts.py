@@ -6,8 +6,8 @@ from tfx.types import artifact, system_artifacts
 class Vocabulary(artifact.Artifact):
     """A WordPiece vocabulary and how text becomes words.
 
-    ``vocab.txt`` (a piece a line), ``text.json`` (``models.text.TextRules``) and ``report.json``
-    (``models.wordpiece.Report``).
+    ``vocab.txt`` (a piece a line), ``text.json`` (``models.text.tokenization.TextRules``) and ``report.json``
+    (``models.text.wordpiece.Report``).
     """
 
     TYPE_NAME = "bert.Vocabulary"

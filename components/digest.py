@@ -39,7 +39,7 @@ def of_text(text: str) -> str:
 
 def of_folder(folder: str | pathlib.Path) -> str:
     """SHA-256 (hex) over the relative names and contents of a folder's files, wherever it is."""
-    from components import files
+    from components.storage import files
 
     digest = hashlib.sha256()
     for name in files.below(str(folder)):
@@ -48,7 +48,7 @@ def of_folder(folder: str | pathlib.Path) -> str:
 
 
 def _content(path: str) -> "hashlib._Hash":
-    from components.files import fileio
+    from components.storage.files import fileio
 
     digest = hashlib.sha256()
     with fileio.open(path, "rb") as file:

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from configs.cluster import Cluster, Kubeflow, Recorded, Vertex
-from configs.document import read
+from configs.clusters.cluster import Cluster, Kubeflow, Recorded, Vertex
 from configs.experiment import ConfigError
-from configs.loader import near
-from configs.validate import one_of, raise_all, validate
+from configs.yaml.document import read
+from configs.yaml.loader import near
+from configs.yaml.validate import one_of, raise_all, validate
 
 FOLDER = Path(__file__).parent / "environments"
 

@@ -1,7 +1,7 @@
 """The experiment: what a person writes in YAML, typed.
 
 Every model is frozen, refuses unknown keys and takes no other type than the one it names. Paths are relative to the
-folder the command runs in. ``configs.loader.load`` turns a file into an ``Experiment``.
+folder the command runs in. ``configs.yaml.loader.load`` turns a file into an ``Experiment``.
 """
 
 import codecs
@@ -405,7 +405,7 @@ class Encoder(Section):
         return self
 
     def arguments(self) -> dict[str, Any]:
-        """What ``models.encoder.BertEncoder`` takes, the vocabulary's size left out."""
+        """What ``models.bert.encoder.BertEncoder`` takes, the vocabulary's size left out."""
         return {**self.model_dump(), "intermediate_dim": self.intermediate_dim or 4 * self.hidden_dim}
 
 

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components import records, training, verdict
-from configs import loader
+from components.evaluate import verdict
+from components.records import records
+from components.train import training
+from configs.yaml import loader
 from models import task
-from models.text import Tokenizer
-from pipeline import lineage, noise
-from pipeline.result import RunResult, find
+from models.text.tokenization import Tokenizer
+from pipeline.run import lineage
+from pipeline.run.result import RunResult, find
+from pipeline.terminal import noise
 
 RUNS = Path("runs")
 # A training record with an accent and with words that the vocabulary does not hold whole.
@@ -110,7 +113,7 @@ def _pieces(tokenizer: Tokenizer, text: str) -> Iterator[str]:
 def _rows(graph: str, transformed: str) -> Any:
     import tensorflow_transform as tft
 
-    from models.reading import rows
+    from models.training.reading import rows
 
     spec = tft.TFTransformOutput(graph).transformed_feature_spec()
     return rows(training.matching([f"{transformed}/Split-train/*"]), spec)

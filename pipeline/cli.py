@@ -41,10 +41,10 @@ def _is_unread() -> bool:
 
 def explain(error: BaseException) -> tuple[str, int]:
     """The sentence and the exit code for ``error``, or for what caused it."""
-    from components.s3_errors import StoreError
+    from components.storage.s3_errors import StoreError
     from configs.experiment import ConfigError
-    from pipeline.data import FetchError
-    from pipeline.result import RunError
+    from pipeline.run.result import RunError
+    from pipeline.start.data import FetchError
     from schemas import DataError
 
     codes: dict[type[BaseException], int] = {ConfigError: EXIT_CONFIG, DataError: EXIT_DATA}
@@ -154,7 +154,7 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 def init(**options: Any) -> None:
     """Write an experiment's YAML, and a schema, for a file of yours."""
-    from pipeline.init import init as write
+    from pipeline.start.init import init as write
 
     write(**options)
 
@@ -169,12 +169,13 @@ def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -
     if schema:
         import json
 
-        from configs.loader import json_schema
+        from configs.yaml.loader import json_schema
 
         click.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))
         return
-    from configs import environment, loader
-    from pipeline.check import check as look
+    from configs import environment
+    from configs.yaml import loader
+    from pipeline.start.check import check as look
 
     look(loader.load(experiment, overrides), environment.load(env))
 
@@ -201,8 +202,9 @@ def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -
 )
 def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, dry_run: bool, **options: Any) -> None:
     """Run an experiment: a YAML file, or a name in configs/experiments/."""
-    from configs import environment, loader
-    from pipeline.execute import execute
+    from configs import environment
+    from configs.yaml import loader
+    from pipeline.run.execute import execute
 
     given, where = loader.load(experiment, overrides), environment.load(env)
     if dry_run:
@@ -222,7 +224,8 @@ def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, d
 @click.option("--no-cache", is_flag=True, help="Every node runs again.")
 def compile_(experiment: str, env: str, overrides: tuple[str, ...], output: str | None, no_cache: bool) -> None:
     """Compile an experiment for Kubeflow or Vertex, without submitting it."""
-    from configs import environment, loader
+    from configs import environment
+    from configs.yaml import loader
     from pipeline.cluster.command import compile_to
 
     compile_to(loader.load(experiment, overrides), environment.load(env), output, cache=not no_cache)
@@ -234,7 +237,7 @@ def compile_(experiment: str, env: str, overrides: tuple[str, ...], output: str 
 def runs(experiment: str | None, env: str) -> None:
     """List the runs, newest last."""
     from configs import environment
-    from pipeline.history import runs as listing
+    from pipeline.review.history import runs as listing
 
     listing(Path(environment.load(env).runs), experiment)
 
@@ -248,7 +251,7 @@ def show(run: str | None, env: str) -> None:
     RUN: reviews/2, reviews (its latest), 2 (of the experiment that ran last); the latest of all where left out.
     """
     from configs import environment
-    from pipeline.history import show as one
+    from pipeline.review.history import show as one
 
     one(Path(environment.load(env).runs), run)
 
@@ -260,7 +263,7 @@ def show(run: str | None, env: str) -> None:
 def logs(run: str | None, node: str | None, env: str) -> None:
     """Print the log of a run, here or on its cluster."""
     from configs import environment
-    from pipeline.history import logs as lines
+    from pipeline.review.history import logs as lines
 
     lines(Path(environment.load(env).runs), run, node)
 
@@ -321,11 +324,11 @@ def predict(
         raise click.UsageError("--input and --output go together, without TEXT; the options of a file need both")
     root = Path(environment.load(env).runs)
     if given and output:
-        from pipeline.bulk_remote import answer as answer_all
+        from pipeline.inference.bulk_remote import answer as answer_all
 
         answer_all(root, model, given, output, **asked)
     else:
-        from pipeline.predict import predict as answer
+        from pipeline.inference.predict import predict as answer
 
         answer(root, model, texts)
 
@@ -349,7 +352,7 @@ def serve(name: str | None, env: str, **options: Any) -> None:
     NAME: the experiment whose pushed model is served; the newest if left out.
     """
     from configs import environment
-    from pipeline.serve import serve as answer
+    from pipeline.inference.serve import serve as answer
 
     answer(Path(environment.load(env).runs), name, **options)
 
@@ -369,7 +372,7 @@ def export(model: str, target: Path, env: str, to: str, int8: bool, version: int
     if int8 and to != "onnx":
         raise click.UsageError("--int8 goes with --to onnx")
     from configs import environment
-    from pipeline.export import export as write
+    from pipeline.inference.export import export as write
 
     write(Path(environment.load(env).runs), model, target, version=version, to=to, int8=int8)
 
@@ -406,8 +409,8 @@ def _suite(command: Any) -> Any:
 @_suite
 def glue(**options: Any) -> None:
     """Fine-tune on every task of GLUE that DIR holds; a table of the dev figures, beside BERT's."""
-    from pipeline import suite
-    from pipeline.glue import SUITE
+    from pipeline.suites import suite
+    from pipeline.suites.glue import SUITE
 
     click.get_current_context().exit(suite.run(SUITE, **options))
 
@@ -416,8 +419,8 @@ def glue(**options: Any) -> None:
 @_suite
 def klue(**options: Any) -> None:
     """The same on KLUE: YNAT, STS, NLI, NER and MRC."""
-    from pipeline import suite
-    from pipeline.klue import SUITE
+    from pipeline.suites import suite
+    from pipeline.suites.klue import SUITE
 
     click.get_current_context().exit(suite.run(SUITE, **options))
 
@@ -434,8 +437,8 @@ def fetch(names: tuple[str, ...], folder: str) -> None:
     """Fetch it at exact versions, checked by SHA-256. Without names: what `tfx-bert run sentiment` needs."""
     from rich.console import Console
 
-    from pipeline import data as demo
-    from pipeline.figures import size
+    from pipeline.start import data as demo
+    from pipeline.terminal.numbers import size
 
     unknown = [name for name in names if name not in demo.NAMES]
     if unknown:
@@ -455,7 +458,7 @@ def fetch(names: tuple[str, ...], folder: str) -> None:
 def errors(run: str | None, env: str, number: int) -> None:
     """Confusion matrix and the most confident mistakes. The only command that shows record text."""
     from configs import environment
-    from pipeline.errors import errors as mistakes
+    from pipeline.review.errors import errors as mistakes
 
     mistakes(Path(environment.load(env).runs), run, number)
 
@@ -467,6 +470,6 @@ def errors(run: str | None, env: str, number: int) -> None:
 def diff(a: str, b: str, env: str) -> None:
     """What differs between two runs: configuration, data, metrics, predictions."""
     from configs import environment
-    from pipeline.diff import diff as compare
+    from pipeline.review.diff import diff as compare
 
     compare(Path(environment.load(env).runs), a, b)

@@ -49,7 +49,7 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """AWS's client of an empty store with the one bucket ``bucket``, which the environment names too."""
-    from components.s3_client import client
+    from components.storage.s3_client import client
 
     urllib.request.urlopen(urllib.request.Request(f"{s3_server}/moto-api/reset", method="POST")).close()
     for name in [name for name in os.environ if name.startswith(("AWS_", "MINIO_"))]:

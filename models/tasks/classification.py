@@ -13,8 +13,8 @@ from models import task
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from models.encoder import BertEncoder
-    from models.text import Tokenizer
+    from models.bert.encoder import BertEncoder
+    from models.text.tokenization import Tokenizer
 
 # Upper edges in words: a slice a person can picture. Chosen for short real text (review snippets: median 19 words).
 LENGTH_BUCKETS = (8, 16, 32)
@@ -86,16 +86,20 @@ class Task(task.Task):
         """``token_ids``, ``segment_ids`` ragged int64 (B, None); ``length_bucket`` string, ``label_id`` int64 (B,)."""
         import tensorflow as tf
 
-        from models import text
+        from models.text import tokenization
 
         words = tf.cast(tf.strings.split(record["text"]).row_lengths(), tf.int32)
         ids = tokenizer.tokenize(record["text"])
         if "text_pair" in record:
             words += tf.cast(tf.strings.split(record["text_pair"]).row_lengths(), tf.int32)
             second = tokenizer.tokenize(record["text_pair"])
-            token_ids, segment_ids = text.pair(ids, second, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length)
+            token_ids, segment_ids = tokenization.pair(
+                ids, second, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length
+            )
         else:
-            token_ids, segment_ids = text.single(ids, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length)
+            token_ids, segment_ids = tokenization.single(
+                ids, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length
+            )
         bucket = tf.reduce_sum(tf.cast(words[:, None] > tf.constant(LENGTH_BUCKETS), tf.int32), axis=1)
         features = {
             "token_ids": token_ids,
@@ -136,13 +140,13 @@ class Task(task.Task):
 
     def build(self, encoder: "BertEncoder") -> Any:
         """A Keras layer: batch to ``logits`` float32 (B, C)."""
-        from models.heads import Classifier
+        from models.bert.heads import Classifier
 
         return Classifier(encoder, len(self.config.labels), self.config.dropout, name="classifier")
 
     def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
         """Cross-entropy, mean over the batch, by ``class_weights``."""
-        from models import losses
+        from models.bert import losses
 
         given = self.config.class_weights
         weights = [given.get(label, 1.0) for label in self.config.labels] if given else None

@@ -55,7 +55,7 @@ class Task(classification.Task):
         """Binary cross-entropy, mean over the labels and the batch."""
         import tensorflow as tf
 
-        from models import replicas
+        from models.training import replicas
 
         losses = tf.nn.sigmoid_cross_entropy_with_logits(batch["label_mask"], outputs["logits"])
         return replicas.mean(tf.reduce_mean(losses, axis=1))

@@ -21,8 +21,8 @@ from models.tasks import classification
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from models.encoder import BertEncoder
-    from models.text import Tokenizer
+    from models.bert.encoder import BertEncoder
+    from models.text.tokenization import Tokenizer
 
 
 class Config(pydantic.BaseModel):
@@ -166,7 +166,7 @@ class Task(task.Task):
 
     def build(self, encoder: "BertEncoder") -> Any:
         """A Keras layer: batch to ``logits`` float32 (W, S, 2), of a start and of an end."""
-        from models.heads import TokenClassifier
+        from models.bert.heads import TokenClassifier
 
         return TokenClassifier(encoder, 2, self.config.dropout, name="span_classifier")
 
@@ -174,7 +174,7 @@ class Task(task.Task):
         """Cross-entropy of start and end over the window's tokens, their mean; mean over the windows."""
         import tensorflow as tf
 
-        from models import replicas
+        from models.training import replicas
 
         start, end = _logits(outputs, batch["padding_mask"])
         losses = [

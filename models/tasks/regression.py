@@ -11,7 +11,7 @@ from models import task
 from models.tasks import classification
 
 if TYPE_CHECKING:
-    from models.encoder import BertEncoder
+    from models.bert.encoder import BertEncoder
 
 
 class Config(pydantic.BaseModel):
@@ -55,7 +55,7 @@ class Task(classification.Task):
 
     def build(self, encoder: "BertEncoder") -> Any:
         """A Keras layer: batch to ``logits`` float32 (B, 1)."""
-        from models.heads import Classifier
+        from models.bert.heads import Classifier
 
         return Classifier(encoder, 1, self.config.dropout, name="regressor")
 
@@ -63,7 +63,7 @@ class Task(classification.Task):
         """Mean squared error."""
         import tensorflow as tf
 
-        from models import replicas
+        from models.training import replicas
 
         return replicas.mean(tf.square(outputs["logits"][:, 0] - batch["target"]))
 

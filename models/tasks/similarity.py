@@ -12,8 +12,8 @@ from models.tasks import classification, regression
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from models.encoder import BertEncoder
-    from models.text import Tokenizer
+    from models.bert.encoder import BertEncoder
+    from models.text.tokenization import Tokenizer
 
 
 class Config(pydantic.BaseModel):
@@ -52,10 +52,12 @@ class Task(task.Task):
 
     def featurize(self, record: task.Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
         """``token_ids``, ``segment_ids``, ``pair_token_ids`` ragged int64 (B, None); ``target`` float32 (B,)."""
-        from models import text
+        from models.text import tokenization
 
         def row(texts: Any) -> tuple[Any, Any]:
-            return text.single(tokenizer.tokenize(texts), tokenizer.cls_id, tokenizer.sep_id, self.config.max_length)
+            return tokenization.single(
+                tokenizer.tokenize(texts), tokenizer.cls_id, tokenizer.sep_id, self.config.max_length
+            )
 
         token_ids, segment_ids = row(record["text"])
         features = {"token_ids": token_ids, "segment_ids": segment_ids}
@@ -91,7 +93,7 @@ class Task(task.Task):
 
     def build(self, encoder: "BertEncoder") -> Any:
         """A Keras layer: batch to ``vector``, ``pair_vector`` float32 (B, D)."""
-        from models.heads import PairEncoder
+        from models.bert.heads import PairEncoder
 
         return PairEncoder(encoder, name="pair_encoder")
 
@@ -99,7 +101,7 @@ class Task(task.Task):
         """See ``Config.objective``; mean over the batch."""
         import tensorflow as tf
 
-        from models import replicas
+        from models.training import replicas
 
         if self.config.objective == "contrastive":
             cosines = tf.matmul(outputs["vector"], outputs["pair_vector"], transpose_b=True)

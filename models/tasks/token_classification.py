@@ -18,8 +18,8 @@ from models.tasks import classification
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from models.encoder import BertEncoder
-    from models.text import Tokenizer
+    from models.bert.encoder import BertEncoder
+    from models.text.tokenization import Tokenizer
 
 Span = tuple[int, int, str]
 
@@ -81,10 +81,10 @@ class Task(task.Task):
         """
         import tensorflow as tf
 
-        from models import text
+        from models.text import tokenization
 
         ids, start, end = tokenizer.tokenize_with_offsets(record["text"])
-        token_ids, segment_ids = text.single(ids, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length)
+        token_ids, segment_ids = tokenization.single(ids, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length)
         room = self.config.max_length - 2
         features = {
             "token_ids": token_ids,
@@ -140,7 +140,7 @@ class Task(task.Task):
 
     def build(self, encoder: "BertEncoder") -> Any:
         """A Keras layer: batch to ``logits`` float32 (B, S, tags)."""
-        from models.heads import TokenClassifier
+        from models.bert.heads import TokenClassifier
 
         return TokenClassifier(encoder, len(self.tags), self.config.dropout, name="token_classifier")
 
@@ -148,7 +148,7 @@ class Task(task.Task):
         """Cross-entropy, mean over the labelled pieces of the batch."""
         import tensorflow as tf
 
-        from models import losses
+        from models.bert import losses
 
         learned = batch["padding_mask"] & (batch["tag_ids"] >= 0)
         # Batches pad tags with 0.

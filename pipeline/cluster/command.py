@@ -7,9 +7,9 @@ from rich.text import Text
 
 from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment
-from pipeline import noise
-from pipeline.check import access
-from pipeline.figures import size
+from pipeline.start.check import access
+from pipeline.terminal import noise
+from pipeline.terminal.numbers import size
 
 
 def compile_to(experiment: Experiment, environment: Environment, output: str | None, *, cache: bool) -> None:
@@ -23,8 +23,8 @@ def compile_to(experiment: Experiment, environment: Environment, output: str | N
     access(experiment, environment)
     noise.hush()
     with noise.captured(Path(environment.runs) / ".log-compile"):
-        from pipeline.cluster import lint
         from pipeline.cluster.compile import compiled
+        from pipeline.cluster.linter import lint
 
         made = compiled(experiment, environment, cache=cache)
         notices = lint.check(made, environment.kind)

@@ -17,17 +17,18 @@ from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
-from components import files, training
-from components.baseline import BaselineVersion
-from components.pusher import Pusher
-from components.source_digest import SourceDigest
-from components.vertex_pusher import VertexPusher
-from configs.cluster import LAST_ATTEMPT, TRAINERS, Cluster, Kubeflow, Secret, Vertex
+from components.data.source_digest import SourceDigest
+from components.deploy.pusher import Pusher
+from components.deploy.vertex_pusher import VertexPusher
+from components.evaluate.baseline import BaselineVersion
+from components.storage import files
+from components.train import training
+from configs.clusters.cluster import LAST_ATTEMPT, TRAINERS, Cluster, Kubeflow, Secret, Vertex
+from configs.clusters.kubernetes import quantity
+from configs.clusters.pools import Machine, Pool, Requirement, VertexPool
 from configs.experiment import Experiment
-from configs.kubernetes import quantity
-from configs.pools import Machine, Pool, Requirement, VertexPool
 from pipeline.cluster import workers
-from pipeline.pipeline import create_pipeline
+from pipeline.dag import create_pipeline
 
 # What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
 COMMAND = ["python", "-P", "-m", "pipeline.cluster.container"]

@@ -33,8 +33,10 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
-from components import artifacts, files
-from models import progress, replicas
+from components import artifacts
+from components.storage import files
+from models import progress
+from models.training import replicas
 from pipeline.cluster import workers
 from schemas import DataError
 

@@ -23,12 +23,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Literal
 
-from components import files
+from components.storage import files
 from models import progress
 from pipeline.cluster import handover, workers
 from pipeline.cluster.compile import Compiled, Spec
 from pipeline.cluster.handover import Outputs, Platform, Refused
-from pipeline.result import RunError
+from pipeline.run.result import RunError
 from schemas import DataError
 
 State = Literal["ran", "cached", "skipped", "failed"]

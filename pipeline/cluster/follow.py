@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from google.api_core import retry
 
-from components import verdict
-from components.verdict import Verdict
+from components.evaluate import verdict
+from components.evaluate.verdict import Verdict
 from models import progress
-from pipeline.figures import clock
-from pipeline.result import Pushed
+from pipeline.run.result import Pushed
+from pipeline.terminal.numbers import clock
 
 if TYPE_CHECKING:  # a run is looked at without TFX
     from pipeline.cluster.compile import Compiled
@@ -37,7 +37,7 @@ class Task:
     """How a node stands.
 
     Attributes:
-      state: as in ``pipeline.result.Node``.
+      state: as in ``pipeline.run.result.Node``.
       seconds: since it began, or that it took.
       error: what the cluster says of a failure.
       log: address of its log.
@@ -241,7 +241,7 @@ def read_verdict(folder: str) -> Verdict | None:
     """What an evaluation came to; None where its folder cannot be read from here."""
     import tensorflow as tf
 
-    from components import files
+    from components.storage import files
 
     try:
         return verdict.read(files.mounted(folder))

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from components import readers
-from configs.cluster import Vertex
+from components.records import readers
+from configs.clusters.cluster import Vertex
 from configs.environment import Environment, Local
 from configs.experiment import ConfigError, Experiment
-from configs.loader import near
+from configs.yaml.loader import near
 from models.progress import Notice, RunStarted, emit
-from pipeline import figures, noise, summary, view
-from pipeline.check import access, every_node
-from pipeline.result import Pushed, RunResult, judged
+from pipeline.run.result import Pushed, RunResult, judged
+from pipeline.start.check import access, every_node
+from pipeline.terminal import noise, numbers, summary, view
 
 if TYPE_CHECKING:
     from pipeline.cluster import dry_run, handover
@@ -71,9 +71,10 @@ def rehearse(
         console = Console(file=terminal, highlight=False, markup=False, soft_wrap=True)
         screen = view.attach(console)
         try:
-            from pipeline import runner
-            from pipeline.cluster import dry_run, lint
+            from pipeline.cluster import dry_run
             from pipeline.cluster.compile import compiled
+            from pipeline.cluster.linter import lint
+            from pipeline.run import runner
 
             with runner.alone(environment.folder(experiment.name), experiment.name):
                 for name in ("logs", "pods"):
@@ -103,7 +104,7 @@ def rehearse(
 
 def _fetch(experiment: Experiment, cluster: "dry_run.Cluster") -> None:
     """Brings data that has an address to the folder that stands for its bucket."""
-    from components import files
+    from components.storage import files
 
     task = experiment.task
     for source in (experiment.corpus, task.data if task else None, experiment.scored):
@@ -131,14 +132,14 @@ def _forget(outputs: Mapping[str, "handover.Outputs"], cluster: "dry_run.Cluster
 
 def _fields(outputs: Mapping[str, "handover.Outputs"], cluster: "dry_run.Cluster") -> dict[str, Any]:
     """What the run decided, from what its nodes wrote."""
-    from components import verdict
-    from models import export, golden
+    from components.evaluate import verdict
+    from models.export import golden, saved_model
 
     def place(node: str, key: str) -> str:
         return cluster.path(outputs[node].artifacts[key]["uri"])
 
     model = place("Trainer" if "Trainer" in outputs else "Pretrainer", "model")
-    example = golden.example(export.assets(f"{model}/Format-Serving"))
+    example = golden.example(saved_model.assets(f"{model}/Format-Serving"))
     fields: dict[str, Any] = {**judged(verdict.read(place("Evaluator", "evaluation"))), "example": example}
     if "Pusher" not in outputs:
         return {**fields, "verdict": "done"}
@@ -152,7 +153,7 @@ def _told(console: Console, result: RunResult, nodes: int, kind: str) -> int:
     """Prints what came of it; the exit code."""
     blessed = result.verdict != "not_blessed"
     verdict = {"blessed": "BLESSED", "not_blessed": "NOT BLESSED"}.get(result.verdict, "nothing to bless")
-    console.print(f"DRY RUN for {kind}: {nodes} nodes in {figures.clock(result.seconds)} · {verdict}")
+    console.print(f"DRY RUN for {kind}: {nodes} nodes in {numbers.clock(result.seconds)} · {verdict}")
     if blessed:
         console.print(summary.figures_line(result))
     else:

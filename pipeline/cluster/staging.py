@@ -6,13 +6,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components import files
-from components.files import fileio
-from components.s3_client import SCHEMES
-from components.s3_errors import StoreError
+from components.storage import files
+from components.storage.files import fileio
+from components.storage.s3_client import SCHEMES
+from components.storage.s3_errors import StoreError
 from models import progress
-from pipeline.figures import size
-from pipeline.result import RunError
+from pipeline.run.result import RunError
+from pipeline.terminal.numbers import size
 
 # The user of our images (deploy/Dockerfile).
 _USER = 1000

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs import environment as environments
-from configs import loader
-from configs.cluster import Cluster, Kubeflow, Vertex
-from configs.document import write
+from configs.clusters.cluster import Cluster, Kubeflow, Vertex
 from configs.experiment import Experiment
+from configs.yaml import loader
+from configs.yaml.document import write
 from models import progress
-from pipeline import imports, noise
-from pipeline.check import every_node
 from pipeline.cluster.follow import Outputs, Seen, Service, Task, follow
-from pipeline.result import Node, Remote, RunError, RunResult, compared, find, judged, runs_of
+from pipeline.run import imports
+from pipeline.run.result import Node, Remote, RunError, RunResult, compared, find, judged, runs_of
+from pipeline.start.check import every_node
+from pipeline.terminal import noise
 
 if TYPE_CHECKING:  # a run is looked at without TFX
     from pipeline.cluster.compile import Compiled
@@ -56,8 +57,9 @@ def run(
       KeyboardInterrupt: nobody follows it any more; it goes on.
     """
     every_node(from_nodes, to_nodes)
-    from pipeline.cluster import lint, staging
+    from pipeline.cluster import staging
     from pipeline.cluster.compile import compiled
+    from pipeline.cluster.linter import lint
 
     if sample:
         experiment = experiment.shortened(sample)
@@ -103,11 +105,11 @@ def connect(environment: environments.Environment) -> Service:
       ConfigError: the environment lacks what a submission needs.
     """
     if isinstance(environment, Kubeflow):
-        from pipeline.cluster import kubeflow
+        from pipeline.cluster.services import kubeflow
 
         return kubeflow.Service(environment)
     assert isinstance(environment, Vertex)
-    from pipeline.cluster import vertex
+    from pipeline.cluster.services import vertex
 
     return vertex.Service(environment)
 
@@ -172,7 +174,7 @@ def stop(root: Path, name: str | None) -> str:
 
     Args:
       root: the environment's ``runs`` folder.
-      name: as in ``pipeline.result.find``.
+      name: as in ``pipeline.run.result.find``.
 
     Returns:
       What was done.

@@ -1,7 +1,7 @@
 """A node that trains on several machines of Vertex: its container starts a job of them, and follows it.
 
 Every machine of the job runs the node's own command. ``TF_CONFIG``, which Vertex sets, tells it of the others
-(``models.replicas``).
+(``models.training.replicas``).
 """
 
 import json

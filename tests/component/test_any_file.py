@@ -19,10 +19,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components import readers, records, writers
-from components.example_gen import _Read
-from components.rows import Bad
-from configs import loader
+from components.data.example_gen import _Read
+from components.records import readers, records, writers
+from components.records.rows import Bad
 from configs.experiment import (
     AnswerData,
     ConfigError,
@@ -34,8 +33,9 @@ from configs.experiment import (
     TaskData,
     Unlabelled,
 )
-from pipeline import heads
-from pipeline.init import init
+from configs.yaml import loader
+from pipeline.start import preview
+from pipeline.start.init import init
 from schemas import DataError
 
 _fuzz = settings(
@@ -330,7 +330,7 @@ def test_init_check_and_run_agree(file):
     experiment = loader.load("a.yaml")
     source, task = experiment.task.data, experiment.task
     columns = records.columns(source, experiment.evaluate.slices)
-    found = heads.look(source, columns, task)
+    found = preview.look(source, columns, task)
     read = _Read(source, task.labels, experiment.evaluate.slices)
     counts = collections.Counter(getattr(item, "tag", "record") for item in read.process(("path", name)))
     assert found.exact

@@ -10,13 +10,14 @@ import pytest
 import tensorflow as tf
 from tfx.types import channel_utils, standard_artifacts
 
-from components import bulk_inferrer, example_gen
 from components.artifacts import BadRecords
+from components.data import example_gen
+from components.deploy import bulk_inferrer
 from configs.experiment import Unlabelled
-from models import export
-from models.encoder import BertEncoder
+from models.bert.encoder import BertEncoder
+from models.export import saved_model
 from models.tasks.classification import Task
-from models.text import SPECIAL, TextRules, Tokenizer
+from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 from schemas import DataError
 
 TOKENIZER = Tokenizer([*SPECIAL, "좋다", "나쁘다", "영화", "good", "film"], TextRules("uncased_nfc"))
@@ -33,7 +34,7 @@ def model(request, tmp_path_factory):
         vocabulary_size=TOKENIZER.size, num_layers=1, hidden_dim=8, num_heads=1, intermediate_dim=8, max_positions=32
     )
     task = Task({"labels": LABELS, "max_length": 16})
-    export.write(
+    saved_model.write(
         str(folder / "Format-Serving"),
         model=task.build(encoder),
         encoder=encoder,

@@ -14,13 +14,14 @@ from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from configs import environment, loader
-from configs.cluster import NODES, Kubeflow
+from configs import environment
+from configs.clusters.cluster import NODES, Kubeflow
+from configs.clusters.pools import Pool
 from configs.experiment import ConfigError
-from configs.pools import Pool
-from pipeline.cluster import lint
+from configs.yaml import loader
 from pipeline.cluster.command import compile_to
 from pipeline.cluster.compile import _affinity, compiled
+from pipeline.cluster.linter import lint
 
 ROOT = pathlib.Path(__file__).parents[2]
 GOLDEN = runpy.run_path(str(ROOT / "tests" / "golden" / "compiled.py"))

@@ -13,7 +13,7 @@ from tfx.types import channel_utils, standard_artifacts
 
 import schemas
 from components.artifacts import GateReport
-from components.data_gate import DataGate, Executor
+from components.data.data_gate import DataGate, Executor
 from schemas import DataError
 
 SPLITS = ("train", "eval", "test")

@@ -39,8 +39,8 @@ def test_the_trainers_switch_it_on(runs):
 def main(folder):
     from tensorflow.python.framework import config
 
-    from components import training
-    from tests.unit.models import test_workers as workers
+    from components.train import training
+    from tests.unit.models.training import test_workers as workers
 
     workers.write(pathlib.Path(folder) / "corpus.gz")
     training.seeded(7, {})

@@ -13,12 +13,13 @@ from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 import schemas
-from components import artifacts, evaluation, evaluator, verdict
-from components.evaluator import Evaluator, Executor
-from models import export, golden
-from models.encoder import BertEncoder
+from components import artifacts
+from components.evaluate import evaluation, evaluator, verdict
+from components.evaluate.evaluator import Evaluator, Executor
+from models.bert.encoder import BertEncoder
+from models.export import golden, saved_model
 from models.tasks.classification import Task
-from models.text import SPECIAL, TextRules, Tokenizer
+from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 
 WORDS = ["좋다", "나쁘다", "보통", "영화", "good", "bad", "film", "very", "not"]
 TOKENIZER = Tokenizer([*SPECIAL, *WORDS], TextRules("uncased_nfc"))
@@ -35,7 +36,7 @@ def write_model(folder, labels, seed):
     model = task.build(encoder)
     for variable in model.trainable_variables:
         variable.assign(variable * 8 if "norm" not in variable.path else variable)
-    export.write(
+    saved_model.write(
         str(folder / "Format-Serving"),
         model=model,
         encoder=encoder,

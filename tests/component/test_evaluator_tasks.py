@@ -10,11 +10,12 @@ from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
 import schemas
-from components import evaluation, verdict
-from components.evaluator import Executor
-from models import export, task
-from models.encoder import BertEncoder
-from models.text import SPECIAL, TextRules, Tokenizer
+from components.evaluate import evaluation, verdict
+from components.evaluate.evaluator import Executor
+from models import task
+from models.bert.encoder import BertEncoder
+from models.export import saved_model
+from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 
 WORDS = ["good", "bad", "film", "very", "not", "영화", "a"]
 TOKENIZER = Tokenizer([*SPECIAL, *WORDS], TextRules("uncased_nfc"))
@@ -67,7 +68,7 @@ def write_model(folder, the_task, columns, seed):
     model = the_task.build(encoder)
     for variable in model.trainable_variables:
         variable.assign(variable * 8 if "norm" not in variable.path else variable)
-    export.write(
+    saved_model.write(
         str(folder / "Format-Serving"),
         model=model,
         encoder=encoder,

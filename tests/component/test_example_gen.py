@@ -12,10 +12,11 @@ from tfx.components.util import examples_utils
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 
-from components import readers, source_digest
 from components.artifacts import BadRecords
-from components.example_gen import CorpusExampleGen, Executor, TaskExampleGen
-from components.source_digest import SourceDigest
+from components.data import source_digest
+from components.data.example_gen import CorpusExampleGen, Executor, TaskExampleGen
+from components.data.source_digest import SourceDigest
+from components.records import readers
 from configs.experiment import Corpus, LabelRanges, Split, TaskData
 from schemas import DataError
 from tests.component import gcs

@@ -9,13 +9,15 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components import pretraining_evaluator, serving_validator
-from components.resolver import PreviousBlessedModel
-from models import checkpoint, export, golden
-from models.encoder import BertEncoder
-from models.pretraining import Figures, Masked
+from components.deploy import serving_validator
+from components.evaluate import pretraining_evaluator
+from components.evaluate.resolver import PreviousBlessedModel
+from models.bert.encoder import BertEncoder
+from models.checkpoints import checkpoint
+from models.export import golden, saved_model
+from models.pretraining.mlm_figures import Figures, Masked
 from models.tasks.classification import Task
-from models.text import SPECIAL, TextRules, Tokenizer
+from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 
 TINY = pathlib.Path(__file__).parents[1] / "data" / "bert_tiny"
 
@@ -118,7 +120,7 @@ def exported(tmp_path_factory):
         vocabulary_size=tokenizer.size, num_layers=1, hidden_dim=8, num_heads=1, intermediate_dim=8, max_positions=32
     )
     task = Task({"labels": ["no", "yes"], "max_length": 16})
-    export.write(
+    saved_model.write(
         str(folder / "Format-Serving"),
         model=task.build(encoder),
         encoder=encoder,

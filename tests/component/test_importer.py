@@ -5,7 +5,7 @@ import pathlib
 import pytest
 from tfx.types import standard_artifacts
 
-from components.importer import CheckpointImporter, Executor
+from components.data.importer import CheckpointImporter, Executor
 
 TINY = pathlib.Path(__file__).parents[1] / "data" / "bert_tiny"
 

@@ -12,13 +12,15 @@ import pytest
 import tensorflow as tf
 from tfx.types import channel_utils, standard_artifacts
 
-from components import bulk_inferrer, example_gen
 from components.artifacts import BadRecords
+from components.data import example_gen
+from components.deploy import bulk_inferrer
 from configs.experiment import Unlabelled
-from models import export, task
-from models.encoder import BertEncoder
-from models.text import SPECIAL, TextRules, Tokenizer
-from pipeline import bulk, predict
+from models import task
+from models.bert.encoder import BertEncoder
+from models.export import saved_model
+from models.text.tokenization import SPECIAL, TextRules, Tokenizer
+from pipeline.inference import bulk, predict
 from serving import json_requests, json_responses
 from serving.servable import Servable
 
@@ -46,7 +48,7 @@ def model(tmp_path_factory):
     layer = TASK.build(encoder)
     for variable in layer.trainable_variables:  # larger: answers that differ from text to text
         variable.assign(variable * 20 if "norm" not in variable.path else variable)
-    export.write(
+    saved_model.write(
         str(folder),
         model=layer,
         encoder=encoder,

@@ -9,15 +9,16 @@ import uuid
 import pytest
 import tensorflow as tf
 
-from components import digest, files
-from configs import loader
-from configs.cluster import Kubeflow
+from components import digest
+from components.storage import files
+from configs.clusters.cluster import Kubeflow
 from configs.environment import Local
 from configs.experiment import ConfigError
+from configs.yaml import loader
 from models import progress
-from pipeline import imports, outcome, runner
-from pipeline.pipeline import create_pipeline
-from pipeline.result import RunError
+from pipeline.dag import create_pipeline
+from pipeline.run import imports, outcome, runner
+from pipeline.run.result import RunError
 
 TINY = pathlib.Path(__file__).parents[1] / "data" / "bert_tiny"
 TASK = """
@@ -189,7 +190,7 @@ def test_an_unknown_node_is_answered_with_the_known_ones():
 
 def test_a_failed_run_is_on_record_with_its_sentence(folder):
     (folder / "reviews.csv").write_text("text,label\nfine,good\npoor,mediocre\n")
-    from pipeline.result import RunResult
+    from pipeline.run.result import RunResult
     from schemas import DataError
 
     with pytest.raises(DataError, match="label 'mediocre'"):

@@ -14,10 +14,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tfx.types import standard_artifacts
 
-from components import digest, pusher
-from components import s3 as s3_module
-from components.baseline import Executor, VersionExecutor
-from models import identity
+from components import digest
+from components.deploy import pusher
+from components.evaluate.baseline import Executor, VersionExecutor
+from components.storage import s3 as s3_module
+from models.export import identity
 
 
 def graph(weight):

@@ -11,9 +11,11 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 
-from components import artifacts, report
-from components.verdict import Check, Slice, Verdict
-from configs import environment, loader
+from components import artifacts
+from components.evaluate import report
+from components.evaluate.verdict import Check, Slice, Verdict
+from configs import environment
+from configs.yaml import loader
 from pipeline.cluster import compile as compiler
 
 HOSTILE = ["<script>alert(1)</script>", '" onmouseover="alert(1)', "&lt;b&gt;"]

@@ -19,21 +19,15 @@ from tfx.types import standard_artifacts
 from tokenizers import Tokenizer
 
 import schemas
-from components import (
-    artifacts,
-    fine_tuning,
-    pretrainer,
-    pretraining_evaluator,
-    pusher,
-    trainer,
-    training,
-    tuner,
-    verdict,
-)
+from components import artifacts
+from components.deploy import pusher
+from components.evaluate import pretraining_evaluator, verdict
+from components.train import fine_tuning, pretrainer, trainer, training, tuner
 from configs.experiment import Pretrain, Train, Tune
-from models import checkpoint, progress
-from models.encoder import BertEncoder
-from models.training import NotFinite
+from models import progress
+from models.bert.encoder import BertEncoder
+from models.checkpoints import checkpoint
+from models.training.training_loop import NotFinite
 
 SENTENCES = ["a gorgeous film !", "dull film", "unable !", "a dull film", "a film a film", "gorgeous"]
 SPLITS = {"train": 24, "eval": 8, "test": 8}
@@ -119,7 +113,9 @@ def corpus(tmp_path_factory, transforming):
         ]
         for split, count in SPLITS.items()
     }
-    transforming.run(folder, rows, schemas.dump(schemas.resolve("corpus")), "models.pretraining_data.Corpus", {})
+    transforming.run(
+        folder, rows, schemas.dump(schemas.resolve("corpus")), "models.pretraining.pretraining_data.Corpus", {}
+    )
     return folder
 
 
@@ -236,7 +232,7 @@ def phases(events):
 @pytest.fixture
 def every_step(monkeypatch):
     """Every step is told, and followed by a checkpoint."""
-    monkeypatch.setattr("models.training._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("models.training.training_loop._REPORT_SECONDS", 0.0)
 
 
 SEEDS = {"seeds": [1, 3], "learning_rate": 3e-2}
@@ -353,7 +349,7 @@ def searched(labelled, folder, kill=None, **changes):
         "tuner_results": artifact(standard_artifacts.TunerResults, folder / "results"),
     }
     config = {"task": TASK, "train": TRAIN, "encoder": ENCODER, "seed": 1, "source_digest": ""}
-    properties = {"tuner_fn": "components.tuner.tuner_fn", "train_args": "{}", "eval_args": "{}"}
+    properties = {"tuner_fn": "components.train.tuner.tuner_fn", "train_args": "{}", "eval_args": "{}"}
     properties["custom_config"] = json.dumps({**config, "tune": TUNE | changes})
     inputs = {
         "examples": [artifact(standard_artifacts.Examples, labelled / "out", split_names='["train", "eval", "test"]')],

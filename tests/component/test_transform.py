@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from models.text import Tokenizer
+from models.text.tokenization import Tokenizer
 
 ROOT = pathlib.Path(__file__).parents[2]
 TASK = {
@@ -96,6 +96,6 @@ def test_documents_keep_their_sentences(tmp_path, transforming):
         for split in ("train", "eval", "test")
     }
     schema = (ROOT / "schemas" / "corpus.pbtxt").read_text()
-    output = transforming.run(tmp_path, rows, schema, "models.pretraining_data.Corpus", {})
+    output = transforming.run(tmp_path, rows, schema, "models.pretraining.pretraining_data.Corpus", {})
     ids = sorted(row["token_ids"].to_list() for row in read(tmp_path, output, "test"))
     assert ids == [[[], [5]], [[5, 7], [6, 11]], [[8]]]

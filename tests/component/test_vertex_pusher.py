@@ -10,10 +10,11 @@ from google.api_core import exceptions, grpc_helpers
 from google.auth import credentials
 from tfx.types import channel_utils, standard_artifacts
 
-from components import vertex_pusher
-from configs import environment, loader
-from configs.cluster import Endpoint, Vertex
+from components.deploy import vertex_pusher
+from configs import environment
+from configs.clusters.cluster import Endpoint, Vertex
 from configs.experiment import ConfigError
+from configs.yaml import loader
 from models import progress
 from pipeline.cluster import compile as compiler
 from tests.component import vertex as fake

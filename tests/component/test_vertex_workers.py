@@ -19,12 +19,15 @@ from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.types import standard_artifacts
 
 import schemas
-from components import digest, trainer, training
-from configs import environment, loader
+from components import digest
+from components.train import trainer, training
+from configs import environment
 from configs.experiment import Train
+from configs.yaml import loader
 from models import progress
 from pipeline.cluster import compile as compiler
-from pipeline.cluster import container, lint, workers
+from pipeline.cluster import container, workers
+from pipeline.cluster.linter import lint
 from tests.component import vertex as fake
 
 ENVIRONMENT = """\
@@ -153,7 +156,7 @@ def test_the_machines_train_what_one_process_does(vertex, node, tmp_path, transf
             "transform_graph": (f"{tmp_path}/data/graph", kind(standard_artifacts.TransformGraph), {}),
         },
         parameters={
-            "run_fn": "components.trainer.run_fn",
+            "run_fn": "components.train.trainer.run_fn",
             "train_args": "{}",
             "eval_args": "{}",
             "custom_config": json.dumps(CONFIG),

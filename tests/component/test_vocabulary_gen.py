@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from tfx.types import channel_utils, standard_artifacts
 
-from components import vocabulary_gen
 from components.artifacts import Vocabulary
-from models.text import SPECIAL, Tokenizer
+from components.data import vocabulary_gen
+from models.text.tokenization import SPECIAL, Tokenizer
 from schemas import DataError
 
 

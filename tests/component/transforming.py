@@ -8,9 +8,9 @@ import tensorflow_transform as tft
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import channel_utils, standard_artifacts
 
-from components import transform
 from components.artifacts import Vocabulary
-from models.text import SPECIAL, TextRules
+from components.data import transform
+from models.text.tokenization import SPECIAL, TextRules
 
 PIECES = [*SPECIAL, "a", "gorgeous", "film", "dull", "un", "##able", "!", "[URL]"]
 

@@ -60,10 +60,10 @@ def write_text_model(folder, columns, seed, answer=True):
     import keras
     import tensorflow as tf
 
-    from models import export
-    from models.encoder import BertEncoder
+    from models.bert.encoder import BertEncoder
+    from models.export import saved_model
     from models.tasks.classification import Task
-    from models.text import TextRules, Tokenizer
+    from models.text.tokenization import TextRules, Tokenizer
 
     keras.utils.set_random_seed(seed)
     tokenizer = Tokenizer(PIECES, TextRules("uncased_nfc"))
@@ -74,7 +74,7 @@ def write_text_model(folder, columns, seed, answer=True):
     model = task.build(encoder)
     for variable in model.trainable_variables:  # larger weights: answers that differ from text to text
         variable.assign(variable * 5 if "norm" not in variable.path else variable)
-    export.write(
+    saved_model.write(
         str(folder),
         model=model,
         encoder=encoder,
@@ -83,7 +83,7 @@ def write_text_model(folder, columns, seed, answer=True):
         columns=columns,
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
     )
-    extra = export.assets(str(folder))
+    extra = saved_model.assets(str(folder))
     (extra / "checkpoint").mkdir(parents=True)
     (extra / "checkpoint" / "vocab.txt").write_text("".join(f"{piece}\n" for piece in PIECES), "utf-8")
     (extra / "model_card.md").write_text(CARD, "utf-8")

@@ -88,7 +88,7 @@ def test_a_file_is_answered_by_the_pushed_model_as_the_run_scored_it(folder, fir
 def test_onnx_answers_as_the_pushed_model_and_int8_is_measured_on_the_test_split(folder, first):
     from tokenizers import Tokenizer
 
-    from models import golden, onnx_graph
+    from models.export import golden, onnx_graph
 
     told = tfx_bert(folder, "export", "tiny", "out", "--version", "1", "--to", "onnx", "--int8")
     figures = re.search(r"logits within (\S+) · fp32 → int8: .*, accuracy (\S+) → (\S+) on ([\d,]+) test records", told)

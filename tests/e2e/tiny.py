@@ -7,7 +7,7 @@ import sys
 
 import yaml
 
-from pipeline.result import RunResult
+from pipeline.run.result import RunResult
 
 DATA = pathlib.Path(__file__).parents[2] / "data"
 COMMAND = [str(pathlib.Path(sys.executable).parent / "tfx-bert")]

@@ -90,10 +90,10 @@ def classifier(folder: Path) -> None:
     """A tiny model of ours, as the Trainer exports it."""
     import keras
 
-    from models import export
-    from models.encoder import BertEncoder
+    from models.bert.encoder import BertEncoder
+    from models.export import saved_model
     from models.tasks.classification import Task
-    from models.text import SPECIAL, TextRules, Tokenizer
+    from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 
     keras.utils.set_random_seed(11)
     tokenizer = Tokenizer([*SPECIAL, "a", "good", "film", "witty", "삼성전자", "##는", "."], TextRules("uncased_nfc"))
@@ -104,7 +104,7 @@ def classifier(folder: Path) -> None:
     model = task.build(encoder)
     for variable in model.trainable_variables:  # larger weights: answers that differ from text to text
         variable.assign(variable * 5 if "norm" not in variable.path else variable)
-    export.write(
+    saved_model.write(
         str(folder),
         model=model,
         encoder=encoder,

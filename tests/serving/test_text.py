@@ -6,7 +6,7 @@ import json
 import pytest
 import tensorflow as tf
 
-from models import golden
+from models.export import golden
 
 ASK = "/v1/models/reviews:predict"
 

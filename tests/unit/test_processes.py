@@ -11,11 +11,11 @@ import sys
 
 import pytest
 
-from pipeline import runner
+from pipeline.run import runner
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGES = ("schemas", "configs", "models", "components", "serving", "pipeline")
-IMPORTS = "import http, random, models.golden"
+IMPORTS = "import http, random, models.export.golden"
 
 
 def flags():

@@ -37,9 +37,9 @@ def test_an_edit_of_what_is_imported_counts_and_of_what_is_not_does_not(package)
 
 
 def test_the_trainer_depends_on_its_task_and_the_encoder_and_not_on_the_evaluator():
-    seen = set(digest._imports("components.trainer"))
-    assert {"components.training", "models.export", "models.reading"} <= seen
-    assert "components.evaluator" not in seen
+    seen = set(digest._imports("components.train.trainer"))
+    assert {"components.train.training", "models.export.saved_model", "models.training.reading"} <= seen
+    assert "components.evaluate.evaluator" not in seen
 
 
 def test_a_module_that_does_not_exist_is_named():

@@ -9,8 +9,9 @@ import yaml
 from click.testing import CliRunner
 
 from benchmarks import cost_on_paper
-from configs import environment, loader
-from configs.cluster import Cluster, Kubeflow
+from configs import environment
+from configs.clusters.cluster import Cluster, Kubeflow
+from configs.yaml import loader
 from pipeline import cli
 
 ROOT = pathlib.Path(__file__).parents[3]

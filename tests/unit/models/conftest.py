@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from models import checkpoint
-from models.encoder import BertEncoder
+from models.bert.encoder import BertEncoder
+from models.checkpoints import checkpoint
 
 TINY = pathlib.Path(__file__).parents[2] / "data" / "bert_tiny"
 LABELS = {

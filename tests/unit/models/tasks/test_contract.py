@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 
 import schemas
-from models import replicas, task, training
-from models.encoder import BertEncoder
-from models.optimizer import AdamW, LinearSchedule
-from models.text import SPECIAL, TextRules, Tokenizer
+from models import task
+from models.bert.encoder import BertEncoder
+from models.text.tokenization import SPECIAL, TextRules, Tokenizer
+from models.training import replicas, training_loop
+from models.training.optimizer import AdamW, LinearSchedule
 
 WORDS = ["good", "bad", "film", "a", "the", "##s", "very", "not", ".", "영화"]
 TOKENIZER = Tokenizer([*SPECIAL, *WORDS], TextRules())
@@ -193,7 +194,7 @@ def test_a_step_computes_in_bfloat16_too(example):
     (batch,) = the_task.batches(rows_of(the_task, record), batch_size=8, seed=0, epoch=0)
 
     def step(precision):
-        with training.computing_in(precision, model), tf.GradientTape() as tape:
+        with training_loop.computing_in(precision, model), tf.GradientTape() as tape:
             outputs = model(batch, training=True)
             loss = the_task.loss({name: tf.cast(value, tf.float32) for name, value in outputs.items()}, batch)
         gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from sklearn import metrics
 
-from components import tags as tagging
+from components.records import tags as tagging
 from models import task
-from models.text import SPECIAL, TextRules, Tokenizer
+from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 
 # --- spans ---------------------------------------------------------------------------------------------------------
 

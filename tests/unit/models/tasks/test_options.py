@@ -14,8 +14,9 @@ import pydantic
 import pytest
 import tensorflow as tf
 
-from models import export, golden, serving_check, serving_ops, task
-from models.encoder import BertEncoder
+from models import task
+from models.bert.encoder import BertEncoder
+from models.export import golden, saved_model, serving_check, serving_ops
 from tests.unit.models.tasks import test_contract as contract
 
 TASKS = [name for name in contract.RECORDS if "(" not in name]
@@ -83,7 +84,7 @@ def made(request):
     sizes = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 16, "max_positions": 512}
     model = the_task.build(BertEncoder(vocabulary_size=contract.TOKENIZER.size, **sizes))
     columns = [column for column in ("text", "text_pair") if column in record]
-    functions = export.signatures(
+    functions = saved_model.signatures(
         model,
         model.encoder,
         the_task,

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.verdict import Check, Verdict
-from configs import environment, loader
+from components.evaluate.verdict import Check, Verdict
+from configs import environment
+from configs.yaml import loader
 from pipeline import cli
 from pipeline.cluster import follow
 

@@ -11,8 +11,8 @@ from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 from tfx.types import standard_artifacts
 
-from components import files
 from components.artifacts import Vocabulary
+from components.storage import files
 from models import progress
 from pipeline.cluster import container
 

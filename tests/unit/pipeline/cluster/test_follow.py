@@ -6,9 +6,9 @@ import json
 import pytest
 
 from models.progress import NodeFinished, NodeStarted, Notice, Summary
-from pipeline.cluster.argo import Workflow
 from pipeline.cluster.follow import Outputs, Seen, Task, follow, patience, read_verdict
-from pipeline.result import RunError
+from pipeline.cluster.services.argo import Workflow
+from pipeline.run.result import RunError
 
 from . import recorded
 from .conftest import BLESSED

@@ -8,7 +8,7 @@ import sys
 import pytest
 from google.protobuf import json_format
 
-from components import files
+from components.storage import files
 from pipeline.cluster import container, dry_run
 from pipeline.cluster.compile import Compiled
 

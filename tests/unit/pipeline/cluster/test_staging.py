@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components import s3 as s3_module
-from components.files import fileio
+from components.storage import s3 as s3_module
+from components.storage.files import fileio
 from pipeline.cluster import staging
-from pipeline.result import RunError
+from pipeline.run.result import RunError
 
 
 @pytest.fixture

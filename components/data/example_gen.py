@@ -1,0 +1,365 @@
+"""ExampleGen for labelled records and for corpora: files to tf.Examples in the splits train, eval and test.
+
+Records without labels are one split, ``score``.
+
+Beam reads file by file, so any Beam runner spreads the files over its workers; nothing but the rows of joined documents
+is ever grouped. What workers have to tell (bad records, faults of whole files, counts) travels as data, in notes that
+``Executor`` reads afterwards: an exception in a worker would reach the user without its message.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import apache_beam as beam
+import tensorflow as tf
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.dsl.placeholder import placeholder
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, channel_utils, component_spec, standard_artifacts
+
+from components.artifacts import BadRecords
+from components.records import bad_records, readers, records
+from components.records.records import SPLITS
+from components.records.rows import Bad
+from components.storage.files import fileio
+from configs.experiment import DATA, Corpus, Source, TaskData, TextData, Unlabelled
+from models import progress
+from schemas import DataError
+
+# Of a source's files: known when the pipeline is made, or what SourceDigest will give.
+Digest: TypeAlias = "str | placeholder.Placeholder"
+# (split, key, file, line, label, serialized tf.Example)
+Element = tuple[str, bytes, str, int, str, bytes]
+
+
+class _Read(beam.DoFn):
+    """(given, path) → elements; parts of documents on ``parts``; notes on ``notes``."""
+
+    def __init__(self, source: TextData | Corpus | Unlabelled, labels: Sequence[str], slices: Sequence[str]) -> None:
+        self.source, self.labels, self.slices = source, labels, slices
+
+    def process(self, element: tuple[str, str]) -> Iterator[Any]:
+        given, path = element
+        counts = Counter[str]()
+        source = self.source
+        found = (
+            records.corpus_records(path, source)
+            if isinstance(source, Corpus)
+            else records.task_records(path, source, self.labels, self.slices)
+        )
+        try:
+            for item in found:
+                counts["rows"] += 1
+                if isinstance(item, records.Record):
+                    yield _element(item, source, given)
+                elif isinstance(item, records.Part):
+                    yield beam.pvalue.TaggedOutput("parts", ((given, item.document), item))
+                elif isinstance(item, Bad):
+                    yield _note("bad", item.file, item.line, item.reason)
+                else:
+                    counts["left out"] += 1
+        except DataError as error:
+            yield _note("fault", str(error))
+        for name, number in counts.items():
+            yield _note("count", name, number)
+
+
+class _Join(beam.DoFn):
+    """The parts of one document → its element."""
+
+    def __init__(self, source: Corpus) -> None:
+        self.source = source
+
+    def process(self, element: tuple[tuple[str, str], Iterable[records.Part]]) -> Iterator[Element]:
+        (given, _), parts = element
+        yield _element(records.join(list(parts)), self.source, given)
+
+
+class _Elements(beam.PTransform):
+    """The source's elements, and the notes of its readers."""
+
+    def __init__(self, read: _Read) -> None:
+        super().__init__()
+        self.read = read
+
+    def expand(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, beam.PCollection]:
+        source = self.read.source
+        paths = [(given, path) for given, found in readers.files(source).items() for path in found]
+        found = (
+            pipeline
+            | "Files" >> beam.Create(paths)
+            | "Spread" >> beam.Reshuffle()
+            | "Read" >> beam.ParDo(self.read).with_outputs("notes", "parts", main="elements")
+        )
+        if isinstance(source, Corpus) and source.document:
+            joined = found.parts | "Rows" >> beam.GroupByKey() | "Join" >> beam.ParDo(_Join(source))
+            return (joined, found.elements) | "Both" >> beam.Flatten(), found.notes  # plain text has no rows to join
+        return found.elements, found.notes
+
+
+class _Route(beam.DoFn):
+    """Elements → the outputs named as the splits; a text that a later split has too becomes a bad record."""
+
+    def setup(self) -> None:
+        self.counts = Counter[tuple[str, str]]()
+
+    def process(self, element: Element, later: Mapping[bytes, int] = {}) -> Iterator[Any]:
+        split, key, file, line, label, example = element
+        if (latest := later.get(key)) is not None and SPLITS[latest] != split:
+            yield _note("bad", file, line, f"also in {SPLITS[latest]}")
+            return
+        self.counts[split, label] += 1
+        yield beam.pvalue.TaggedOutput(split, example)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        for (split, label), number in self.counts.items():
+            note = _note("records", split, label, number)
+            window = GlobalWindow()
+            yield beam.pvalue.TaggedOutput(note.tag, WindowedValue(note.value, window.max_timestamp(), [window]))
+        self.counts.clear()
+
+
+def _element(record: records.Record, source: Source, given: str) -> Element:
+    feature = {name: _feature(values) for name, values in record.features.items()}
+    example = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
+    label = record.features["label"][0] if isinstance(source, TaskData) else b""
+    assert isinstance(label, bytes)
+    return records.split_of(record.key, source, given), record.key, record.file, record.line, label.decode(), example
+
+
+def _feature(values: Sequence[Any]) -> tf.train.Feature:
+    if values and isinstance(values[0], float):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    if values and isinstance(values[0], int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values)) if values else tf.train.Feature()
+
+
+def _note(*values: str | int) -> beam.pvalue.TaggedOutput:
+    return beam.pvalue.TaggedOutput("notes", json.dumps(values))
+
+
+def _later(elements: beam.PCollection) -> beam.PCollection:
+    """(key, index of the latest split that has it) of the texts that eval or test have."""
+    return (
+        elements
+        | "HeldOut" >> beam.Filter(lambda element: element[0] != "train")
+        | "SplitOfKey" >> beam.Map(lambda element: (element[1], SPLITS.index(element[0])))
+        | "LatestSplit" >> beam.CombinePerKey(max)
+    )
+
+
+def _sampled(elements: beam.PCollection, size: int, shares: Mapping[str, float]) -> beam.PCollection:
+    """About ``size`` elements, of each split its share: those with the smallest keys."""
+    quota = {split: max(1, round(size * share)) for split, share in shares.items()}
+    return (
+        elements
+        | "BySplit" >> beam.Map(lambda element: (element[0], element))
+        | "Sample" >> beam.combiners.Top.SmallestPerKey(size)
+        | "Sampled" >> beam.FlatMap(lambda item: item[1][: quota[item[0]]])
+    )
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Runs the Beam pipeline, then judges what it reported."""
+
+    def Do(
+        self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
+    ) -> None:
+        """Writes the splits and ``bad_records.csv``.
+
+        Raises:
+          DataError: a fault of a file, too many bad records, an empty split, one label only.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        folder = artifact_utils.get_single_uri(output_dict["bad_records"])
+        source, labels, slices = source_of(exec_properties), *_columns(exec_properties)
+        readers.check(source, records.columns(source, slices))
+        splits = records.splits(source)
+        examples.split_names = artifact_utils.encode_split_names(list(splits))
+        examples.span = examples.version = 0
+        examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+        examples_utils.set_file_format(examples, "tfrecords_gzip")
+        with self._make_beam_pipeline() as pipeline:
+            split = self._split(pipeline, source, labels, slices, exec_properties["sample"])
+            for name in splits:
+                prefix = f"{artifact_utils.get_split_uri([examples], name)}/data_tfrecord"
+                _ = split[name] | f"Write[{name}]" >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
+            _ = split["notes"] | "WriteNotes" >> beam.io.WriteToText(f"{folder}/notes")
+        report = bad_records.gather(fileio.glob(f"{folder}/notes*"), f"{folder}/{bad_records.FILE}")
+        for path in fileio.glob(f"{folder}/notes*"):
+            fileio.remove(path)
+        kept = exec_properties["bad_records_path"]
+        if not report.bad and fileio.exists(kept):
+            fileio.remove(kept)  # an earlier run's; they are mended
+        if report.bad:
+            fileio.makedirs(kept.rpartition("/")[0] or ".")
+            fileio.copy(f"{folder}/{bad_records.FILE}", kept, overwrite=True)
+        bad_records.judge(report, source, labels if isinstance(source, TaskData) else (), kept)
+        progress.emit(progress.Summary(str(report)))
+
+    def _split(
+        self,
+        pipeline: beam.Pipeline,
+        source: TextData | Corpus | Unlabelled,
+        labels: Sequence[str],
+        slices: Sequence[str],
+        sample: int,
+    ) -> dict[str, beam.PCollection]:
+        """Serialized examples by split, and the ``notes``."""
+        read = _Read(source, labels, slices)
+        elements, notes = pipeline | "Records" >> _Elements(read)
+        # Read again for the keys: to keep the elements until the keys are known would need memory for all of them.
+        apart = any(getattr(source, key, None) for key in ("eval", "test"))
+        known = pipeline | "Keys" >> _Elements(read) if apart else None
+        later = [beam.pvalue.AsDict(_later(known[0]))] if known else []
+        if sample:
+            shares = {records.SCORE: 1.0} if isinstance(source, Unlabelled) else source.split.model_dump()
+            elements = _sampled(elements, sample, shares)
+        splits = records.splits(source)
+        routed = elements | "Route" >> beam.ParDo(_Route(), *later).with_outputs("notes", *splits)
+        return {"notes": (notes, routed.notes) | "Notes" >> beam.Flatten(), **{name: routed[name] for name in splits}}
+
+
+_KINDS: dict[str, type[TextData | Corpus | Unlabelled]] = {"corpus": Corpus, "score": Unlabelled, **DATA}
+
+
+def source_of(exec_properties: Mapping[str, Any]) -> TextData | Corpus | Unlabelled:
+    """The source that ``kind`` and ``source`` name."""
+    return _KINDS[exec_properties["kind"]].model_validate_json(exec_properties["source"])
+
+
+def _columns(exec_properties: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    return json.loads(exec_properties["labels"]), json.loads(exec_properties["slices"])
+
+
+class Spec(component_spec.ComponentSpec):
+    """What decides the output; every parameter is part of the cache key."""
+
+    PARAMETERS = {
+        "kind": component_spec.ExecutionParameter(type=str),
+        "source": component_spec.ExecutionParameter(type=str),
+        "labels": component_spec.ExecutionParameter(type=str),
+        "slices": component_spec.ExecutionParameter(type=str),
+        "sample": component_spec.ExecutionParameter(type=int),
+        "input_digest": component_spec.ExecutionParameter(type=str),
+        "source_digest": component_spec.ExecutionParameter(type=str),
+        "bad_records_path": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS: dict[str, Any] = {}
+    OUTPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "bad_records": component_spec.ChannelParameter(type=BadRecords),
+    }
+
+
+class _ExampleGen(base_beam_component.BaseBeamComponent):
+    SPEC_CLASS = Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def _specify(self, kind: str, source: Source, **properties: Any) -> None:
+        super().__init__(
+            spec=Spec(
+                kind=kind,
+                source=source.model_dump_json(),
+                examples=channel_utils.as_channel([standard_artifacts.Examples()]),
+                bad_records=channel_utils.as_channel([BadRecords()]),
+                **properties,
+            )
+        )
+
+
+class CorpusExampleGen(_ExampleGen):
+    """Documents for pretraining: ``sentences`` (bytes, n ≥ 1) and ``origin``.
+
+    Args:
+      source: the experiment's ``corpus``.
+      input_digest: of the source's files; TFX's cache does not see a file that was edited.
+      source_digest: of the code behind this node.
+      bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
+      sample: take so many documents; 0 takes all.
+    """
+
+    def __init__(
+        self, source: Corpus, *, input_digest: Digest, source_digest: str, bad_records_path: str, sample: int = 0
+    ) -> None:
+        self._specify(
+            "corpus",
+            source,
+            labels="[]",
+            slices="[]",
+            sample=sample,
+            input_digest=input_digest,
+            source_digest=source_digest,
+            bad_records_path=bad_records_path,
+        )
+
+
+class TaskExampleGen(_ExampleGen):
+    """Labelled records: ``text``, ``text_pair`` (pairs), the right answer, a feature a slice column, and ``origin``.
+
+    Args:
+      source: the experiment's ``task.data``.
+      kind: of the records.
+      labels: every label there is; none where there are no labels, or any is taken.
+      slices: columns of ``evaluate.slices``.
+      input_digest: of the source's files; TFX's cache does not see a file that was edited.
+      source_digest: of the code behind this node.
+      bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
+      sample: take so many records; 0 takes all.
+    """
+
+    def __init__(
+        self,
+        source: TextData,
+        *,
+        kind: str = "classification",
+        labels: Sequence[str] = (),
+        slices: Sequence[str] = (),
+        input_digest: Digest,
+        source_digest: str,
+        bad_records_path: str,
+        sample: int = 0,
+    ) -> None:
+        self._specify(
+            kind,
+            source,
+            labels=json.dumps(list(labels)),
+            slices=json.dumps(list(slices)),
+            sample=sample,
+            input_digest=input_digest,
+            source_digest=source_digest,
+            bad_records_path=bad_records_path,
+        )
+
+
+class ScoreExampleGen(_ExampleGen):
+    """Records without labels: ``text``, ``text_pair`` (pairs) and ``origin``, in the split ``score``.
+
+    Args:
+      source: the experiment's ``scored``.
+      input_digest: of the source's files; TFX's cache does not see a file that was edited.
+      source_digest: of the code behind this node.
+      bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
+      sample: take so many records; 0 takes all.
+    """
+
+    def __init__(
+        self, source: Unlabelled, *, input_digest: Digest, source_digest: str, bad_records_path: str, sample: int = 0
+    ) -> None:
+        self._specify(
+            "score",
+            source,
+            labels="[]",
+            slices="[]",
+            sample=sample,
+            input_digest=input_digest,
+            source_digest=source_digest,
+            bad_records_path=bad_records_path,
+        )

@@ -1,0 +1,33 @@
+"""What Transform calls. TFX reloads this module for every run: functions only, no state."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from models.text.tokenization import Tokenizer
+
+
+def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Raw columns to model inputs, in the graph that every serving signature runs as well.
+
+    Args:
+      inputs: string tensors (N,) or (N, 1) for columns with one value, sparse or ragged ones for the others.
+      custom_config: ``vocabulary``, a folder; ``featurizer``, the dotted path of a callable that, called with
+        ``config``, gives an object with ``featurize(record, tokenizer)``.
+
+    Returns:
+      What ``featurize`` gives: int64, float32 or string tensors, a row in, a row out.
+    """
+    module, name = custom_config["featurizer"].rsplit(".", 1)
+    featurizer = getattr(importlib.import_module(module), name)(custom_config["config"])
+    record = {name: _column(value) for name, value in inputs.items()}
+    features: dict[str, Any] = featurizer.featurize(record, Tokenizer.read(custom_config["vocabulary"]))
+    return features
+
+
+def _column(value: Any) -> Any:
+    if isinstance(value, tf.SparseTensor):
+        return tf.RaggedTensor.from_sparse(value)
+    return tf.reshape(value, [-1]) if isinstance(value, tf.Tensor) else value

@@ -1,0 +1,1 @@
+"""The nodes behind a blessed model: serving validation, Pusher, bulk inference, Vertex."""

@@ -1,0 +1,1 @@
+"""The nodes that judge a model: figures, verdict, baseline, and the pages that show them."""

@@ -1,0 +1,111 @@
+"""TFX's Evaluator, and a verdict in words: which threshold failed, with which value."""
+
+import json
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from tfx import types
+from tfx.components.evaluator import executor
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
+from tfx.types.component_spec import ExecutionParameter
+from tfx.utils import json_utils, path_utils
+
+from components.evaluate import evaluation, report, verdict
+from models import progress, task
+from models.export import golden, saved_model
+
+
+class Spec(standard_component_specs.EvaluatorSpec):
+    """TFX's, with what the verdict is written from."""
+
+    PARAMETERS = {
+        **standard_component_specs.EvaluatorSpec.PARAMETERS,
+        "task": ExecutionParameter(type=str),
+        "bless": ExecutionParameter(type=str),
+        "source_digest": ExecutionParameter(type=str),
+    }
+    OUTPUTS = {**standard_component_specs.EvaluatorSpec.OUTPUTS, **report.OUTPUTS}
+
+
+class Executor(executor.Executor):
+    """TFMA computes the figures; ``evaluation.verdict`` holds them against thresholds and baseline."""
+
+    def Do(
+        self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
+    ) -> None:
+        """See ``tfx.components.evaluator.executor.Executor.Do``."""
+        input_dict, key = verdict.compared(input_dict), standard_component_specs.BASELINE_MODEL_KEY
+        if input_dict.get(key) and _answers(input_dict, key) != _answers(input_dict, "model"):
+            input_dict = {name: value for name, value in input_dict.items() if name != key}
+            progress.emit(progress.Notice("the latest blessed model has other labels or texts: no comparison with it"))
+        super().Do(input_dict, output_dict, exec_properties)
+        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
+        given, baseline = json.loads(exec_properties["task"]), verdict.uri_of(input_dict, key)
+        the_task, bounds = task.load(given["type"])(given["config"]), json.loads(exec_properties["bless"])
+        found = evaluation.verdict(folder, the_task=the_task, bless=bounds, baseline=baseline)
+        found.write(folder)
+        if "report" in output_dict:
+            labels = given["config"]["labels"] if the_task.plots else []
+            plots = evaluation.plots(folder, labels=labels, baseline=baseline) if the_task.plots else None
+            report.write(output_dict, found, labels, plots)
+        model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
+        verdict.bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
+        progress.emit(progress.Summary(str(found)))
+
+
+def _answers(inputs: dict[str, list[Any]], name: str) -> tuple[Any, ...]:
+    """What a model takes and what it can answer, by its golden texts."""
+    folder = saved_model.assets(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs[name])))
+    kept = golden.read(folder)
+    return sorted(kept["inputs"]), sorted(kept["outputs"]), kept["outputs"].get("labels", [None])[0]
+
+
+class Evaluator(base_beam_component.BaseBeamComponent):
+    """Judges a model on the test split, against thresholds and against the latest blessed model.
+
+    Args:
+      examples: raw Examples.
+      schema: theirs.
+      model: the candidate.
+      baseline_model: the latest blessed model, or an empty channel.
+      the_task: its ``type`` and its ``config``.
+      slices: features and columns whose values are figures of their own.
+      bless: ``configs.experiment.Bless`` as a dict.
+      source_digest: of the code behind this node.
+      shown: whether there are pages of Kubeflow or Vertex, which show what ``components.evaluate.report`` puts out.
+    """
+
+    SPEC_CLASS = Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        schema: types.BaseChannel,
+        model: types.BaseChannel,
+        baseline_model: types.BaseChannel,
+        the_task: dict[str, Any],
+        slices: list[str],
+        bless: dict[str, Any],
+        source_digest: str,
+        shown: bool = False,
+    ) -> None:
+        config: tfma.EvalConfig = evaluation.eval_config(the_task["type"], the_task["config"], slices, plots=shown)
+        super().__init__(
+            spec=Spec(
+                examples=examples,
+                schema=schema,
+                model=model,
+                baseline_model=baseline_model,
+                eval_config=config,
+                example_splits=json_utils.dumps(["test"]),
+                fairness_indicator_thresholds="null",
+                task=json.dumps(the_task),
+                bless=json.dumps(bless),
+                source_digest=source_digest,
+                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+                **(report.channels("metrics", "classification", "report") if shown else {}),
+            )
+        )

@@ -1,0 +1,179 @@
+"""A verdict as the pages of Kubeflow and Vertex show it: numbers, confusion matrix, ROC curve, and a page of HTML."""
+
+import html
+import math
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from tfx import types
+from tfx.types.component_spec import ChannelParameter
+
+from components.artifacts import HTML, ClassificationMetrics, Metrics
+from components.evaluate.verdict import Verdict
+
+# What an evaluator may put out beside its evaluation and its blessing, where there are such pages.
+OUTPUTS = {
+    "metrics": ChannelParameter(type=Metrics, optional=True),
+    "classification": ChannelParameter(type=ClassificationMetrics, optional=True),
+    "report": ChannelParameter(type=HTML, optional=True),
+}
+# A matrix of more is not read, and nears the 200 kB that Vertex takes of an artifact's metadata.
+_MATRIX_LABELS = 100
+
+
+class Plots(NamedTuple):
+    """Of a classifier.
+
+    Attributes:
+      confusion: records by label and answer, both in the order of the scores.
+      roc: (false positive rate, recall, threshold), by rising threshold; empty with more than two labels.
+    """
+
+    confusion: list[list[int]]
+    roc: list[tuple[float, float, float]]
+
+
+def channels(*names: str) -> dict[str, types.Channel]:
+    """The outputs of these names."""
+    return {name: types.Channel(type=OUTPUTS[name].type) for name in names}
+
+
+def write(
+    outputs: dict[str, list[Any]], found: Verdict, labels: Sequence[str] = (), plots: Plots | None = None
+) -> None:
+    """Fills those of ``OUTPUTS`` that the node has.
+
+    Args:
+      outputs: of the node.
+      found: what the evaluation came to.
+      labels: of the task, in the order of the scores.
+      plots: of the task.
+    """
+    from kfp import dsl
+    from tfx.types import artifact_utils
+
+    from components.storage.files import fileio
+
+    metrics = artifact_utils.get_single_instance(outputs["metrics"])
+    for name, value in _numbers(found):
+        metrics.set_float_custom_property(name, value)
+    shown = plots and len(labels) <= _MATRIX_LABELS
+    if plots:
+        given = dsl.ClassificationMetrics()  # it knows the form that the pages take
+        if shown:
+            given.log_confusion_matrix(list(labels), plots.confusion)
+        if plots.roc:
+            rates, recalls, thresholds = (list(column) for column in zip(*plots.roc, strict=True))
+            given.log_roc_curve(rates, recalls, thresholds)
+        classification = artifact_utils.get_single_instance(outputs["classification"])
+        for name, value in given.metadata.items():
+            classification.set_json_value_custom_property(name, value)
+    uri = artifact_utils.get_single_uri(outputs["report"])
+    fileio.makedirs(posixpath.dirname(uri))
+    with fileio.open(uri, "w") as file:
+        file.write(page(found, labels, plots.confusion if plots and shown else None))
+
+
+def _numbers(found: Verdict) -> Iterator[tuple[str, float]]:
+    """Newer pages show numbers only. Those of single labels stand in the HTML."""
+    yield "blessed", float(found.blessed)
+    yield "failed_checks", float(sum(not check.passed for check in found.checks))
+    yield "records", float(found.n)
+    for name, value in found.metrics.items():
+        if "[" not in name and math.isfinite(value):
+            yield name, value
+
+
+def page(found: Verdict, labels: Sequence[str] = (), confusion: list[list[int]] | None = None) -> str:
+    """The verdict as one file: no scripts, nothing from elsewhere, for light and dark."""
+    failed = sum(not check.passed for check in found.checks)
+    word = "Blessed" if found.blessed else "Not blessed"
+    name, value = next(iter(found.metrics.items()))
+    said = (
+        f"{name} {_figure(value)} on {found.n:,} records · {len(found.checks) - failed} of {len(found.checks)} checks"
+    )
+    parts = [
+        f'<header class="{"good" if found.blessed else "bad"}"><h1>{word}</h1><p>{_text(said)} passed</p></header>',
+        _table("Checks", ["check", "value", "bound", "records", ""], _checks(found)),
+    ]
+    if found.baseline:
+        parts.append(f"<p>Compared with {_text(found.baseline)}</p>")
+    parts.append(_table("Figures", ["figure", "value"], ([_text(each), _figure(n)] for each, n in _figures(found))))
+    if found.slices:
+        rows = ([_text(part.name), _figure(part.value), f"{part.n:,}"] for part in found.slices)
+        parts.append(_table("Slices", ["slice", name, "records"], rows))
+    if confusion:
+        head = ["label ╲ answer", *map(_text, labels)]
+        parts.append(_table("Confusion", head, _confusion(labels, confusion)))
+    body = "\n".join(parts)
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width">
+<title>{word}</title>
+<style>{_STYLE}</style>
+{body}
+</html>
+"""
+
+
+def _checks(found: Verdict) -> Iterator[list[str]]:
+    for check in found.checks:
+        mark = '<b class="good">passed</b>' if check.passed else '<b class="bad">failed</b>'
+        value = "none" if check.value is None else _figure(check.value)
+        count = "" if check.n is None else f"{check.n:,}"
+        yield [_text(check.name), value, f"{check.relation} {_figure(check.bound)}", count, mark]
+
+
+def _figures(found: Verdict) -> Iterator[tuple[str, float]]:
+    yield from found.metrics.items()
+    if found.trivial is not None:
+        yield f"{next(iter(found.metrics), '')} of the best answer that does not look at the text", found.trivial
+
+
+def _confusion(labels: Sequence[str], confusion: list[list[int]]) -> Iterator[list[str]]:
+    for label, row in zip(labels, confusion, strict=True):
+        whole = sum(row) or 1
+        yield [_text(label), *(f'<span style="--share:{count / whole:.2f}">{count:,}</span>' for count in row)]
+
+
+def _table(title: str, head: Sequence[str], rows: Iterator[list[str]]) -> str:
+    """Cells are HTML already; the first of a row is its heading."""
+    lines = "\n".join(f'<tr><th scope="row">{first}{"".join(f"<td>{cell}" for cell in rest)}' for first, *rest in rows)
+    columns = "".join(f'<th scope="col">{name}' for name in head)
+    return f'<h2>{title}</h2>\n<div class="{title.lower()}"><table><thead><tr>{columns}<tbody>\n{lines}\n</table></div>'
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3f}".replace("-", "−")
+
+
+def _text(text: str) -> str:
+    """Of others: a label may hold markup, or turn the direction of what follows it."""
+    return f"<bdi>{html.escape(text)}</bdi>"
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ground: #fafaf8; --ink: #1f2326; --quiet: #5e676d; --line: #dcdfe0; --heat: #22637f;
+  --good: #1d6b3a; --bad: #9c2b1f }
+@media (prefers-color-scheme: dark) { :root { --ground: #15181a; --ink: #e6e9ea; --quiet: #9aa4a9; --line: #30373b;
+  --heat: #7fbdd6; --good: #7fcb9b; --bad: #f0948a } }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1.25rem; background: var(--ground); color: var(--ink);
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
+header { padding-left: 1rem; border-left: .25rem solid }
+header p { margin: 0; color: var(--ink) }
+h1 { margin: 0; font-size: 1.5rem }
+h2 { margin: 2rem 0 .5rem; font-size: .875rem; font-weight: 500; color: var(--quiet) }
+.good { color: var(--good) } .bad { color: var(--bad) }
+div { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { min-width: 3rem; padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-align: right;
+  font-weight: 400 }
+th:first-child { padding-left: 0; text-align: left }
+thead th { color: var(--quiet); font-size: .875rem }
+.confusion td { padding: 0 }
+.confusion span { display: block; padding: .25rem .75rem;
+  background: color-mix(in srgb, var(--heat) calc(var(--share) * 35%), transparent) }
+"""

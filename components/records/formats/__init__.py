@@ -1,0 +1,1 @@
+"""A module a file format: bytes to rows."""

@@ -1,0 +1,111 @@
+"""Tables of text to rows: CSV and TSV."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from components.records import rows
+from components.records.formats.encodings import decodes_as, undecodable
+from components.records.rows import Bad, Row, lines, require
+from configs.experiment import Source
+from schemas import DataError
+
+
+def read_csv(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+    """RFC 4180: quotes doubled inside quotes, line ends inside quotes."""
+    return _separated(path, source, columns, _csv(path, source))
+
+
+def read_tsv(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+    """IANA text/tab-separated-values, as GLUE and NSMC are: a line is a row, a quote is a letter."""
+    return _separated(path, source, columns, _tsv(path, source))
+
+
+def header(path: str, source: Source, kind: str) -> list[str]:
+    """The column names of a CSV or TSV file.
+
+    Raises:
+      DataError: it has none.
+    """
+    return _header(path, source, (_csv if kind == "csv" else _tsv)(path, source))
+
+
+def _csv(path: str, source: Source) -> Any:
+    csv.field_size_limit(rows.MAX_LINE)
+    return csv.reader(lines(path, source), strict=True)
+
+
+def _tsv(path: str, source: Source) -> Any:
+    csv.field_size_limit(rows.MAX_LINE)
+    return csv.reader(lines(path, source), delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def _separated(path: str, source: Source, columns: Sequence[str] | None, reader: Any) -> Iterator[Row | Bad]:
+    names = _header(path, source, reader)
+    where = rows.place(source, "header") if source.header else f"{path}:{reader.line_num}"
+    require(where, source, names if columns is None else columns, names)
+    places = [(name, names.index(name)) for name in (names if columns is None else columns)]
+    while True:
+        start = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if reader.line_num > start or "unexpected end" in str(error):
+                raise DataError(
+                    f"{path}:{start}: a quote opens in this record and is never closed, or closes amid a field; "
+                    "close it, or double it if it belongs to the text."
+                ) from None
+            yield Bad(path, start, _csv_reason(error))
+            continue
+        if not cells or (start == 1 and _names_separator(path, cells)):  # a blank line is no record
+            continue
+        if len(cells) != len(names):
+            yield Bad(path, start, f"{len(cells)} columns, header has {len(names)}")
+        elif cells[-1] == names[-1] and _repeats(cells, names) and not source.header:
+            yield Bad(path, start, "the header again")
+        else:
+            yield Row(start, {name: cells[place] for name, place in places})
+
+
+def _repeats(cells: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row is the header, as in files that were put together, each with its byte-order mark."""
+    return [cells[0].removeprefix("\ufeff"), *cells[1:]] == names
+
+
+def _csv_reason(error: csv.Error) -> str:
+    if "larger than field limit" in str(error):
+        return f"a field of more than {rows.MAX_LINE >> 20} M characters"
+    return "a quote inside a quoted field is not doubled"
+
+
+def _header(path: str, source: Source, reader: Any) -> list[str]:
+    if source.header:
+        return source.header
+    try:
+        names: list[str] = next(reader)
+        if _names_separator(path, names):
+            names = next(reader)
+    except StopIteration:
+        raise DataError(f"{path} is empty; a header line with the column names is expected.") from None
+    except csv.Error as error:
+        raise DataError(f"{path}:1: the header cannot be read: {error}.") from None
+    if reason := undecodable({"header": names}, source.encoding):
+        raise rows.wrong_encoding(path, 1, reason, decodes_as(path, source.encoding), source)
+    require(f"{path}:{reader.line_num}", source, (), names)
+    return names
+
+
+def _names_separator(path: str, cells: Sequence[str]) -> bool:
+    """Whether the first line is Excel's ``sep=,``, which says what stands between the columns and is none of them.
+
+    Raises:
+      DataError: it says something else than what the file was split by.
+    """
+    if not cells or not cells[0].lower().startswith("sep=") or len(cells) > 2 or any(cells[1:]):
+        return False
+    given = cells[0][len("sep=") :]
+    if len(cells) == 2 or given in (",", "\t"):  # split by it, or in quotes
+        return True
+    raise DataError(f"{path}:1 says that its columns are separated by {given!r}; save it with commas or tabs.")

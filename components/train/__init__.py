@@ -1,0 +1,1 @@
+"""What runs inside TFX's Trainer and Tuner."""

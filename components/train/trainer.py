@@ -1,0 +1,248 @@
+"""Fine-tuning behind the stock Trainer: ``run_fn="components.train.trainer.run_fn"``."""
+
+import dataclasses
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+import yaml
+from tfx.components.trainer import fn_args_utils
+
+from components.train import training
+from components.train.fine_tuning import Calibration, FineTuning
+from models import progress, task
+from models.bert.encoder import BertEncoder
+from models.checkpoints import checkpoint
+from models.export import card, saved_model
+from models.training import calibration, replicas
+from models.training.optimizer import layer_decay
+from models.training.reading import rows
+from models.training.resume import TrainingState
+
+_NONE = -1e9  # less than any figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What every training of a node has in common.
+
+    Attributes:
+      task: with what it had to learn of the train split beforehand.
+      train: records that are trained on.
+      held_out: records of the eval split.
+      records: how many ``train`` are.
+      files: of both.
+    """
+
+    task: task.Task
+    train: tf.data.Dataset
+    held_out: tf.data.Dataset
+    records: int
+    files: list[str]
+
+
+def prepare(fn_args: fn_args_utils.FnArgs, config: dict[str, Any]) -> Prepared:
+    """Reads the train split once."""
+    spec = tft.TFTransformOutput(fn_args.transform_output).transformed_feature_spec()
+    splits = [training.matching(patterns) for patterns in (fn_args.train_files, fn_args.eval_files)]
+    train, held_out = (rows(files, spec) for files in splits)
+    the_task = task.load(config["task"]["type"])(config["task"]["config"])
+    train = the_task.learned(train)
+    records = int(train.reduce(0, lambda n, _: n + 1))
+    return Prepared(the_task.fitted(train), train, held_out, records, [*splits[0], *splits[1]])
+
+
+@replicas.together()
+def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
+    """Trains the task named in ``custom_config`` and exports what did best on the eval split, of all epochs and seeds.
+
+    ``custom_config``: ``task`` (its section of the YAML), ``train``, ``encoder`` (None with a base model), ``seed``,
+    ``source_digest``. What a Tuner chose goes before ``train``.
+    """
+    config = fn_args.custom_config
+    if fn_args.hyperparameters:
+        config = {**config, "train": {**config["train"], **fn_args.hyperparameters["values"]}}
+    prepared = prepare(fn_args, config)
+    model, came_to = _train(fn_args, config, prepared)
+    if replicas.chief():
+        _export(fn_args, config, prepared.task, model, tft.TFTransformOutput(fn_args.transform_output))
+        folder = saved_model.assets(fn_args.serving_model_dir)
+        came_to.write(folder)
+        _card(folder, fn_args, config, model.encoder, came_to)
+        progress.emit(progress.Summary(str(came_to)))
+
+
+def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared) -> tuple[Any, FineTuning]:
+    """One training a seed; the best one's model at its best epoch, and what all came to."""
+    the_task = prepared.task
+    settings = {name: value for name, value in config["train"].items() if name != "seeds"}
+    seeds = config["train"].get("seeds") or [config["seed"]]
+    scores, kept = dict[int, float](), dict[int, tuple[Any, TrainingState]]()
+    for seed in seeds:
+        # As an experiment of this seed alone: checkpoints too are those of one.
+        alone = {**config, "seed": seed, "train": settings}
+        phase = f"seed {seed} ({len(scores) + 1}/{len(seeds)}) · " if len(seeds) > 1 else ""
+        kept[seed] = train_once(fn_args, alone, prepared, phase)
+        scores[seed] = float(kept[seed][1].best_score)
+        best = max(scores, key=scores.__getitem__)
+        kept = {best: kept[best]}  # two models in memory at most
+    model, state = kept[best]
+    state.restore_best()
+    examined = the_task.examine(prepared.held_out, settings["batch_size"])
+    metric = the_task.metrics[0]
+    return model, FineTuning(
+        metric=metric.name,
+        scores={seed: figure(score, metric) for seed, score in scores.items()},
+        seed=best,
+        records=prepared.records,
+        epochs=int(state.epoch),
+        planned=settings["epochs"],
+        calibration=_calibrate(the_task, model, examined) if settings["calibrate"] and the_task.calibrates else None,
+    )
+
+
+def figure(score: float, metric: task.Metric) -> float:
+    """The headline figure that ``TrainingState.best_score`` stands for; NaN where there was none."""
+    return math.nan if score == _NONE else score if metric.better == "higher" else -score
+
+
+def train_once(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared, phase: str
+) -> tuple[Any, TrainingState]:
+    """Goes on where a killed training was, and ends where it did if it was through.
+
+    Args:
+      fn_args: of the node.
+      config: as for ``run_fn``, of one seed.
+      prepared: of the node.
+      phase: what a person is told in front of the epoch.
+    """
+    settings, seed, the_task = config["train"], config["seed"], prepared.task
+    folder, tokenizer = training.base_checkpoint(fn_args.base_model), training.tokenizer(fn_args.transform_output)
+    training.seeded(seed, config)
+    with replicas.strategy().scope():
+        encoder = training.encoder(folder, config["encoder"], tokenizer.size)
+        model = the_task.build(encoder)
+    if folder:
+        checkpoint.load(folder, encoder)
+    if frozen := settings.get("freeze"):
+        encoder.freeze(0 if frozen == "embeddings" else frozen)
+    batch_size, epochs = settings["batch_size"], settings["epochs"]
+    epoch_steps = math.ceil(prepared.records / batch_size)
+    loop = training.loop(
+        model,
+        the_task.loss,
+        settings,
+        steps=epoch_steps * epochs,
+        key=training.key(prepared.files, folder, config),
+        logs=f"{fn_args.model_run_dir}/seed-{seed}",
+        factors=layer_decay(model.trainable_variables, encoder.layers_of_variables, settings["layer_decay"]),
+    )
+    state, metric = loop.state, the_task.metrics[0]
+    evaluate = _scorer(the_task, model, the_task.examine(prepared.held_out, batch_size))
+    patience = settings.get("early_stopping", {}).get("patience", epochs)
+    while (epoch := int(state.epoch)) < epochs and epoch - int(state.best_epoch) < patience:
+        start = int(state.step) - epoch * epoch_steps
+        batches = the_task.batches(prepared.train, batch_size=batch_size, seed=seed, epoch=epoch, start_step=start)
+        loop.run(batches, f"{phase}epoch {epoch + 1}/{epochs}")
+        score = evaluate()
+        with loop.writer.as_default(step=int(state.step)):
+            tf.summary.scalar(f"eval/{metric.name}", score)
+        state.epoch.assign(epoch + 1)
+        # A correlation of answers that are all alike is none: any other is better.
+        state.keep_best(_NONE if math.isnan(score) else score if metric.better == "higher" else -score)
+        loop.save()
+    return model, state
+
+
+def _scorer(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Any:
+    """The headline figure over one pass of ``batches``."""
+
+    @tf.function(input_signature=[batches.element_spec], autograph=False)
+    def score(batch: task.Tensors) -> tf.Tensor:
+        return the_task.score(model(batch, training=False), batch)
+
+    def evaluate() -> float:
+        rows = np.concatenate([score(batch).numpy().astype(float) for batch in batches])
+        return the_task.figures(rows)[the_task.metrics[0].name]
+
+    return evaluate
+
+
+def _calibrate(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Calibration:
+    """Makes the model's scores as sure as they are right over one pass of ``batches``."""
+    target = the_task.targets[0]
+
+    @tf.function(input_signature=[batches.element_spec], autograph=False)
+    def answered(batch: task.Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        return model(batch, training=False)["logits"], batch[target]
+
+    logits, right = (np.concatenate(parts) for parts in zip(*map(answered, batches), strict=True))
+    temperature = calibration.temperature(logits, right)
+
+    def error(by: float) -> float:
+        rows = the_task.score({"logits": tf.constant(logits / by)}, {target: tf.constant(right)})
+        return the_task.figures(rows.numpy().astype(float))["ece"]
+
+    calibration.divide(model.logits, temperature)
+    return Calibration(temperature=temperature, ece_before=error(1.0), ece_after=error(temperature))
+
+
+def _export(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, model: Any, transformed: Any
+) -> None:
+    raw = transformed.raw_feature_spec()
+    columns = [name for name in ("text", "text_pair") if name in raw]
+    saved_model.write(
+        fn_args.serving_model_dir,
+        model=model,
+        encoder=model.encoder,
+        the_task=the_task,
+        featurize=transformed.transform_features_layer(),
+        columns=columns,
+        raw_spec={name: raw[name] for name in columns},
+    )
+    folder = saved_model.assets(fn_args.serving_model_dir)
+    tokenizer = training.tokenizer(fn_args.transform_output)
+    own = config["task"]["config"]
+    head = None
+    if the_task.head:
+        kind = checkpoint.HEADS[the_task.head]
+        head = checkpoint.Head(
+            kind, model.logits, getattr(the_task, "tags", own.get("labels", ())), own["dropout"], own["max_length"]
+        )
+    checkpoint.save(
+        folder / training.CHECKPOINT, model.encoder, list(tokenizer.vocabulary), tokenizer.rules.dump(), head=head
+    )
+    made_with = {name: config[name] for name in ("task", "train", "encoder", "seed")}
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(made_with, allow_unicode=True, sort_keys=False), "utf-8")
+
+
+def _card(
+    folder: pathlib.Path,
+    fn_args: fn_args_utils.FnArgs,
+    config: dict[str, Any],
+    encoder: BertEncoder,
+    came_to: FineTuning,
+) -> None:
+    own = config["task"]["config"]
+    tokenizer = training.tokenizer(fn_args.transform_output)
+    card.write(
+        folder,
+        config["task"]["type"].replace("_", " ").capitalize()
+        + (f": {', '.join(own['labels'])}" if "labels" in own else ""),
+        {
+            "Encoder": card.encoder(encoder, tokenizer.rules.mode),
+            "Training": card.training(config["train"], came_to.seed, fn_args.base_model),
+            "Result": f"{came_to}; the figures of the test split: tfx-bert show",
+            **({"Seeds": came_to.seeds} if came_to.seeds else {}),
+        },
+        [
+            *([f"Texts are cut after {own['max_length']} tokens."] if "stride" not in own else []),
+            "Every text gets an answer, also one that is unlike all it was trained on.",
+            "It was judged on texts like those that it was trained on; nothing is said about others.",
+        ],
+    )

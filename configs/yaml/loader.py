@@ -1,0 +1,259 @@
+"""A YAML file, and ``--set`` overrides, as an ``Experiment``."""
+
+import functools
+import importlib
+import math
+import operator
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+import models.tasks
+from configs.experiment import (
+    DATA,
+    RECORD_FEATURES,
+    AnswerData,
+    Bless,
+    ConfigError,
+    Evaluate,
+    Experiment,
+    LabelRanges,
+    Share,
+    Task,
+    TaskData,
+    Threshold,
+    Train,
+)
+from configs.yaml.document import Document, Key, read, write
+from configs.yaml.validate import nearest, one_of, raise_all, shown, validate
+from models.task import load as load_task
+
+FOLDER = Path(__file__).parents[1]
+EXPERIMENTS = FOLDER / "experiments"
+ENCODERS = FOLDER / "encoders"
+
+
+def load(path: Path | str, overrides: Sequence[str] = ()) -> Experiment:
+    """Reads an experiment.
+
+    Args:
+      path: a YAML file, or the name of one in ``configs/experiments/``.
+      overrides: ``a.b=c``, applied in order.
+
+    Raises:
+      ConfigError: one line for every fault found.
+    """
+    document = read(_find(str(path)))
+    if "kind" in document.values and "name" not in document.values:
+        raise ConfigError(f"{document.file} is an environment, not an experiment: pass it as --env {document.file}")
+    return resolve(document, overrides)
+
+
+def resolve(document: Document, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment that ``document`` describes, which is changed by ``overrides``; see ``load``."""
+    for assignment in overrides:
+        if assignment.startswith("encoder."):
+            _expand_encoder(document)
+        document.override(assignment)
+    complaints = _expand_encoder(document)
+    model, unknown = _composed(document)
+    # What an unknown task would be judged by is unknown too.
+    ignore: tuple[tuple[Key, ...], ...] = (("evaluate", "bless"),) if unknown else ()
+    experiment, faults = validate(model, document, (*ignore, ("encoder",)) if complaints else ignore)
+    raise_all(complaints + unknown + faults)
+    assert experiment is not None
+    raise_all([document.complain(path, sentence) for path, sentence in _contradictions(experiment)])
+    return experiment
+
+
+def save_resolved(experiment: Experiment, path: Path) -> None:
+    """Writes every value, defaults included, as YAML that ``load`` reads again; whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+        file.write(write(experiment.dump()))
+    Path(file.name).replace(path)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of an experiment's YAML, for editors: every task in ``models/tasks/``, every encoder's name."""
+    task: Any = functools.reduce(operator.or_, [_task_model(name) for name in task_types()])
+    whole = _experiment_model((task | None, None), task_types())
+    schema = whole.model_json_schema(by_alias=True)
+    schema["properties"]["encoder"]["anyOf"].insert(0, {"enum": encoder_names(), "type": "string"})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def encoder_names() -> list[str]:
+    """The files of ``configs/encoders/``, smallest name first."""
+    return sorted(file.stem for file in ENCODERS.glob("*.yaml"))
+
+
+def task_types() -> list[str]:
+    """The files of ``models/tasks/``."""
+    return sorted(file.stem for file in Path(models.tasks.__path__[0]).glob("[!_]*.py"))
+
+
+def near(path: Path) -> Path:
+    """``path`` as a person in the current folder would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _find(name: str) -> Path:
+    file, known = Path(name), EXPERIMENTS / f"{name}.yaml"
+    if file.exists() or file.suffix in (".yaml", ".yml"):
+        return file
+    if known.is_file():
+        return near(known)
+    names = sorted(experiment.stem for experiment in EXPERIMENTS.glob("*.yaml"))
+    raise ConfigError(f"{name}: no such file, and no experiment in {near(EXPERIMENTS)}/: {one_of(name, names)}")
+
+
+def _expand_encoder(document: Document) -> list[str]:
+    """Puts the values of ``configs/encoders/NAME.yaml`` in the place of the name."""
+    name = document.values.get("encoder")
+    if not isinstance(name, str):
+        return []
+    if name not in encoder_names():
+        return [
+            document.complain(
+                ("encoder",), f"{one_of(name, encoder_names())} Or give the values themselves: {{num_layers: …}}"
+            )
+        ]
+    encoder = read(near(ENCODERS / f"{name}.yaml"))
+    document.values["encoder"] = encoder.values
+    document.places |= {("encoder", *path): place for path, place in encoder.places.items()}
+    return []
+
+
+def _composed(document: Document) -> tuple[type[Experiment], list[str]]:
+    """``Experiment`` with the section of this task's type, and what is wrong with that type."""
+    section = document.values.get("task")
+    known = task_types()
+    if not isinstance(section, dict):
+        return _experiment_model((Task | None, None), known), []
+    name = section.get("type")
+    if name in known:
+        return _experiment_model((_task_model(name), ...), [name]), []
+    where: tuple[Key, ...] = ("task", "type") if "type" in section else ("task",)
+    received = f"there is no task {shown(name)}" if "type" in section else "type is missing"
+    close = nearest(name, known) if isinstance(name, str) else None
+    hint = f", did you mean {close}?" if close else ""
+    sentence = f"{received}; models/tasks/ has {', '.join(known)}{hint}"
+    return _experiment_model((Any, ...), known), [document.complain(where, sentence)]
+
+
+def _task_model(name: str) -> type[Task]:
+    """The keys that every task has, and those of ``models/tasks/<name>.py``."""
+    config = importlib.import_module(f"models.tasks.{name}").Config
+    only: Any = Literal[name]
+    data: Any = DATA[load_task(name).schema]
+    return pydantic.create_model(f"{name}_task", __base__=(config, Task), type=(only, ...), data=(data, ...))
+
+
+def _experiment_model(task: Any, names: Sequence[str]) -> type[Experiment]:
+    """``Experiment`` with this field ``task``, and a bound in ``evaluate.bless`` for each figure of these tasks."""
+    metrics = {metric.name: metric for name in names for metric in load_task(name).metrics}
+    bounds: Any = {
+        name: (Share | None if metric.better == "higher" else Threshold | None, None)
+        for name, metric in metrics.items()
+    }
+    bless: Any = pydantic.create_model("Bless", __base__=Bless, __doc__=Bless.__doc__, **bounds)
+    evaluate: Any = pydantic.create_model(
+        "Evaluate", __base__=Evaluate, __doc__=Evaluate.__doc__, bless=(bless, bless())
+    )
+    return pydantic.create_model("Experiment", __base__=Experiment, task=task, evaluate=(evaluate, evaluate()))
+
+
+def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
+    """Sections that are right by themselves and do not go together: path and sentence."""
+    bless = experiment.evaluate.bless.model_dump(exclude_defaults=True).keys()
+    if experiment.task is None:
+        if experiment.train != Train():
+            yield ("train",), "there is no task to train; pretraining reads $.pretrain"
+        for key in sorted(bless - {"mlm_loss", "max_regression"}):
+            yield (
+                ("evaluate", "bless", key),
+                "judges a task, and there is none; mlm_loss judges pretraining",
+            )
+    else:
+        if "mlm_loss" in bless:
+            yield ("evaluate", "bless", "mlm_loss"), "judges experiments that pretrain alone; this one has a task"
+        yield from _task_contradictions(experiment, experiment.task)
+    frozen, layers = experiment.train.freeze, experiment.encoder.num_layers if experiment.encoder else math.inf
+    if frozen and experiment.checkpoint is None and experiment.corpus is None:
+        yield ("train", "freeze"), "keeps what was learned before, and this experiment begins with random weights"
+    elif isinstance(frozen, int) and frozen > layers:
+        yield ("train", "freeze"), f"{frozen} is more than $.encoder.num_layers {layers}"
+    yield from _score_contradictions(experiment)
+    positions = experiment.encoder.max_positions if experiment.encoder else math.inf
+    lengths = {
+        "pretrain": experiment.pretrain and experiment.pretrain.max_length,
+        "task": getattr(experiment.task, "max_length", 0),
+    }
+    for section, length in lengths.items():
+        if length and length > positions:
+            yield (section, "max_length"), f"{length} is longer than $.encoder.max_positions {positions}"
+
+
+def _score_contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
+    scored = experiment.scored
+    if scored is None or experiment.task is None:
+        if experiment.score:
+            yield ("score",), "is answered by a task's model, and there is no task"
+        return
+    if scored.format == "text":
+        yield ("score", "format"), "plain text has no columns; use csv, tsv, jsonl or parquet"
+    if (scored.text_pair is None) != (experiment.task.data.text_pair is None):
+        yield ("score", "text_pair"), "the task takes one text, not a pair"
+    elif scored.text_pair == scored.text:
+        yield ("score", "text_pair"), f"column {shown(scored.text)} is the text already"
+
+
+def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[tuple[Key, ...], str]]:
+    data, bless = task.data, experiment.evaluate.bless
+    if data.format == "text":
+        yield ("task", "data", "format"), "plain text has no labels; use csv, tsv, jsonl or parquet"
+    if data.label_column in (data.text, data.text_pair):
+        yield (
+            ("task", "data", "answers" if isinstance(data, AnswerData) else "label"),
+            f"column {shown(data.label_column)} is the text already",
+        )
+    if data.text_pair == data.text:
+        yield ("task", "data", "text_pair"), f"column {shown(data.text)} is the text already"
+    for index, column in enumerate(experiment.evaluate.slices):
+        if column in load_task(task.type).slices:
+            yield ("evaluate", "slices", index), f"{shown(column)} is a slice anyway; remove it"
+        if column in (data.text, data.text_pair, data.label_column):
+            yield (
+                ("evaluate", "slices", index),
+                f"{shown(column)} is the text or the label; labels are slices anyway",
+            )
+        elif column in RECORD_FEATURES:
+            yield ("evaluate", "slices", index), f"the records have a {shown(column)} of their own; rename that column"
+    labels: list[str] | None = getattr(task, "labels", None)
+    for kind in ("precision", "recall"):
+        for label in sorted(getattr(bless, kind).keys() - set(labels or ())):
+            if labels is None:
+                yield ("evaluate", "bless", kind), f"judges labels, and {task.type} has none"
+                break
+            if labels:  # else they are read from the data
+                yield ("evaluate", "bless", kind, label), one_of(label, labels)
+    added = load_task(task.type).slices
+    judged = [*added, *experiment.evaluate.slices]
+    for column, bounds in bless.slices.items():
+        where: tuple[Key, ...] = ("evaluate", "bless", "slices", column)
+        if column not in judged:
+            hint = (
+                "recall judges labels" if column in ("label", data.label_column) else "$.evaluate.slices adds columns"
+            )
+            yield where, f"{one_of(column, judged)}; {hint}"
+        elif column in added and isinstance(bounds, dict):
+            for value in sorted(bounds.keys() - set(added[column])):
+                yield (*where, value), one_of(value, list(added[column]))
+    if isinstance(data, TaskData) and isinstance(data.label, LabelRanges):
+        for label in sorted(data.label.ranges.keys() ^ set(labels or ())):
+            known = label in (labels or ())
+            sentence = f"{label} has no range" if known else one_of(label, labels or [])
+            yield ("task", "data", "label", "ranges", *(() if known else (label,))), sentence

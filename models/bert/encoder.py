@@ -1,0 +1,412 @@
+"""BERT's encoder and its two pretraining heads (Devlin et al. 2019; post-LayerNorm blocks, Vaswani et al. 2017).
+
+One set of weights, two ways through it: ``BertEncoder.call`` computes on the padded grid with ``keras.ops`` alone (any
+backend, jit, packed rows), ``BertEncoder.padding_free`` runs everything but attention on the real tokens only
+(TensorFlow; half the CPU time on texts of mixed length). They agree to 1e-6.
+
+Axes: B batch, S sequence, T real tokens, H heads, D hidden, V vocabulary, M masked tokens.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from models.bert import kernels
+
+Tensor = Any
+# Google's reference: added to the scores of pairs that must not attend; exp() of it is 0 in float32 and bfloat16.
+_BLOCKED = -1e9
+
+
+def _initializer() -> keras.initializers.Initializer:
+    """Truncated normal, 0.02 (Devlin et al.'s released code). A new one each time: an instance repeats its numbers."""
+    return keras.initializers.TruncatedNormal(stddev=0.02)
+
+
+class Linear(keras.layers.Layer):
+    """``x·kernel + bias``: (…, inputs) to (…, width)."""
+
+    def __init__(self, inputs: int, width: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inputs, self.width = inputs, width
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
+        """Creates the weights; both widths are known without an input."""
+        self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.width), initializer=_initializer())
+        self.bias = self.add_weight(name="bias", shape=(self.width,), initializer="zeros")
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """(…, inputs) to (…, width)."""
+        return kernels.linear(x, self.kernel, self.bias)
+
+
+class LayerNorm(keras.layers.Layer):
+    """Layer normalisation over the last axis, with scale and offset (D,)."""
+
+    def __init__(self, width: int, epsilon: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.width, self.epsilon = width, epsilon
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
+        """Creates the weights; the width is known without an input."""
+        self.gamma = self.add_weight(name="gamma", shape=(self.width,), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(self.width,), initializer="zeros")
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """(…, D) to (…, D)."""
+        return kernels.layer_norm(x, self.gamma, self.beta, self.epsilon)
+
+
+Dropout = Callable[[Tensor, float], Tensor]
+Select = Callable[[Tensor], Tensor]
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+class Block(keras.layers.Layer):
+    """Self-attention and feed-forward, each followed by dropout, the residual and LayerNorm."""
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        num_heads: int,
+        intermediate_dim: int,
+        dropout: float,
+        attention_dropout: float,
+        epsilon: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.hidden_dim, self.num_heads, self.intermediate_dim = hidden_dim, num_heads, intermediate_dim
+        self.dropout, self.attention_dropout, self.epsilon = dropout, attention_dropout, epsilon
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
+        """Creates the weights; every width is known without an input."""
+        self.qkv = Linear(self.hidden_dim, 3 * self.hidden_dim, name="qkv")
+        self.projection = Linear(self.hidden_dim, self.hidden_dim, name="projection")
+        self.attention_norm = LayerNorm(self.hidden_dim, self.epsilon, name="attention_norm")
+        self.intermediate = Linear(self.hidden_dim, self.intermediate_dim, name="intermediate")
+        self.output_dense = Linear(self.intermediate_dim, self.hidden_dim, name="output")
+        self.output_norm = LayerNorm(self.hidden_dim, self.epsilon, name="output_norm")
+        self.built = True
+
+    def call(
+        self,
+        x: Tensor,
+        bias: Tensor,
+        drop: Dropout,
+        to_grid: Select = _same,
+        from_grid: Select = _same,
+        residual: Select = _same,
+    ) -> tuple[Tensor, Tensor]:
+        """One block.
+
+        Args:
+          x: (B, S, D), or (T, D) with ``to_grid`` and ``from_grid``.
+          bias: (B, 1, 1 or S, S), added to the attention scores.
+          drop: tensor and rate to the dropped-out tensor.
+          to_grid: (T, 3D) to (B, S, 3D).
+          from_grid: (B, S, D) to (T, D), or to the (K, D) that are wanted.
+          residual: (T, D) to the same of ``x``.
+
+        Returns:
+          The output, of the shape of ``x`` or (K, D), and the attention weights (B, H, S, S).
+        """
+        context, weights = self._attend(to_grid(self.qkv(x)), bias, drop)
+        x = self.attention_norm(residual(x) + drop(self.projection(from_grid(context)), self.dropout))
+        hidden = self.output_dense(kernels.gelu(self.intermediate(x)))
+        return self.output_norm(x + drop(hidden, self.dropout)), weights
+
+    def _attend(self, qkv: Tensor, bias: Tensor, drop: Dropout) -> tuple[Tensor, Tensor]:
+        """Scaled dot-product attention: (B, S, 3D) to (B, S, D) and the weights (B, H, S, S)."""
+        batch, length = ops.shape(qkv)[:2]
+        depth = self.hidden_dim // self.num_heads
+        grid = ops.reshape(qkv, (batch, length, 3, self.num_heads, depth))
+        # Unstacking: slices would each cost a padded gradient of the whole.
+        query, key, value = ops.unstack(ops.transpose(grid, (2, 0, 3, 1, 4)), 3)
+        scores = kernels.products(query * depth**-0.5, key) + bias
+        weights = ops.softmax(scores, axis=-1)
+        context = ops.transpose(ops.matmul(drop(weights, self.attention_dropout), value), (0, 2, 1, 3))
+        return ops.reshape(context, (batch, length, self.hidden_dim)), weights
+
+
+class BertEncoder(keras.layers.Layer):
+    """Embeddings, blocks and pooler. The weights exist from the start.
+
+    Args:
+      vocabulary_size: V.
+      num_layers: blocks.
+      hidden_dim: D.
+      num_heads: H; divides D.
+      intermediate_dim: width of the feed-forward layers; 4·D where not given.
+      max_positions: longest row, in tokens.
+      num_segments: kinds of ``segment_ids``.
+      dropout: of the embeddings and of each sublayer's output.
+      attention_dropout: of the attention weights.
+      layer_norm_epsilon: of every LayerNorm.
+
+    Raises:
+      ValueError: if ``num_heads`` does not divide ``hidden_dim``.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size: int,
+        num_layers: int,
+        hidden_dim: int,
+        num_heads: int,
+        intermediate_dim: int | None = None,
+        max_positions: int = 512,
+        num_segments: int = 2,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        layer_norm_epsilon: float = 1e-12,
+        name: str = "encoder",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        if hidden_dim % num_heads:
+            raise ValueError(
+                f"num_heads must divide hidden_dim. Received: num_heads={num_heads}, hidden_dim={hidden_dim}"
+            )
+        self.vocabulary_size, self.max_positions, self.num_segments = vocabulary_size, max_positions, num_segments
+        self.num_layers, self.hidden_dim, self.num_heads = num_layers, hidden_dim, num_heads
+        self.intermediate_dim, self.layer_norm_epsilon = intermediate_dim or 4 * hidden_dim, layer_norm_epsilon
+        self.dropout, self.attention_dropout = dropout, attention_dropout
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
+        """Creates the weights; every width is known without an input."""
+
+        def table(name: str, rows: int) -> Any:
+            return self.add_weight(name=name, shape=(rows, self.hidden_dim), initializer=_initializer())
+
+        self.token_embedding = table("token_embedding", self.vocabulary_size)
+        self.position_embedding = table("position_embedding", self.max_positions)
+        self.segment_embedding = table("segment_embedding", self.num_segments)
+        self.embedding_norm = LayerNorm(self.hidden_dim, self.layer_norm_epsilon, name="embedding_norm")
+        for i in range(self.num_layers):
+            # Attributes: tf.train.Checkpoint does not look into Keras's lists.
+            setattr(self, f"block_{i}", self._block(f"block_{i}"))
+        self.pooler = Linear(self.hidden_dim, self.hidden_dim, name="pooler")
+        self.seeds = keras.random.SeedGenerator(name="dropout_seed")
+        self.built = True
+
+    def _block(self, name: str) -> Block:
+        return Block(
+            self.hidden_dim,
+            self.num_heads,
+            self.intermediate_dim,
+            self.dropout,
+            self.attention_dropout,
+            self.layer_norm_epsilon,
+            name=name,
+        )
+
+    @property
+    def blocks(self) -> list[Block]:
+        """From the first to the last."""
+        return [getattr(self, f"block_{i}") for i in range(self.num_layers)]
+
+    @property
+    def layers_of_variables(self) -> list[list[keras.Variable]]:
+        """The embeddings' variables, then each block's. The pooler's are in none: it is nearer to the head."""
+        tables = [self.token_embedding, self.position_embedding, self.segment_embedding]
+        return [[*tables, *self.embedding_norm.variables], *(block.variables for block in self.blocks)]
+
+    def freeze(self, blocks: int) -> None:
+        """Takes the embeddings and the first ``blocks`` blocks out of ``trainable_variables``."""
+        for variable in itertools.chain(*self.layers_of_variables[: 1 + blocks]):
+            variable.trainable = False
+
+    def call(
+        self,
+        token_ids: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor,
+        position_ids: Tensor | None = None,
+        group_ids: Tensor | None = None,
+        training: bool = False,
+        return_all: bool = False,
+        wanted: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """The padded grid.
+
+        Args:
+          token_ids: int (B, S).
+          segment_ids: int (B, S), 0 for the first text of a pair and 1 for the second.
+          padding_mask: bool (B, S), true on real tokens.
+          position_ids: int (B, S); 0 … S-1 where not given.
+          group_ids: int (B, S): packed rows; tokens attend only within their group.
+          training: whether to drop out.
+          return_all: whether to return ``hidden_states`` and ``attentions`` too.
+          wanted: int (K,), tokens by their place in the grid B·S: the last block computes no others. None computes all.
+
+        Returns:
+          ``sequence`` (B, S, D), with ``wanted`` (K, D) in its order; ``pooled`` (B, D) from each row's first token;
+          with ``return_all``, ``hidden_states`` (the embeddings' and each block's output, B, S, D) and ``attentions``
+          (each block's weights, B, H, S, S).
+        """
+        self._check_length(token_ids.shape[1])
+        if position_ids is None:
+            positions = self.position_embedding[: ops.shape(token_ids)[1]]
+        else:
+            positions = ops.take(self.position_embedding, position_ids, axis=0)
+        allowed = padding_mask[:, None, None, :]
+        if group_ids is not None:
+            allowed = ops.logical_and(allowed, ops.equal(group_ids[:, None, :, None], group_ids[:, None, None, :]))
+        bias = self._bias(allowed)
+        drop = self._dropper(training)
+        x = self._embed(token_ids, segment_ids, positions, drop)
+        batch, length = ops.shape(token_ids)
+        last: dict[str, Select] = {}
+        if wanted is not None:
+            # The pooler reads the rows' first tokens.
+            kept = ops.concatenate([wanted, ops.cast(ops.arange(batch) * length, wanted.dtype)])
+            last = dict.fromkeys(
+                ("from_grid", "residual"), lambda x: ops.take(ops.reshape(x, (-1, self.hidden_dim)), kept, axis=0)
+            )
+        hidden_states, attentions = [x], []
+        for block in self.blocks:
+            x, weights = block(x, bias=bias, drop=drop, **(last if block is self.blocks[-1] else {}))
+            hidden_states.append(x)
+            attentions.append(weights)
+        sequence, first = (x, x[:, 0]) if wanted is None else (x[:-batch], x[-batch:])
+        out = {"sequence": sequence, "pooled": self._pool(first)}
+        return {**out, "hidden_states": hidden_states, "attentions": attentions} if return_all else out
+
+    def padding_free(
+        self,
+        token_ids: Tensor,
+        segment_ids: Tensor,
+        padding_mask: Tensor,
+        training: bool = False,
+        wanted: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """The same on the real tokens only; padded again for attention alone. TensorFlow, any B and S.
+
+        Args:
+          token_ids: int (B, S).
+          segment_ids: int (B, S).
+          padding_mask: bool (B, S), true on real tokens; a row's first token is real.
+          training: whether to drop out.
+          wanted: int (K,), real tokens by their place in the grid B·S: the last block computes no others, and
+            ``sequence`` holds these, in this order. None computes all; an empty one only ``pooled``.
+
+        Returns:
+          ``sequence`` (T, D): the real tokens, row after row; ``indices`` int64 (T,): their places in the grid B·S;
+          ``pooled`` (B, D). With ``wanted``, (K, D) and (K,).
+        """
+        import tensorflow as tf
+
+        from models.bert.real_tokens import RealTokens
+
+        self._check_length(token_ids.shape[1])
+        tokens = RealTokens(padding_mask)
+        grid = {
+            "bias": self._bias(padding_mask[:, None, None, :]),
+            "drop": self._dropper(training),
+            "to_grid": tokens.scatter,
+        }
+        positions = tf.gather(self.position_embedding, tokens.positions)
+        x = self._embed(tokens.gather(token_ids), tokens.gather(segment_ids), positions, grid["drop"])
+        for block in self.blocks[:-1]:
+            x, _ = block(x, from_grid=tokens.gather, **grid)
+        if wanted is None:
+            x, _ = self.blocks[-1](x, from_grid=tokens.gather, **grid)
+            return {
+                "sequence": x,
+                "indices": tokens.indices,
+                "pooled": self._pool(tf.gather(x, tokens.ordinals(tokens.first))),
+            }
+        # The pooler reads the rows' first tokens.
+        kept = tf.concat([wanted, tf.cast(tokens.first, wanted.dtype)], axis=0)
+        x, _ = self.blocks[-1](
+            x,
+            from_grid=lambda x: tf.gather(tf.reshape(x, [-1, self.hidden_dim]), kept),
+            residual=lambda x: tf.gather(x, tokens.ordinals(kept)),
+            **grid,
+        )
+        sequence, first = tf.split(x, [tf.size(wanted), -1])
+        return {"sequence": sequence, "indices": wanted, "pooled": self._pool(first)}
+
+    def _embed(self, token_ids: Tensor, segment_ids: Tensor, positions: Tensor, drop: Dropout) -> Tensor:
+        x = ops.take(self.token_embedding, token_ids, axis=0) + ops.take(self.segment_embedding, segment_ids, axis=0)
+        return drop(self.embedding_norm(x + positions), self.dropout)
+
+    def _bias(self, allowed: Tensor) -> Tensor:
+        """What is added to the attention scores: nothing where ``allowed``, bool (B, 1, 1 or S, S)."""
+        return ops.cast(ops.where(allowed, 0.0, _BLOCKED), self.compute_dtype)
+
+    def _pool(self, first: Tensor) -> Tensor:
+        return ops.tanh(self.pooler(first))
+
+    def _dropper(self, training: bool) -> Dropout:
+        return functools.partial(kernels.dropout, seeds=self.seeds if training else None)
+
+    def _check_length(self, length: int | None) -> None:
+        if length is not None and length > self.max_positions:
+            raise ValueError(
+                f"rows must not be longer than max_positions, {self.max_positions} tokens. Received: {length} tokens"
+            )
+
+
+class MaskedLanguageHead(keras.layers.Layer):
+    """Scores every piece of the vocabulary, with the token embedding as the projection (Devlin et al. 2019, 3.1).
+
+    Args:
+      encoder: whose embedding is tied; it stays the encoder's variable.
+    """
+
+    def __init__(self, encoder: BertEncoder, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # In a closure: as an attribute, the encoder's variables would be listed as this layer's too.
+        self._table: Callable[[], Any] = lambda: encoder.token_embedding
+        self.vocabulary_size, self.hidden_dim, self.epsilon = (
+            encoder.vocabulary_size,
+            encoder.hidden_dim,
+            encoder.layer_norm_epsilon,
+        )
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
+        """Creates the weights; every width is known without an input."""
+        self.transform = Linear(self.hidden_dim, self.hidden_dim, name="transform")
+        self.norm = LayerNorm(self.hidden_dim, self.epsilon, name="norm")
+        self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
+        self.built = True
+
+    def call(self, hidden: Tensor) -> Tensor:
+        """Logits (M, V) of the masked tokens' hidden states (M, D)."""
+        x = self.norm(kernels.gelu(self.transform(hidden)))
+        return kernels.products(x, self._table()) + self.bias
+
+
+class NextSentenceHead(keras.layers.Layer):
+    """Whether the second text followed the first: index 0 says yes (Devlin et al.'s released code)."""
+
+    def __init__(self, hidden_dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.hidden_dim = hidden_dim
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
+        """Creates the weights; every width is known without an input."""
+        self.logits = Linear(self.hidden_dim, 2, name="logits")
+        self.built = True
+
+    def call(self, pooled: Tensor) -> Tensor:
+        """Logits (B, 2) of pooled vectors (B, D)."""
+        return self.logits(pooled)

@@ -1,0 +1,1 @@
+"""Pretrained weights: Hugging Face folders in and out, other formats in."""

@@ -1,0 +1,1 @@
+"""Tokenized documents to masked batches, and how well a model predicts them."""

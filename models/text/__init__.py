@@ -1,0 +1,1 @@
+"""WordPiece: learned, in the graph, and for Hugging Face's tokenizers."""

@@ -1,0 +1,1 @@
+"""The training loop: optimizer, resume, replicas, reading, calibration."""

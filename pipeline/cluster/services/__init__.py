@@ -1,0 +1,1 @@
+"""The APIs of Kubeflow, Argo and Vertex: what they say of runs."""

@@ -1,0 +1,353 @@
+"""The DAG. What the experiment names decides its shape: a corpus is pretrained on, a task is fine-tuned, or both."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
+from tfx.components.tuner.component import Tuner
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2, trainer_pb2
+from tfx.types import Channel, standard_artifacts
+
+from components import digest
+from components.data.data_gate import DataGate
+from components.data.example_gen import CorpusExampleGen, ScoreExampleGen, TaskExampleGen
+from components.data.importer import CheckpointImporter
+from components.data.source_digest import SourceDigest
+from components.data.transform import Transform
+from components.data.vocabulary_gen import VocabularyGen
+from components.deploy.bulk_inferrer import BulkInferrer
+from components.deploy.pusher import Pusher
+from components.deploy.serving_validator import ServingValidator
+from components.deploy.versions import versions
+from components.deploy.vertex_pusher import VertexPusher
+from components.evaluate.baseline import Baseline, BaselineVersion
+from components.evaluate.evaluator import Evaluator
+from components.evaluate.pretraining_evaluator import PretrainingEvaluator
+from components.evaluate.resolver import PreviousBlessedModel
+from configs.clusters.cluster import Vertex
+from configs.environment import Environment, Local
+from configs.experiment import Experiment, Unlabelled
+from models import task
+from pipeline.run import imports
+
+
+def create_pipeline(
+    experiment: Experiment, environment: Environment, *, cache: bool = True, sample: int | None = None
+) -> Pipeline:
+    """Every shape of the pipeline.
+
+    Args:
+      experiment: what is trained on what.
+      environment: where it runs.
+      cache: whether a node whose inputs, settings and source are unchanged is reused.
+      sample: records (documents) of each source that are read; then nothing is pushed.
+    """
+    experiment = imports.labelled(experiment, environment)
+    dag = _Dag(experiment, environment, sample or 0)
+    model = dag.checkpoint()
+    corpus = dag.source("corpus") if experiment.corpus else None
+    records = dag.source("task") if experiment.task else None
+    vocabulary = dag.vocabulary([source for source in (corpus, records) if source], model)
+    if corpus:
+        transform = dag.transform(corpus, vocabulary)
+        model = dag.pretrain(transform, model)
+    if records:
+        model = dag.train(dag.transform(records, vocabulary), model)
+        evaluator = dag.evaluate_task(records, model)
+    else:
+        evaluator = dag.evaluate_pretraining(transform, model)
+    validator = dag.validate(model)
+    if experiment.scored:
+        dag.score(experiment.scored, model, evaluator, validator)
+    dag.push(model, evaluator, validator)
+    return dag.pipeline(cache)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """What a source gives to the nodes behind its gate."""
+
+    kind: str
+    examples: Channel
+    schema: Channel
+    gate: DataGate
+
+
+class _Dag:
+    """Nodes under construction. Every node gets only the part of the configuration that it depends on."""
+
+    def __init__(self, experiment: Experiment, environment: Environment, sample: int) -> None:
+        self.experiment, self.environment, self.sample = experiment, environment, sample
+        self.root = environment.folder(experiment.name)
+        given = experiment.task
+        self.task: dict[str, Any] = {"type": given.type, "config": given.own()} if given else {}
+        self.bless = experiment.evaluate.bless.model_dump(mode="json", exclude_none=True)
+        self.nodes: list[BaseNode] = []
+
+    def seen(self, path: pathlib.Path) -> str:
+        """What the nodes call a file of ours."""
+        return self.environment.seen(path, self.experiment.name)
+
+    def digest(self, *modules: str) -> str:
+        """Of the code behind a node."""
+        return digest.of_source(*modules) if isinstance(self.environment, Local) else self.environment.image
+
+    def add(self, node: BaseNode, name: str, source: _Source | str = "") -> Any:
+        """With two sources the nodes of the corpus carry its name: ``CorpusTransform`` beside ``Transform``."""
+        kind = source.kind if isinstance(source, _Source) else source
+        prefix = "Corpus" if kind == "corpus" and self.experiment.task else ""
+        self.nodes.append(node.with_id(prefix + name))
+        return node
+
+    def checkpoint(self) -> Channel | None:
+        folder = imports.checkpoint(self.experiment, self.environment)
+        if folder is None:
+            return None
+        if self.environment.has_importer:
+            importer = Importer(source_uri=self.seen(folder), artifact_type=standard_artifacts.Model)
+            return self.add(importer, "Checkpoint").outputs["result"]
+        return self.add(CheckpointImporter(self.seen(folder)), "Checkpoint").outputs["model"]
+
+    def source(self, kind: str) -> _Source:
+        experiment = self.experiment
+        if kind == "corpus":
+            assert experiment.corpus is not None
+            records = "corpus"
+            corpus, common = self._reading(kind, experiment.corpus, records)
+            examples = self.add(CorpusExampleGen(corpus, **common), "ExampleGen", kind)
+        else:
+            assert experiment.task is not None
+            records = task.load(self.task["type"]).schema
+            data, common = self._reading(kind, experiment.task.data, records)
+            reads = {
+                "kind": records,
+                "labels": self.task["config"].get("labels", []),
+                "slices": experiment.evaluate.slices,
+            }
+            examples = self.add(TaskExampleGen(data, **reads, **common), "ExampleGen")
+        read = examples.outputs["examples"]
+        statistics = self.add(StatisticsGen(examples=read), "StatisticsGen", kind).outputs["statistics"]
+        schema_file = imports.schema(experiment, self.environment, records)
+        schema = self.add(ImportSchemaGen(schema_file=self.seen(schema_file)), "SchemaGen", kind).outputs["schema"]
+        validator = self.add(ExampleValidator(statistics=statistics, schema=schema), "ExampleValidator", kind)
+        gate = DataGate(validator.outputs["anomalies"], "corpus" if kind == "corpus" else "task.data")
+        return _Source(kind, read, schema, self.add(gate, "DataGate", kind))
+
+    def _reading(self, kind: str, source: imports.AnySource, records: str) -> tuple[imports.AnySource, dict[str, Any]]:
+        """What every ExampleGen takes."""
+        source, known = imports.data(self.experiment, self.environment, source)
+        if known is None:
+            node = self.add(SourceDigest(source, records), "ScoreDigest" if kind == "score" else "Digest", kind)
+        return source, {
+            "input_digest": node.outputs["digest"].future()[0].value if known is None else known,
+            "source_digest": self.digest("components.data.example_gen"),
+            "bad_records_path": self.seen(self.root / f"{kind}_bad_records.csv"),
+            "sample": self.sample,
+        }
+
+    def vocabulary(self, sources: list[_Source], base: Channel | None) -> Channel:
+        text = self.experiment.text.model_dump(mode="json")
+        wanted, path = self.experiment.vocabulary, imports.vocabulary(self.experiment, self.environment)
+        node = VocabularyGen(
+            [source.examples for source in sources],
+            source_digest=self.digest("components.data.vocabulary_gen"),
+            learn=wanted.learn if wanted else None,
+            path=self.seen(path) if path else None,
+            base_model=base,
+            reserve=wanted.reserve if wanted else (),
+            **text,
+        )
+        for source in sources:
+            node.add_upstream_node(source.gate)
+        return self.add(node, "VocabularyGen").outputs["vocabulary"]
+
+    def transform(self, source: _Source, vocabulary: Channel) -> Transform:
+        module = (
+            "models.pretraining.pretraining_data" if source.kind == "corpus" else f"models.tasks.{self.task['type']}"
+        )
+        node = Transform(
+            examples=source.examples,
+            schema=source.schema,
+            vocabulary=vocabulary,
+            featurizer=f"{module}.{'Corpus' if source.kind == 'corpus' else 'Task'}",
+            config={} if source.kind == "corpus" else self.task["config"],
+            source_digest=self.digest("components.data.transform", "components.data.featurize", module),
+        )
+        # A gate has no consumers: without this, Transform may run before it.
+        node.add_upstream_node(source.gate)
+        self.add(node, "Transform", source)
+        return node
+
+    def pretrain(self, transform: Transform, base: Channel | None) -> Channel:
+        assert self.experiment.pretrain is not None
+        config = {"pretrain": self.experiment.pretrain.model_dump(mode="json", exclude_none=True)}
+        config |= self._common("components.train.pretrainer", base=base)
+        return self._trainer("Pretrainer", "components.train.pretrainer", transform, base, config)
+
+    def train(self, transform: Transform, base: Channel | None) -> Channel:
+        config: dict[str, Any] = {"task": self.task}
+        config["train"] = self.experiment.train.model_dump(mode="json", exclude_none=True)
+        config |= self._common("components.train.trainer", f"models.tasks.{self.task['type']}", base=base)
+        best = None
+        if tune := self.experiment.tune:
+            searched = {
+                **config,
+                "tune": tune.model_dump(mode="json"),
+                "source_digest": self.digest("components.train.tuner", f"models.tasks.{self.task['type']}"),
+            }
+            node = Tuner(
+                tuner_fn="components.train.tuner.tuner_fn", **self._trained_on(transform, base), custom_config=searched
+            )
+            best = self.add(node, "Tuner").outputs["best_hyperparameters"]
+        return self._trainer("Trainer", "components.train.trainer", transform, base, config, best)
+
+    def _common(self, *modules: str, base: Channel | None) -> dict[str, Any]:
+        """What every training depends on."""
+        encoder = self.experiment.encoder
+        return {
+            "encoder": encoder.arguments() if encoder and base is None else None,
+            "seed": self.experiment.seed,
+            **({"deterministic": True} if self.experiment.deterministic else {}),
+            "source_digest": self.digest(*modules),
+        }
+
+    @staticmethod
+    def _trained_on(transform: Transform, base: Channel | None) -> dict[str, Any]:
+        return {
+            "examples": transform.outputs["transformed_examples"],
+            "transform_graph": transform.outputs["transform_graph"],
+            "base_model": base,
+            "train_args": trainer_pb2.TrainArgs(),
+            "eval_args": trainer_pb2.EvalArgs(),
+        }
+
+    def _trainer(
+        self,
+        name: str,
+        module: str,
+        transform: Transform,
+        base: Channel | None,
+        config: dict[str, Any],
+        hyperparameters: Channel | None = None,
+    ) -> Channel:
+        trainer = Trainer(
+            run_fn=f"{module}.run_fn",
+            **self._trained_on(transform, base),
+            custom_config=config,
+            hyperparameters=hyperparameters,
+        )
+        return self.add(trainer, name).outputs["model"]
+
+    def baseline(self, model: Channel) -> Channel:
+        if not isinstance(self.environment, Local):
+            pushed = self.environment.pushed(self.experiment.name)
+            version = self.add(BaselineVersion(model, pushed), "BaselineVersion").outputs["version"]
+            return self.add(Baseline(pushed, version), "Baseline").outputs["baseline"]
+        resolver = Resolver(
+            strategy_class=PreviousBlessedModel,
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+            candidate=model,
+        )
+        return self.add(resolver, "Resolver").outputs["model"]
+
+    def evaluate_task(self, source: _Source, model: Channel) -> Evaluator:
+        evaluator = Evaluator(
+            examples=source.examples,
+            schema=source.schema,
+            model=model,
+            baseline_model=self.baseline(model),
+            the_task=self.task,
+            slices=[*task.load(self.task["type"]).slices, *self.experiment.evaluate.slices],
+            bless=self.bless,
+            source_digest=self.digest("components.evaluate.evaluator"),
+            shown=not isinstance(self.environment, Local),
+        )
+        self.add(evaluator, "Evaluator")
+        return evaluator
+
+    def evaluate_pretraining(self, transform: Transform, model: Channel) -> PretrainingEvaluator:
+        assert self.experiment.pretrain is not None
+        evaluator = PretrainingEvaluator(
+            examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            model=model,
+            baseline_model=self.baseline(model),
+            pretrain=self.experiment.pretrain.model_dump(mode="json", exclude_none=True),
+            bless=self.bless,
+            seed=self.experiment.seed,
+            source_digest=self.digest("components.evaluate.pretraining_evaluator"),
+            shown=not isinstance(self.environment, Local),
+        )
+        self.add(evaluator, "Evaluator")
+        return evaluator
+
+    def validate(self, model: Channel) -> ServingValidator:
+        source = self.digest("components.deploy.serving_validator", "models.export.serving_check")
+        validator = ServingValidator(model, source)
+        self.add(validator, "ServingValidator")
+        return validator
+
+    def score(self, source: Unlabelled, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
+        read, common = self._reading("score", source, "score")
+        records = self.add(ScoreExampleGen(read, **common), "ScoreExampleGen").outputs["examples"]
+        source_digest = self.digest("components.deploy.bulk_inferrer")
+        answers = task.load(self.task["type"]).answers
+        node = BulkInferrer(records, model, evaluator.outputs["blessing"], answers, source_digest)
+        # It takes no InfraBlessing: a model that cannot be served stops the run here.
+        node.add_upstream_node(validator)
+        self.add(node, "BulkInferrer")
+
+    def push(self, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
+        if self.sample:
+            return
+        folder = self.environment.pushed(self.experiment.name)
+        destination = pusher_pb2.PushDestination.Filesystem(base_directory=folder)
+        pusher = Pusher(
+            model=model,
+            model_blessing=evaluator.outputs["blessing"],
+            infra_blessing=validator.outputs["blessing"],
+            push_destination=pusher_pb2.PushDestination(filesystem=destination),
+            # What is there decides too: the same model is pushed again behind another one.
+            custom_config={"versions": versions(folder)} if isinstance(self.environment, Local) else None,
+        )
+        self.add(pusher, "Pusher")
+        where = self.environment
+        if isinstance(where, Vertex) and where.endpoint:
+            node = VertexPusher(
+                pusher.outputs["pushed_model"],
+                where.endpoint,
+                project=where.project,
+                region=where.region,
+                encryption_key=where.encryption_key,
+                name=self.experiment.name,
+                folder=f"{where.home(self.experiment.name)}/vertex_model",
+                source_digest=self.digest("components.deploy.vertex_pusher"),
+            )
+            self.add(node, "VertexPusher")
+
+    def pipeline(self, cache: bool) -> Pipeline:
+        where: dict[str, Any]
+        name = self.experiment.name
+        if isinstance(self.environment, Local):
+            store = metadata.sqlite_metadata_connection_config(str(self.root / "metadata.sqlite"))
+            where = {"pipeline_root": str(self.root / "artifacts"), "metadata_connection_config": store}
+        else:
+            where = {"pipeline_root": f"{self.environment.pipeline_root}/{self.experiment.name}"}
+            name = name.replace("_", "-")  # what Kubeflow's names may hold
+        return Pipeline(
+            pipeline_name=name,
+            components=self.nodes,
+            enable_cache=cache,
+            beam_pipeline_args=self.environment.beam_pipeline_args,
+            **where,
+        )

@@ -1,0 +1,1 @@
+"""Commands that use a pushed model: predict, serve, export."""

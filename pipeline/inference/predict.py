@@ -1,0 +1,153 @@
+"""``tfx-bert predict``: texts in, answers out, from a pushed model."""
+
+import codecs
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from rich.console import Console
+from rich.text import Text
+
+from components.deploy.versions import versions
+from components.records.formats.encodings import undecodable
+from models.export import golden
+from models.task import Task, nth
+from pipeline.run.result import RunError
+from pipeline.terminal import noise
+from schemas import DataError
+
+_BATCH = 32
+Item = TypeVar("Item")
+
+
+def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
+    """Prints an answer for each text, or for each line of standard input.
+
+    Args:
+      root: the environment's ``runs`` folder.
+      model: ``NAME`` or ``NAME/VERSION``; None is the model pushed last.
+      texts: a tab separates the two texts of a pair.
+
+    Raises:
+      RunError: there is no such model, or it answers no texts.
+      DataError: a text is not UTF-8.
+    """
+    given = _decoded(texts) if texts else _lines(sys.stdin.buffer)
+    folder = newest(root, model)
+    the_task = task_of(folder)
+    noise.hush()
+    with noise.captured(root / folder.parents[2].name / "predict.log") as terminal:
+        console = Console(file=terminal, highlight=False, markup=False)
+        if not texts and sys.stdin.isatty():
+            console.print(Text("one text a line, Ctrl-D ends", "dim"))
+        with console.status(f"loading {folder}"):
+            answer, columns = load(folder)
+        for batch in batches(given, 1 if sys.stdin.isatty() else _BATCH):
+            outputs = {name: value.numpy() for name, value in answer(_arguments(batch, columns)).items()}
+            for index, text in enumerate(batch):
+                line = the_task.told(nth(outputs, index))
+                console.print(Text.assemble((f'"{_short(text)}"', "dim"), " → ", line), soft_wrap=True)
+
+
+def _decoded(texts: Sequence[str]) -> list[str]:
+    """Arguments of the command line as they are; Python has a lone surrogate for a byte that is not UTF-8."""
+    for number, text in enumerate(texts, start=1):
+        if reason := undecodable({"text": text}, "utf-8"):
+            raise DataError(f"text {number} of the command line is {reason}")
+    return list(texts)
+
+
+def _lines(stream: BinaryIO) -> Iterator[str]:
+    """The lines of standard input without their ends, and without a byte-order mark in front."""
+    for number, line in enumerate(stream, start=1):
+        text = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).decode("utf-8", "surrogateescape")
+        if reason := undecodable({"text": text}, "utf-8"):
+            raise DataError(f"line {number} of standard input is {reason}")
+        yield text.rstrip("\r\n")
+
+
+def newest(root: Path, model: str | None) -> Path:
+    """The folder of a pushed model.
+
+    Raises:
+      RunError: there is none.
+    """
+    name, _, version = (model or "*").partition("/")
+    latest = [
+        folder / str(there[-1])
+        for folder in root.glob(f"{name}/serving_model/*")
+        if (there := [each for each in versions(folder) if not version or str(each) == version.removeprefix("v")])
+    ]
+    if not latest:
+        which = f"{model} has" if model else "there is"
+        raise RunError(f"{which} no pushed model in {root}/: tfx-bert run pushes one when it is blessed")
+    # Of several experiments, the one that pushed last and answers; a base model answers nothing.
+    return max(latest, key=lambda folder: (_answers(folder), folder.stat().st_mtime))
+
+
+def _answers(folder: Path) -> bool:
+    return (folder / "assets.extra" / golden.FILE).is_file() and golden.read(folder / "assets.extra")[
+        "task"
+    ] is not None
+
+
+def task_of(folder: Path) -> Task:
+    """What the model in ``folder`` was trained on.
+
+    Raises:
+      RunError: a base model, which answers nothing.
+    """
+    if not _answers(folder) or (the_task := golden.answers(folder / "assets.extra")) is None:
+        name = folder.parent.name
+        raise RunError(f"{folder} is a base model: start an experiment from it with checkpoint: {{experiment: {name}}}")
+    return the_task
+
+
+def load(folder: Path) -> tuple[Any, list[str]]:
+    """The serving signature of a SavedModel, and its arguments."""
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401 (its ops are in the graph)
+
+    module = tf.saved_model.load(str(folder))
+    signature = module.signatures["serving_default"]
+    columns = list(signature.structured_input_signature[1])
+
+    def answer(arguments: dict[str, list[str]]) -> Any:
+        # The signature holds its variables through the module.
+        assert module is not None
+        return signature(**{name: tf.constant(values) for name, values in arguments.items()})
+
+    return answer, columns
+
+
+def _arguments(batch: list[str], columns: list[str]) -> dict[str, list[str]]:
+    if "text_pair" not in columns:
+        return {"text": batch}
+    pairs = [text.split("\t") for text in batch]
+    for text, pair in zip(batch, pairs, strict=True):
+        if len(pair) != 2:
+            raise RunError(f"this model takes two texts with a tab between them. Received: {_short(text)!r}")
+    return {"text": [pair[0] for pair in pairs], "text_pair": [pair[1] for pair in pairs]}
+
+
+def batches(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
+    """Lists of ``count`` items; the last one, and what comes before a fault, may be shorter."""
+    batch: list[Item] = []
+    try:
+        for item in items:
+            batch.append(item)
+            if len(batch) == count:
+                yield batch
+                batch = []
+    except DataError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _short(text: str) -> str:
+    text = text.replace("\t", " | ")
+    return text if len(text) <= 80 else f"{text[:79]}…"

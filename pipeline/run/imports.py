@@ -1,0 +1,258 @@
+"""Files from outside enter a run under the digest of their content: TFX does not see edits in place."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import urllib.parse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import schemas
+from components import digest
+from components.deploy.versions import versions
+from components.records import readers, records
+from components.storage.s3_errors import StoreError
+from components.storage.s3_place import is_s3
+from configs.environment import Environment, Local
+from configs.experiment import ConfigError, Experiment, FromExperiment, Source
+from configs.yaml.loader import near
+from models.checkpoints import checkpoint as checkpoints
+from models.checkpoints import tf1_checkpoint
+from pipeline.start import preview
+from schemas import DataError
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0.schema_pb2 import Schema
+
+AnySource = TypeVar("AnySource", bound=Source)
+# A base model is a TFX Model that carries a Hugging Face folder; an imported checkpoint takes the same shape.
+_CHECKPOINT = pathlib.Path("Format-Serving") / "assets.extra" / "checkpoint"
+
+
+def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path | None:
+    """The experiment's checkpoint as a base model: the folder that an Importer points to.
+
+    Raises:
+      ConfigError: there is no such folder, or the experiment it names pushed no base model.
+    """
+    begin = start(experiment, environment)
+    if begin is None:
+        return None
+    source = begin.folder
+    if not (source / "config.json").is_file():
+        raise ConfigError(
+            f"$.checkpoint: {begin.name} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
+            f"{' or '.join(checkpoints.WEIGHTS)}; or be one of Google's, with {tf1_checkpoint.CONFIG}, vocab.txt and "
+            "bert_model.ckpt.*"
+        )
+    root = environment.folder(experiment.name) / "imports"
+    # What it holds beside these (other formats of the same weights, READMEs) is not read.
+    return _place(root, source, [path.name for path in checkpoints.files(source)], _CHECKPOINT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What training starts from: a Hugging Face folder, and what a person calls it, such as ``chat-bert v4``."""
+
+    folder: pathlib.Path
+    name: str
+
+
+def start(experiment: Experiment, environment: Environment) -> Start | None:
+    """The experiment's checkpoint; None where it starts from nothing.
+
+    Raises:
+      ConfigError: the experiment that is named pushed no base model, or the bucket cannot be read.
+    """
+    given = experiment.checkpoint
+    if isinstance(given, FromExperiment):
+        folder = _latest(given, environment)
+        return Start(folder / "assets.extra" / "checkpoint", f"{given.experiment} v{folder.name}")
+    if given and "://" in given:
+        address = urllib.parse.urlsplit(given)
+        name = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"  # no keys, no options
+        return Start(_fetched(given, name, environment.folder(experiment.name) / "fetched"), name)
+    if given and tf1_checkpoint.found(pathlib.Path(given)):
+        return Start(_converted(pathlib.Path(given), environment.folder(experiment.name) / "converted"), given)
+    return Start(pathlib.Path(given), given) if given else None
+
+
+def vocabulary(experiment: Experiment, environment: Environment) -> pathlib.Path | None:
+    """The experiment's ``vocab.txt``; None where it names none."""
+    given = experiment.vocabulary.path if experiment.vocabulary else None
+    if given is None:
+        return None
+    source = pathlib.Path(given)
+    if not source.is_file():
+        raise ConfigError(f"$.vocabulary.path: there is no file {source}")
+    root = environment.folder(experiment.name) / "imports"
+    return _place(root, source.parent, [source.name], pathlib.Path()) / source.name
+
+
+def data(experiment: Experiment, environment: Environment, source: AnySource) -> tuple[AnySource, str | None]:
+    """The source as its ExampleGen is to read it, and the digest of its files.
+
+    A cluster gets the files of this machine with the other imports. What has an address, or lies on a volume of the
+    cluster, is read where it is, and may be another when the run begins: then the digest is for a node to find.
+    """
+    if isinstance(environment, Local):
+        return source, readers.digest(source)
+    root, moved, elsewhere = environment.folder(experiment.name) / "imports", dict[str, list[str]](), False
+    for key, patterns in readers.patterns(source).items():
+        there = [pattern for pattern in patterns if "://" in pattern or pattern.startswith(environment.mounted)]
+        paths = [path for pattern in patterns if pattern not in there for path in readers.match(pattern, source, key)]
+        placed = [
+            _place(root, path.parent, [path.name], pathlib.Path()) / path.name for path in map(pathlib.Path, paths)
+        ]
+        moved[key] = [*there, *(environment.seen(path, experiment.name) for path in placed)]
+        elsewhere |= bool(there)
+    return source.model_copy(update=moved), None if elsewhere else digest.of_text(json.dumps(moved))
+
+
+def schema(experiment: Experiment, environment: Environment, kind: str) -> pathlib.Path:
+    """The schema that the records of ``kind`` are held against: a file alone in its folder."""
+    text = schemas.dump(schemas.resolve("corpus") if kind == "corpus" else task_schema(experiment, kind))
+    folder = environment.folder(experiment.name) / "imports" / digest.of_text(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "schema.pbtxt").write_text(text, "utf-8")
+    return folder / "schema.pbtxt"
+
+
+def labelled(experiment: Experiment, environment: Environment) -> Experiment:
+    """The experiment with the labels of its data, where the task left them out.
+
+    Raises:
+      ConfigError: the data is where this machine does not see it.
+      DataError: it has no labels.
+    """
+    given = experiment.task
+    if given is None or getattr(given, "labels", None) != []:
+        return experiment
+    source, cure = given.data, "name them: labels: [...]"
+    if not isinstance(environment, Local) and any(
+        pattern.startswith(environment.mounted)
+        for patterns in readers.patterns(source).values()
+        for pattern in patterns
+    ):
+        raise ConfigError(f"$.task.labels: left out, and the data is on a volume of the cluster; {cure}")
+    found = {
+        label.decode()
+        for paths in readers.files(source).values()
+        for path in paths
+        for record in records.task_records(path, source)
+        if isinstance(record, records.Record)
+        for label in record.features["span_label"]
+        if isinstance(label, bytes)
+    }
+    if not found:
+        preview.look(source, records.columns(source), given)  # why, where the rows are bad
+        raise DataError(f"{', '.join(source.path)}: no record has a span, so there is nothing to learn")
+    return experiment.model_copy(update={"task": given.model_copy(update={"labels": sorted(found)})})
+
+
+def task_schema(experiment: Experiment, kind: str) -> "Schema":
+    """What the task's records must look like: the user's own schema, or that of ``kind`` with what the YAML says."""
+    task = experiment.task
+    assert task is not None
+    return schemas.resolve(
+        kind,
+        labels=getattr(task, "labels", ()),
+        slices=dict.fromkeys(experiment.evaluate.slices, ()),
+        pair=task.data.text_pair is not None,
+        path=task.schema_,
+    )
+
+
+def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
+    """The newest version that the experiment pushed."""
+    folder = environment.pushed(given.experiment)
+    try:
+        there = versions(folder)
+    except StoreError as error:
+        raise ConfigError(f"$.checkpoint: what experiment {given.experiment} pushed cannot be seen: {error}") from error
+    if not there:
+        where = near(pathlib.Path(folder)) if isinstance(environment, Local) else folder
+        raise ConfigError(f"$.checkpoint: experiment {given.experiment} has pushed no model to {where}; run it first")
+    if "://" not in folder:
+        return pathlib.Path(folder) / str(there[-1])
+    from components.storage import files
+
+    # Fetched, then imported like a folder of this machine: under the digest of its content.
+    here = environment.folder(given.experiment) / "fetched" / str(there[-1])
+    shutil.rmtree(here, ignore_errors=True)
+    checkpoint = here / "assets.extra" / "checkpoint"
+    files.copy(f"{folder}/{there[-1]}/assets.extra/checkpoint", str(checkpoint))
+    return here
+
+
+def _converted(source: pathlib.Path, root: pathlib.Path) -> pathlib.Path:
+    """A release of Google's as a Hugging Face folder, made once."""
+    names = tf1_checkpoint.files(source)
+    target = root / digest.of_files([str(source / name) for name in names], names=names)[:32]
+    if not target.is_dir():
+        tf1_checkpoint.convert(source, target)
+    return target
+
+
+def _fetched(address: str, name: str, root: pathlib.Path) -> pathlib.Path:
+    """A Hugging Face folder in a bucket, here. A file of the size and time of the one there is that one."""
+    here = root / digest.of_text(address)
+    here.mkdir(parents=True, exist_ok=True)
+    try:
+        found, fetch = (_in_s3 if is_s3(address) else _by_arrow)(address)
+        weights = next((file for file in checkpoints.WEIGHTS if file in found), None)
+        for file in checkpoints.FILES:
+            place, part = here / file, here / f"{file}.part"
+            if file not in found or (file in checkpoints.WEIGHTS and file != weights):
+                place.unlink(missing_ok=True)
+            elif not (place.exists() and (place.stat().st_size, place.stat().st_mtime_ns) == found[file]):
+                fetch(file, part)
+                os.utime(part, ns=(found[file][1], found[file][1]))
+                part.replace(place)
+    except StoreError as error:
+        raise ConfigError(f"$.checkpoint: {name} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"$.checkpoint: {name} cannot be read: {str(error).splitlines()[0]}") from None
+    return here
+
+
+# Size in bytes and time in nanoseconds by name; and what brings the file of a name here.
+_Remote = tuple[dict[str, tuple[int, int]], Callable[[str, pathlib.Path], None]]
+
+
+def _in_s3(address: str) -> _Remote:
+    from components.storage.s3 import S3, download
+
+    folder = address.rstrip("/")
+    there = S3.listdir(folder) if S3.isdir(folder) else []
+    stats = {file: S3.stat(f"{folder}/{file}") for file in checkpoints.FILES if file in there}
+    found = {file: (each.length, each.mtime_nsec) for file, each in stats.items()}
+    return found, lambda file, part: download(f"{folder}/{file}", str(part))
+
+
+def _by_arrow(address: str) -> _Remote:
+    from pyarrow import fs
+
+    if address.startswith("gs://") and "retry_limit_seconds" not in address:
+        address += (
+            f"{'&' if '?' in address else '?'}retry_limit_seconds=30"  # Google's client else tries for 15 minutes
+        )
+    system, folder = fs.FileSystem.from_uri(address)
+    infos = system.get_file_info([f"{folder}/{file}" for file in checkpoints.FILES])
+    found = {info.base_name: (info.size, info.mtime_ns) for info in infos if info.is_file}
+    return found, lambda file, part: fs.copy_files(f"{folder}/{file}", str(part), source_filesystem=system)
+
+
+def _place(root: pathlib.Path, source: pathlib.Path, names: list[str], below: pathlib.Path) -> pathlib.Path:
+    """Copies files to ``root/<digest>/below``, once; ``root/<digest>``."""
+    folder = root / digest.of_files([str(source / name) for name in names], names=names)[:32]
+    if not folder.is_dir():
+        staged = folder.with_suffix(".part")
+        shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
+        (staged / below).mkdir(parents=True)
+        for name in names:
+            shutil.copyfile(source / name, staged / below / name)
+        staged.rename(folder)
+    return folder

@@ -1,0 +1,208 @@
+"""``tfx-bert check``: what a run would stumble over, found in seconds and without importing TFX."""
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from components.records import readers, records
+from components.storage.s3_errors import Closed
+from configs.environment import Environment, Local
+from configs.experiment import ConfigError, Experiment, Source, Task
+from models import task as tasks
+from models.checkpoints import checkpoint as checkpoints
+from pipeline.run import imports
+from pipeline.run.result import RunError
+from pipeline.start import estimate, preview
+from pipeline.terminal.numbers import size
+from schemas import DataError
+
+# TFX copies every record a few times (examples, transformed examples), and a model is kept per version.
+MIN_FREE = 2_000_000_000  # bytes
+
+
+def check(experiment: Experiment, environment: Environment) -> None:
+    """Prints what is there, and an estimate.
+
+    Raises:
+      ConfigError, DataError, RunError: all faults, a line each, as the kind of the first.
+    """
+    console = Console(highlight=False, markup=False)
+    console.print(Text.assemble(("✓ ", "green"), f"{experiment.name}: the YAML holds together"))
+    faults: list[Exception] = []
+    amounts: dict[str, tuple[int, float]] = {}
+    sources = {source.section: source for source, _ in _sources(experiment)}
+    for name, look_at in _looks(experiment, environment):
+        try:
+            told = look_at()
+        except (ConfigError, DataError, RunError) as error:
+            faults.append(error)
+            continue
+        if isinstance(told, preview.Found):
+            amounts[name] = round(told.records), told.tokens
+            told = preview.told(told, sources[name], experiment.task)
+        console.print(Text.assemble(("✓ ", "green"), told), soft_wrap=True)
+    if faults:
+        raise type(faults[0])("\n".join(str(fault) for fault in faults))
+    if len(amounts) < len(sources):
+        console.print(Text("estimate: none, because not all records can be counted here", "dim"))
+        return
+    start = imports.start(experiment, environment)
+    console.print(Text(estimate.text(experiment, amounts, start.folder if start else None), "dim"), soft_wrap=True)
+
+
+def access(experiment: Experiment, environment: Environment) -> None:
+    """The part of ``check`` that takes no time, before a run.
+
+    Raises:
+      ConfigError, DataError, RunError: the first fault.
+    """
+    for source, columns in _sources(experiment):
+        if not _elsewhere(source, environment):
+            try:
+                preview.readable(source, columns)
+            except DataError as error:
+                Console(stderr=True, markup=False, highlight=False).print(_closed(error, environment), style="dim")
+    if experiment.checkpoint:
+        _start(experiment, environment)
+    _output(environment)
+
+
+def every_node(from_nodes: Sequence[str], to_nodes: Sequence[str]) -> None:
+    """Refuses to run a part of the DAG on a cluster.
+
+    Raises:
+      ConfigError: a part is asked for.
+    """
+    if from_nodes or to_nodes:
+        raise ConfigError("--from and --to: a cluster runs every node, and reuses what is unchanged; leave them out")
+
+
+def checkpoint(folder: Path, name: str | None = None) -> tuple[checkpoints.Checkpoint, str]:
+    """A Hugging Face BERT folder, and what it holds in one line.
+
+    Args:
+      folder: on this machine.
+      name: what the person calls it.
+
+    Raises:
+      ConfigError: a file is missing, cut short, or describes no BERT.
+    """
+    pieces = "vocab.txt" if not (folder / "tokenizer.json").is_file() else "tokenizer.json"
+    for file in ("config.json", pieces, checkpoints.weights_file(folder).name):
+        if not (folder / file).is_file():
+            wrong = f"has no {file}; a Hugging Face BERT folder is expected" if folder.is_dir() else "is no folder"
+            if next(folder.glob("*.index.json"), None):
+                wrong = (
+                    "holds its weights in several files; save it again: save_pretrained(FOLDER, max_shard_size='99GB')"
+                )
+            raise ConfigError(f"$.checkpoint: {name or folder} {wrong}{preview.demo_hint(str(folder))}")
+    try:
+        found, count = checkpoints.read(folder), checkpoints.checked(folder)
+    except DataError as error:
+        raise ConfigError(f"$.checkpoint: {error}") from None
+    shape = estimate.shape_of_encoder(found.encoder)
+    millions = shape.parameters / 1e6
+    return found, f"BERT of {shape.layers} layers, {shape.width} wide, {millions:.1f} M parameters, {count} tensors"
+
+
+def _start(experiment: Experiment, environment: Environment) -> str:
+    """The checkpoint, and that the experiment's rows and casing go with it."""
+    start = imports.start(experiment, environment)
+    assert start is not None
+    found, told = checkpoint(start.folder, start.name)
+    positions = found.encoder["max_positions"]
+    for section in ("pretrain", "task"):
+        if (length := getattr(getattr(experiment, section), "max_length", 0)) > positions:
+            raise ConfigError(
+                f"$.{section}.max_length: {length} is longer than the {positions} positions of {start.name}"
+            )
+    frozen, layers = experiment.train.freeze, found.encoder["num_layers"]
+    if isinstance(frozen, int) and frozen > layers:
+        raise ConfigError(f"$.train.freeze: {frozen} is more than the {layers} layers of {start.name}")
+    if (mode := experiment.text.mode) and mode != found.rules["mode"]:
+        raise ConfigError(
+            f"$.text.mode: {start.name} was trained with {found.rules['mode']}, not {mode}; leave text.mode out"
+        )
+    return f"{start.name}: {told}"
+
+
+def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, Callable[[], preview.Found | str]]]:
+    """Name and body of each thing to look at."""
+    task, vocabulary, start = experiment.task, experiment.vocabulary, experiment.checkpoint
+    for source, columns in _sources(experiment):
+        if place := _elsewhere(source, environment):
+            told = f"$.{source.section}: {place} is on a volume of the cluster and is not looked at"
+            yield source.section, partial(str, told)
+        else:
+            yield source.section, partial(_look, environment, source, columns, task)
+    if task and task.schema_:
+        yield "schema", partial(_schema, experiment, task)
+    if vocabulary and vocabulary.path:
+        yield "vocabulary", partial(_file, "vocabulary.path", vocabulary.path)
+    if start:
+        yield "checkpoint", partial(_start, experiment, environment)
+    yield "runs", partial(_output, environment)
+
+
+def _sources(experiment: Experiment) -> Iterator[tuple[Source, list[str]]]:
+    if experiment.corpus:
+        yield experiment.corpus, records.columns(experiment.corpus)
+    if experiment.task:
+        yield experiment.task.data, records.columns(experiment.task.data, experiment.evaluate.slices)
+    if experiment.scored:
+        yield experiment.scored, records.columns(experiment.scored)
+
+
+def _elsewhere(source: Source, environment: Environment) -> str | None:
+    """The first pattern that only the nodes of a cluster can read."""
+    if isinstance(environment, Local):
+        return None
+    given = itertools.chain.from_iterable(readers.patterns(source).values())
+    return next((pattern for pattern in given if pattern.startswith(environment.mounted)), None)
+
+
+def _look(environment: Environment, source: Source, columns: list[str], task: Task | None) -> preview.Found | str:
+    try:
+        return preview.look(source, columns, task)
+    except DataError as error:
+        return _closed(error, environment)
+
+
+def _closed(error: DataError, environment: Environment) -> str:
+    """What is told of data that a cluster's nodes may read and this machine may not; raises any other error again."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, Closed):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None or isinstance(environment, Local):
+        raise error
+    return f"not looked at from here, the nodes have credentials and a network of their own: {error}"
+
+
+def _file(key: str, path: str) -> str:
+    if not Path(path).is_file():
+        raise ConfigError(f"$.{key}: {path} is no file")
+    return f"{path}: there"
+
+
+def _schema(experiment: Experiment, given: Task) -> str:
+    _file("task.schema", str(given.schema_))
+    features = imports.task_schema(experiment, tasks.load(given.type).schema).feature
+    return f"{given.schema_}: {', '.join(feature.name for feature in features)}"
+
+
+def _output(environment: Environment) -> str:
+    folder = Path(environment.runs)
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise RunError(f"{environment.runs}/ cannot be written; --env FILE with another runs: folder moves it")
+    free = shutil.disk_usage(folder).free
+    if free < MIN_FREE:
+        raise RunError(f"{environment.runs}/ has {size(free)} free, a run needs {size(MIN_FREE)}; free some space")
+    return f"{environment.runs}/: writable, {size(free)} free"

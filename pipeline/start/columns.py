@@ -1,0 +1,160 @@
+"""Which column is the text, which its pair, which the label: guesses, each of them told to the person."""
+
+import re
+import statistics
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+from configs.experiment import RECORD_FEATURES, ConfigError
+from configs.yaml.validate import one_of
+from schemas import DataError
+
+_TEXT = re.compile(
+    r"text|review|sentence|content|document|comment|message|body|tweet|question|리뷰|문장|내용|본문|댓글|텍스트", re.I
+)
+# What labels are called, first choice first.
+_LABELS = (
+    re.compile(r"label|sentiment|target|polarity|intent|감성|감정|라벨|레이블", re.I),
+    re.compile(r"class|categor|topic|rating|stars|분류|평점", re.I),
+)
+_PAIRS = (("1", "2"), ("a", "b"), ("premise", "hypothesis"), ("question", "answer"), ("query", "passage"))
+# Names that records have for something else.
+_NO_SLICES = (*RECORD_FEATURES, "length_bucket")
+_POSITIVE = ("positive", "pos", "1", "true", "yes", "y", "spam", "good", "긍정")
+
+
+def named(column: str | None, columns: list[str], option: str) -> str | None:
+    """The column that the person named with ``option``.
+
+    Raises:
+      ConfigError: it is not there.
+    """
+    if column is not None and column not in columns:
+        raise ConfigError(f"{option}: {one_of(column, columns)}")
+    return column
+
+
+def text_column(values: dict[str, list[str]], path: str, assumed: list[str]) -> str:
+    """The column with the longest, most varied values; a telling name counts double."""
+    letters = {
+        name: statistics.fmean(sum(map(str.isalpha, cell)) for cell in cells or [""]) for name, cells in values.items()
+    }
+
+    def score(name: str) -> float:
+        cells = values[name]
+        return letters[name] * len(set(cells)) / max(1, len(cells)) * (2 if _TEXT.search(name) else 1)
+
+    best = max(values, key=score, default="")
+    if letters.get(best, 0) < 2:
+        raise DataError(f"{path}: no column looks like text ({_listed(values)}); name it with --text")
+    assumed.append(f"{best!r} is the text: its values are the longest")
+    return best
+
+
+def pair_column(text: str, values: dict[str, list[str]], assumed: list[str]) -> str | None:
+    """The second text of a pair: ``sentence1`` goes with ``sentence2``, ``premise`` with ``hypothesis``."""
+    for first, second in _PAIRS:
+        for one, other in ((first, second), (second, first)):
+            partner = text[: -len(one)] + other if text.endswith(one) else None
+            if partner in values and partner != text:
+                assumed.append(f"{text!r} and {partner!r} are a pair")
+                return partner
+    return None
+
+
+def label_column(values: dict[str, list[str]], texts: set[str | None], path: str, assumed: list[str]) -> str:
+    """A column with few values, or of numbers; a telling name comes first."""
+
+    def score(name: str) -> float:
+        distinct = len(set(values[name]))
+        if distinct > max(50, len(values[name]) / 5) and not _numeric(values[name]):
+            return 0.0
+        few = 0.01 if distinct < 2 else 1.0 if distinct <= 50 else 0.1
+        named = next((weight for weight, names in zip((20, 5), _LABELS, strict=True) if names.search(name)), 1)
+        return few * named / (1 + distinct / 1000)
+
+    candidates = [name for name in values if name not in texts and not _counts_up(values[name])]
+    best = max(candidates, key=score, default=None)
+    if best is None or not score(best):
+        raise DataError(f"{path}: no column looks like a label ({_listed(values)}); name it with --label")
+    assumed.append(f"{best!r} is the label: it has {len(set(values[best]) - {''}):,} values")
+    return best
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = [name if name.isprintable() and len(name) <= 40 else repr(name[:40]) for name in names]
+    return ", ".join(shown[:20]) + ", …" * (len(shown) > 20)
+
+
+def labels(
+    cells: Counter[str], path: str, label: str, assumed: list[str]
+) -> tuple[list[str], dict[str, str], Counter[str]]:
+    """Labels in the YAML's order, the ranges that cut them from numbers, and how often each of ``cells`` came."""
+    counts = Counter({cell: number for cell, number in cells.items() if cell})
+    if counts.total() < 2:
+        raise DataError(f"{path} has one record only; nothing can be learned from one")
+    if len(counts) < 2:
+        raise DataError(f"{path}: column {label!r} has one value only; nothing can be learned from one label")
+    if len(counts) > 50:
+        if not _numeric(list(counts)):
+            raise DataError(
+                f"{path}: column {label!r} has {len(counts):,} values; a label has few: name another with --label"
+            )
+        return _cut([float(cell) for cell in counts.elements()], label, assumed)
+    labels = sorted(counts, key=lambda each: (float(each) if _numeric([each]) else 0.0, each))
+    if len(labels) == 2:
+        labels.sort(key=lambda each: each.lower() in _POSITIVE)
+        assumed.append(f"{labels[1]!r} is the positive label")
+    assumed += [
+        f"{' and '.join(map(repr, alike))} are different labels, though only their spelling differs; join them in the "
+        "file if they are one"
+        for alike in _alike(labels)
+    ]
+    return labels, {}, counts
+
+
+def _alike(labels: list[str]) -> list[list[str]]:
+    """Labels that differ only in case, in their Unicode form or in how a number is written."""
+    groups: dict[str | float, list[str]] = {}
+    for label in labels:
+        plain = unicodedata.normalize("NFKC", label).casefold()
+        groups.setdefault(float(plain) if _numeric([plain]) else plain, []).append(label)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _cut(numbers: list[float], label: str, assumed: list[str]) -> tuple[list[str], dict[str, str], Counter[str]]:
+    zero = min(numbers) < 0 < max(numbers)
+    middle = 0.0 if zero else statistics.median(numbers)
+    if middle == min(numbers):  # which is that of more than half of them
+        middle = min(number for number in numbers if number > middle)
+    low, high = ("negative", "positive") if zero else ("low", "high")
+    assumed.append(f"{label!r} is a number, cut at {middle:.15g} into {low} and {high}: edit the ranges")
+    counts = Counter(
+        {low: sum(number < middle for number in numbers), high: sum(number >= middle for number in numbers)}
+    )
+    return [low, high], {low: f"< {middle:.15g}", high: f">= {middle:.15g}"}, counts
+
+
+def _numeric(cells: list[str]) -> bool:
+    return all(re.fullmatch(r"[-+]?\d{1,30}(\.\d+)?", cell) for cell in cells if cell)
+
+
+def _counts_up(cells: list[str]) -> bool:
+    """Whether the column numbers the rows."""
+    return len(cells) > 2 and len(set(cells)) == len(cells) and all(cell.isdecimal() for cell in cells)
+
+
+def slices(values: dict[str, list[str]], taken: set[str | None]) -> list[str]:
+    """Up to two columns with few values, such as domains or sources."""
+    few = [
+        name
+        for name, cells in values.items()
+        if name
+        and "." not in name
+        and name not in taken
+        and name not in _NO_SLICES
+        and 2 <= len(set(cells)) <= 20
+        and all(cells)
+    ]
+    return [name for name in few if len(values[name]) >= 20 * len(set(values[name]))][:2]

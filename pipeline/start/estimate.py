@@ -1,0 +1,154 @@
+"""How long and how large a run will be: an estimate, with the formula shown."""
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.records.formats import encodings
+from configs.experiment import Encoder, Experiment
+from models.checkpoints.checkpoint import encoder_arguments
+from pipeline.terminal.numbers import clock, size
+
+# Share of a plain matrix product's rate that training reached on two cores, medians over BERT-small and MiniLM.
+UTILIZATION = 0.5
+# Everything but training, measured on two cores: imports and fixed costs (s), and per record of each source (s).
+FIXED, PER_RECORD = 45.0, {"task.data": 0.002, "corpus": 0.0002, "score": 0.002}
+# A process with TensorFlow, TFX and Beam, before any model (bytes).
+BASE_MEMORY = 1.4e9
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of an encoder."""
+
+    layers: int
+    width: int
+    inner: int
+    positions: int
+    vocabulary: int
+
+    @property
+    def dense(self) -> int:
+        """Parameters that every token is multiplied with."""
+        d, f = self.width, self.inner
+        return self.layers * (4 * (d * d + d) + 2 * d * f + f + d + 4 * d) + d * d + d
+
+    @property
+    def parameters(self) -> int:
+        """All of them (Devlin et al. 2019: 110 M for BERT-base)."""
+        return self.dense + (self.vocabulary + self.positions + 2 + 2) * self.width
+
+
+def shape_of_encoder(arguments: dict[str, Any]) -> Shape:
+    """From the arguments of ``models.bert.encoder.BertEncoder``."""
+    keys = ("num_layers", "hidden_dim", "intermediate_dim", "max_positions", "vocabulary_size")
+    return Shape(*(int(arguments[key]) for key in keys))
+
+
+def shape(experiment: Experiment, start: Path | None = None) -> Shape:
+    """Of the encoder that the experiment trains, from the Hugging Face folder ``start`` where there is one."""
+    if start:
+        return shape_of_encoder(encoder_arguments(start / "config.json"))
+    encoder, vocabulary = experiment.encoder or Encoder(), experiment.vocabulary
+    if vocabulary and vocabulary.path:
+        pieces = lines(vocabulary.path, "text")
+    else:
+        pieces = vocabulary.learn if vocabulary and vocabulary.learn else 30_522
+    inner = encoder.intermediate_dim or 4 * encoder.hidden_dim
+    return Shape(encoder.num_layers, encoder.hidden_dim, inner, encoder.max_positions, round(pieces))
+
+
+def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of: Shape) -> dict[str, float]:
+    """Operations of each training: 6 · parameters · tokens (Kaplan et al. 2020, section 2.1), forward and backward.
+
+    Args:
+      experiment: its budgets.
+      amounts: records of each source, and their mean length in tokens.
+      size_of: the encoder.
+    """
+    work = {}
+    if experiment.pretrain:
+        budget = experiment.pretrain
+        longest = math.inf if budget.pack else amounts["corpus"][1]
+        row = sum(share * min(length, longest) for share, length in budget.lengths)
+        step = min(budget.batch_size * row, budget.batch_tokens or math.inf)
+        seen = budget.tokens or (budget.steps or 0) * step
+        head = size_of.width * (size_of.vocabulary + size_of.width) * budget.mask_share
+        work["pretraining"] = 6 * (size_of.dense + head) * seen
+    if experiment.task:
+        records, mean = amounts["task.data"]
+        length = min(mean, getattr(experiment.task, "max_length", mean))
+        trainings = len(experiment.train.seeds or [experiment.seed])
+        epochs = experiment.train.epochs * trainings
+        if tune := experiment.tune:
+            choices = tune.space.get("epochs")
+            most = int(max(choices)) if isinstance(choices, list) else experiment.train.epochs
+            epochs = most * (tune.trials + trainings)
+        seen = records * length * experiment.task.data.split.train * epochs
+        work["fine-tuning"] = 6 * size_of.dense * seen
+        if experiment.score:
+            records, mean = amounts["score"]
+            # Forward alone.
+            work["scoring"] = 2 * size_of.dense * records * min(mean, getattr(experiment.task, "max_length", mean))
+    return work
+
+
+def memory(experiment: Experiment, size_of: Shape) -> float:
+    """Peak bytes: weights, gradients, two moments; activations (Korthikanti et al. 2022, eq. 1); all in fp32."""
+    rows = [(experiment.train.batch_size, getattr(experiment.task, "max_length", 128))] if experiment.task else []
+    if experiment.pretrain:
+        pretrain = experiment.pretrain
+        rows.append((math.ceil(pretrain.batch_size / pretrain.accumulate), pretrain.max_length))
+    activations = max(2 * 34 * batch * length * size_of.width * size_of.layers for batch, length in rows)
+    return BASE_MEMORY + 16 * size_of.parameters + activations
+
+
+def text(experiment: Experiment, amounts: dict[str, tuple[int, float]], start: Path | None) -> str:
+    """The estimate in one line; ``amounts`` as in ``flops``, ``start`` as in ``shape``."""
+    rate = UTILIZATION * product_rate()
+    size_of = shape(experiment, start)
+    work = flops(experiment, amounts, size_of)
+    seconds = {name: amount / rate for name, amount in work.items()}
+    parts = " + ".join(f"{name} {clock(each)}" for name, each in seconds.items())
+    total = sum(seconds.values()) + FIXED + sum(PER_RECORD[name] * records for name, (records, _) in amounts.items())
+    cores, bytes_ = len(os.sched_getaffinity(0)), memory(experiment, size_of)
+    return (
+        f"estimate: {clock(total)} on {cores} cores ({parts} + the other nodes; {sum(work.values()) / 1e12:.1f} TFLOP "
+        f"at {rate / 1e9:.0f} GFLOP/s, half of a matrix product's rate here) · {size(bytes_)} of memory"
+    )
+
+
+def product_rate() -> float:
+    """Operations a second of a single-precision matrix product on this machine, the best of three, 1024 × 1024."""
+    import numpy as np
+
+    a = np.ones((1024, 1024), np.float32)
+    best = float("inf")
+    for _ in range(4):
+        began = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - began)
+    return 2 * 1024**3 / best
+
+
+def tokens(text: str) -> float:
+    """WordPiece tokens of a text, special ones included: 1.3 a word of English, 0.6 a Hangul syllable."""
+    hangul = sum("가" <= letter <= "힣" for letter in text)
+    return 2 + max(1.3 * len(text.split()), 0.6 * hangul)
+
+
+def lines(path: str, kind: str) -> float:
+    """Lines of a file, exactly; rows where it is Parquet."""
+    if kind == "parquet":
+        import pyarrow.parquet
+
+        with encodings.open_bytes(path) as stream:
+            return int(pyarrow.parquet.read_metadata(stream).num_rows)
+    count = 0
+    with encodings.open_bytes(path) as stream:
+        while chunk := stream.read(1 << 20):
+            count += chunk.count(b"\n")
+    return count

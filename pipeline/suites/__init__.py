@@ -1,0 +1,1 @@
+"""Benchmarks of several tasks: GLUE and KLUE."""

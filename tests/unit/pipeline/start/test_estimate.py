@@ -1,0 +1,107 @@
+import gzip
+import json
+
+import pytest
+
+from configs.experiment import ConfigError
+from configs.yaml import loader
+from pipeline.start import estimate
+from pipeline.start.check import checkpoint
+from tests import bert_folder
+
+AMOUNTS = {"corpus": (64_000, 20.0), "task.data": (10_000, 27.0)}
+
+
+def test_operations_follow_parameters_and_tokens():
+    experiment = loader.load("from_scratch")
+    size = estimate.shape(experiment)
+    work, dense = estimate.flops(experiment, AMOUNTS, size), size.dense
+    assert work["fine-tuning"] == pytest.approx(6 * dense * 10_000 * 27 * 0.8 * 5)
+    twice = estimate.flops(loader.load("from_scratch", ["train.epochs=10"]), AMOUNTS, size)
+    assert twice["fine-tuning"] == 2 * work["fine-tuning"]
+    seeds = estimate.flops(loader.load("from_scratch", ["train.seeds=[1, 2, 3]"]), AMOUNTS, size)
+    assert seeds["fine-tuning"] == 3 * work["fine-tuning"]
+    assert twice["pretraining"] == work["pretraining"]
+    scoring = loader.load("from_scratch", ["score={path: new.csv}"])
+    more = estimate.flops(scoring, {**AMOUNTS, "score": (50_000, 27.0)}, size)
+    assert more == {**work, "scoring": 2 * dense * 50_000 * 27}
+
+
+def test_a_packed_row_is_full():
+    amounts, size = {"corpus": (12_000, 16.0)}, estimate.shape(loader.load("korean"))
+    packed = estimate.flops(loader.load("korean"), amounts, size)["pretraining"]
+    loose = estimate.flops(loader.load("korean", ["pretrain.pack=false"]), amounts, size)["pretraining"]
+    assert packed == 8 * loose  # rows of 128 tokens
+
+
+def test_batches_by_tokens_and_micro_batches_count():
+    plain, capped = (
+        loader.load("from_scratch", ["train.batch_size=1", *more]) for more in ([], ["pretrain.batch_tokens=640"])
+    )
+    work = [estimate.flops(each, AMOUNTS, estimate.shape(each))["pretraining"] for each in (plain, capped)]
+    assert work[0] == 2 * work[1]  # 64 rows of 20 tokens
+    parts = loader.load("from_scratch", ["train.batch_size=1", "pretrain.accumulate=4"])
+    whole, part = (estimate.memory(each, estimate.shape(each)) for each in (plain, parts))
+    assert whole - part == 2 * 34 * 48 * 64 * 128 * 2  # of 48 rows of 64 tokens, two layers of 128
+
+
+def test_memory_grows_with_the_model():
+    experiments = [loader.load("from_scratch", [f"encoder={name}"]) for name in ("bert_tiny", "bert_base")]
+    tiny, base = (estimate.memory(each, estimate.shape(each)) for each in experiments)
+    assert estimate.BASE_MEMORY < tiny < base
+
+
+def test_the_rate_is_measured():
+    assert 1e8 < estimate.product_rate() < 1e14
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("", 2.0), ("one two three four", 7.2), ("영화가 좋았다", 5.6), ("삼성전자 좋은 소식을 발표했다", 9.8)],
+)
+def test_tokens(text, tokens):
+    assert estimate.tokens(text) == pytest.approx(tokens)
+
+
+def test_lines(tmp_path):
+    plain, packed = tmp_path / "a.csv", tmp_path / "a.csv.gz"
+    plain.write_text("a\nb\nc\n")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert (estimate.lines(str(plain), "csv"), estimate.lines(str(packed), "csv")) == (3, 3)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    bert_folder.write(tmp_path)
+    return tmp_path
+
+
+def test_a_checkpoint_folder_is_described(folder):
+    assert "BERT of 2 layers, 4 wide, 0.0 M parameters, 46 tensors" in checkpoint(folder)[1]
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.txt", "model.safetensors"])
+def test_a_checkpoint_folder_that_lacks_a_file(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ConfigError, match=f"has no {name}; a Hugging Face BERT folder is expected"):
+        checkpoint(folder)
+
+
+def test_a_checkpoint_in_shards(folder):
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    (folder / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds its weights in several files; save it again: save_pretrained"):
+        checkpoint(folder)
+
+
+def test_a_truncated_checkpoint(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-2])
+    with pytest.raises(ConfigError, match="truncated or damaged"):
+        checkpoint(folder)
+
+
+def test_another_kind_of_model(folder):
+    (folder / "config.json").write_text(json.dumps({**bert_folder.CONFIG, "model_type": "roberta"}))
+    with pytest.raises(ConfigError, match='model_type must be "bert", received "roberta": only BERT encoders'):
+        checkpoint(folder)

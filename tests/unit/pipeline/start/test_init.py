@@ -1,0 +1,403 @@
+import csv
+import gzip
+import json
+import unicodedata
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner
+
+import schemas
+from configs.experiment import LabelRanges
+from configs.yaml import loader
+from pipeline import cli
+
+ENGLISH = [
+    ("the plot of this film is as good as it was in the book", "good"),
+    ("it is a bad film and the end is not for me", "bad"),
+]
+KOREAN = [("정말 재미있는 영화였어요 또 보고 싶습니다", "긍정"), ("너무 지루해서 졸았습니다 돈이 아까워요", "부정")]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def init(*arguments, code=0):
+    result = CliRunner().invoke(cli.main, ["init", "--data", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def checked(*arguments, code=0):
+    result = CliRunner().invoke(cli.main, ["check", *arguments])
+    # The starting checkpoint is not among these files.
+    assert result.exit_code in (code, 2 * (code == 0)), result.output
+    return result.output
+
+
+def table(path, rows, header=("id", "text", "label"), encoding="utf-8", delimiter=","):
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *((str(n), *row) for n, row in enumerate(rows))])
+    return path
+
+
+def test_an_english_csv(folder):
+    table(folder / "My Reviews.csv", ENGLISH * 30)
+    output = init("My Reviews.csv")
+    assert "60 records" in output
+    assert "UTF-8 · English" in output
+    assert "assumed  'text' is the text: its values are the longest" in output
+    assert "✓ my-reviews.yaml and schemas/my-reviews.pbtxt: review them" in output
+    found = loader.load("my-reviews.yaml")
+    assert found.checkpoint == "data/minilm"
+    assert found.task.labels == ["bad", "good"]  # the last one counts as positive
+    assert (found.task.data.text, found.task.data.label) == ("text", "label")
+    assert len((folder / "my-reviews.yaml").read_text().splitlines()) <= 16
+    schema = schemas.resolve("classification", path="schemas/my-reviews.pbtxt")
+    assert list(schema.string_domain[0].value) == ["bad", "good"]
+
+
+def test_a_korean_csv_in_cp949_learns_its_own_vocabulary(folder):
+    table(folder / "reviews.csv", KOREAN * 30, ("번호", "리뷰", "감성"), "cp949")
+    output = init("reviews.csv")
+    assert "CP949 · Korean" in output
+    assert "a BERT folder for this language does better: --checkpoint FOLDER" in output
+    found = loader.load("reviews.yaml")
+    assert found.checkpoint is None
+    assert found.text.mode == "uncased_nfc"
+    assert found.vocabulary.learn == 1000
+    assert found.task.labels == ["부정", "긍정"]
+    assert found.task.data.encoding == "cp949"
+    assert found.task.data.text == "리뷰"
+
+
+def test_a_column_of_few_values_is_a_slice_and_closed_in_the_schema(folder):
+    rows = [(*row, place) for place in ("book", "film") for row in ENGLISH * 20]
+    table(folder / "reviews.csv", rows, ("id", "text", "label", "kind"))
+    init("reviews.csv")
+    assert loader.load("reviews.yaml").evaluate.slices == ["kind"]
+    schema = schemas.load("schemas/reviews.pbtxt")
+    assert {domain.name: list(domain.value) for domain in schema.string_domain}["kind"] == ["book", "film"]
+
+
+def test_a_file_that_is_sorted_by_label_is_seen_whole(folder):
+    table(
+        folder / "reviews.csv", [(f"{n} was rather dull", "bad") for n in range(22_000)] + [("it shone", "good")] * 3000
+    )
+    assert "25,000 records" in init("reviews.csv")
+    assert loader.load("reviews.yaml").task.labels == ["bad", "good"]
+
+
+def test_a_value_that_comes_late_is_in_the_closed_schema(folder):
+    rows = [(*row, place) for row in ENGLISH * 11_000 for place in ("book",)] + [
+        ("late but good", "good", "film")
+    ] * 600
+    table(folder / "reviews.csv", rows, ("id", "text", "label", "kind"))
+    init("reviews.csv")
+    domains = {domain.name: list(domain.value) for domain in schemas.load("schemas/reviews.pbtxt").string_domain}
+    assert domains["kind"] == ["book", "film"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "sentence"),
+    [
+        ("My Reviews", "label", "--name takes lower-case letters, digits, - and _, at most 63. Received: 'My Reviews'"),
+        ("../x", "label", "Received: '../x'"),
+        ("r", "text", "--label: column 'text' is the text already"),
+    ],
+)
+def test_what_cannot_work_writes_nothing(folder, name, label, sentence):
+    table(folder / "r.csv", ENGLISH * 30)
+    assert sentence in init("r.csv", "--name", name, "--text", "text", "--label", label, code=2)
+    assert sorted(path.name for path in folder.iterdir()) == ["r.csv"]
+
+
+def test_a_name_that_globs_would_read_and_rows_that_cannot_be_used(folder):
+    """A label that is a large number, a quarter of the rows without one; a file name with brackets; then ``check``."""
+    rows = [(f"number {n} of many", "" if n % 4 == 0 else str(n * 40_000)) for n in range(400)]
+    table(folder / "big[1].csv", rows)
+    init("big[1].csv", "--name", "big")
+    found = loader.load("big.yaml").task
+    assert found.data.max_bad_share == 0.26
+    assert found.data.label.ranges["low"].startswith("< 8")
+    result = CliRunner().invoke(cli.main, ["check", "big.yaml"])
+    assert "✓ big[1].csv: 300 records" in result.output
+
+
+def test_no_row_that_can_be_used(folder):
+    table(folder / "r.csv", [("", "good"), ("", "bad")] * 30)
+    cause = "60 × column 'text' is empty, first r.csv:2; name other columns with --text and --label"
+    assert f"r.csv: not one row can be used: {cause}" in init("r.csv", "--text", "text", "--label", "label", code=3)
+
+
+def test_json_truths_and_columns_named_like_features(folder):
+    rows = [{"text": f"{n} was a film", "origin": "a", "length_bucket": "b", "spam": n % 2 == 0} for n in range(80)]
+    (folder / "r.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    init("r.jsonl", "--label", "spam")
+    found = loader.load("r.yaml")
+    assert (found.task.labels, found.evaluate.slices) == (["false", "true"], [])
+
+
+def test_large_numbers_are_cut_where_they_were_counted(folder):
+    table(folder / "r.csv", [(f"{n} was a film", str(1_700_000_000 + n)) for n in range(60)])
+    assert "50 %" in init("r.csv", "--text", "text", "--label", "label")
+    assert loader.load("r.yaml").task.data.label.ranges == {"low": "< 1700000029.5", "high": ">= 1700000029.5"}
+
+
+def test_what_it_writes_passes_check(folder):
+    table(folder / "reviews.csv", KOREAN * 30, ("번호", "리뷰", "감성"), "cp949")
+    init("reviews.csv")
+    result = CliRunner().invoke(cli.main, ["check", "reviews.yaml"])
+    assert result.exit_code == 0, result.output
+
+
+def test_nothing_is_overwritten_without_force(folder):
+    table(folder / "r.csv", ENGLISH * 3)
+    init("r.csv")
+    (folder / "r.yaml").write_text("mine")
+    assert "r.yaml and schemas/r.pbtxt would be overwritten" in init("r.csv", code=2)
+    assert (folder / "r.yaml").read_text() == "mine"
+    init("r.csv", "--force")
+    assert loader.load("r.yaml").name == "r"
+    init("r.csv", "--name", "other")
+    assert loader.load("other.yaml").name == "other"
+
+
+def test_a_number_becomes_a_label_by_ranges(folder):
+    table(folder / "r.csv", [(f"{text} {n}", f"{n - 40}.25") for n, (text, _) in enumerate(ENGLISH * 40)])
+    assert "is a number, cut at 0 into negative and positive: edit the ranges" in init("r.csv")
+    label = loader.load("r.yaml").task.data.label
+    assert label == LabelRanges(column="label", ranges={"negative": "< 0", "positive": ">= 0"})
+
+
+def test_pairs_slices_and_tabs(folder):
+    rows = [
+        (f"{a} {n}", f"{b} {n}", "yes" if n % 2 else "no", "news" if n % 3 else "web")
+        for n, (a, b) in enumerate(ENGLISH * 60)
+    ]
+    table(folder / "r.tsv", rows, ("id", "sentence1", "sentence2", "label", "genre"), delimiter="\t")
+    assert "sentence1 and sentence2" in init("r.tsv")
+    found = loader.load("r.yaml")
+    assert (found.task.data.text, found.task.data.text_pair) == ("sentence1", "sentence2")
+    assert found.evaluate.slices == ["genre"]
+    assert found.task.labels == ["no", "yes"]
+
+
+def test_gzipped_json_lines_with_numbers_as_labels(folder):
+    with gzip.open(folder / "r.jsonl.gz", "wt") as file:
+        file.writelines(
+            json.dumps({"body": text, "target": int(label == "good")}) + "\n" for text, label in ENGLISH * 10
+        )
+    init("r.jsonl.gz")
+    found = loader.load("r.yaml")
+    assert (found.task.data.text, found.task.data.label, found.task.labels) == ("body", "target", ["0", "1"])
+
+
+def test_one_json_array(folder):
+    rows = [{"body": text, "target": label} for text, label in ENGLISH * 10]
+    (folder / "r.json").write_text(json.dumps(rows, indent=1))
+    init("r.json")
+    found = loader.load("r.yaml")
+    assert (found.task.data.text, found.task.data.label, found.task.labels) == ("body", "target", ["bad", "good"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_other_encodings(folder, encoding):
+    table(folder / "r.csv", KOREAN * 5, encoding=encoding)
+    init("r.csv")
+    assert loader.load("r.yaml").task.data.encoding == {"utf-8-sig": "utf-8", "utf-16": "utf-16"}[encoding]
+
+
+def test_rows_that_cannot_be_used_are_set_aside(folder):
+    table(folder / "r.csv", [*ENGLISH * 5, ("", "good")])
+    assert "column 'text' is empty: set aside (quarantine)" in init("r.csv")
+    assert loader.load("r.yaml").task.data.on_bad_record == "quarantine"
+
+
+def test_windows_1252_is_read_and_told(folder):
+    """Excel's apostrophe, a byte that CP949 has a rare syllable for."""
+    table(folder / "r.csv", [(f"it\u2019s {text}", label) for text, label in ENGLISH * 30], encoding="cp1252")
+    output = init("r.csv")
+    assert "CP1252 · English" in output
+    assert "assumed  the encoding is CP1252: it is no UTF-8, and nearly all ASCII; --encoding names another" in output
+    assert loader.load("r.yaml").task.data.encoding == "cp1252"
+    assert "60 records" in checked("r.yaml")
+
+
+def test_an_encoding_that_the_bytes_do_not_tell(folder):
+    table(folder / "r.csv", [("очень хороший фильм", "good"), ("скучный и долгий фильм", "bad")] * 9, encoding="cp1251")
+    output = init("r.csv", code=3)
+    assert (
+        "r.csv:2 is not UTF-8 (byte 0xee), and nothing else shows the encoding; name it with --encoding: cp1252 ("
+        in output
+    )
+    assert "allowed utf-8, utf-16" in init("r.csv", "--encoding", "cp12", code=2)
+    assert "CP1251 · not English" in init("r.csv", "--encoding", "windows-1251")
+    assert loader.load("r.yaml").task.data.encoding == "cp1251"
+    bad = checked("r.yaml", "--set", "task.data.encoding=utf-8", code=3)
+    assert "18 of 18 rows bad" in bad
+    assert "Is the file in another encoding? $.task.data.encoding: cp1252 (Western European)" in bad
+
+
+def test_a_damaged_letter_is_one_bad_row(folder):
+    table(folder / "r.csv", [(f"{text} \u201cagain\u201d", label) for text, label in ENGLISH * 30])
+    with (folder / "r.csv").open("ab") as file:
+        file.write(b"60,caf\xe9,good\n")
+    assert "1 × not UTF-8 (byte 0xe9): set aside" in init("r.csv")
+    assert "60 records" in checked("r.yaml")
+
+
+def test_a_line_that_names_the_separator_is_no_header(folder):
+    table(folder / "r.csv", ENGLISH * 30)
+    (folder / "r.csv").write_text(f"sep=,\n{(folder / 'r.csv').read_text()}")
+    assert "60 records" in init("r.csv")
+    assert "60 records" in checked("r.yaml")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "csv"])
+def test_nan_is_no_label(folder, ending):
+    labels = [0.0, 1.0, float("nan"), 1.0, 0.0] * 12
+    rows = [{"text": f"the film was number {n} of many", "label": label} for n, label in enumerate(labels)]
+    if ending == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), "r.parquet")
+    elif ending == "jsonl":
+        (folder / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    else:
+        table(folder / "r.csv", [(row["text"], row["label"]) for row in rows])
+    assert "12 rows, such as 12 × column 'label' is empty" in init(f"r.{ending}")
+    assert loader.load("r.yaml").task.labels == ["0.0", "1.0"]
+    assert "48 records" in checked("r.yaml")
+
+
+def test_columns_that_nobody_asks_for(folder):
+    """Without names, or two of a name: Kaggle's SMS spam has ``v1,v2,,,``."""
+    rows = [(*row, "a", "b", "", "") for row in ENGLISH * 30]
+    table(folder / "r.csv", rows, ("", "text", "label", "note", "note", "", ""))
+    init("r.csv")
+    assert "60 records" in checked("r.yaml")
+    assert "✗ r.csv:1 has 2 columns 'note'; rename all but one" in init("r.csv", "--label", "note", "--force", code=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cause"),
+    [
+        ("r.csv", "text,label\n" + "a good film,pos,\n" * 9, "9 × 3 columns, header has 2, first r.csv:2"),
+        ("r.jsonl", '{"text": "a film", "label": "pos"},\n' * 9, "9 × not JSON (Extra data), first r.jsonl:1"),
+        ("r.jsonl", "[1]\n[2]\n", "r.jsonl:2 is not JSON (Extra data), and the file begins an array"),
+        ("r.jsonl", "{}\n{}\n", "its records have no columns that can be named"),
+        ("r.jsonl", '{"text": ["a film"], "label": "x"}\n' * 9, "no column looks like text (label)"),
+        ("r.jsonl", '{\n "text": "a film"\n}\n', "r.jsonl is one JSON object; an object a line is expected"),
+        ("r.csv", "PK\x03\x04", "r.csv is a ZIP archive, as Excel's workbooks are"),
+        ("r.parquet", "text", "r.parquet is not a whole Parquet file"),
+        ("r.txt", "a film\n", "r.txt is plain text, without labels"),
+        ("r.tsv", "a\tO\nfilm\tB\n", "r.tsv is words with their tags; write task.type: token_classification"),
+        ("r.conll", "EU NNP B-ORG\n", "r.conll is words with their tags"),
+        ("r.json", '{"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}}', "r.json has one record only"),
+        ("r.csv.gz", "text,label\n", "r.csv.gz is not gzip, though its name says so"),
+    ],
+)
+def test_the_cause_is_that_of_the_rows(folder, name, content, cause):
+    (folder / name).write_text(content)
+    assert cause in init(name, code=3)
+
+
+def test_parquet_of_bytes_and_structs(folder):
+    rows = [{"doc": {"text": text.encode()}, "label": label.encode()} for text, label in ENGLISH * 30]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), "r.parquet")
+    init("r.parquet")
+    found = loader.load("r.yaml").task
+    assert (found.data.text, found.labels) == ("doc.text", ["bad", "good"])
+    assert "60 records" in checked("r.yaml")
+
+
+def test_a_slice_costs_no_record(folder):
+    rows = [
+        {"text": f"{text} {n}", "label": label, "kind": "ab"[n % 2]} for n, (text, label) in enumerate(ENGLISH * 60)
+    ]
+    del rows[3]["kind"], rows[90]["kind"]
+    (folder / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    init("r.jsonl")
+    found = loader.load("r.yaml")
+    assert (found.evaluate.slices, found.task.data.on_bad_record) == ([], "fail")
+    assert "kind'" in checked("r.yaml", "--set", "evaluate.slices=[kind]", code=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ("35412", ["1", "2", "3", "4", "5"]),
+        (["10", "9", "1"], ["1", "9", "10"]),
+        (["no", "yes", "maybe"], ["maybe", "no", "yes"]),
+        (["yes", "no"], ["no", "yes"]),
+        (["1", "0"], ["0", "1"]),
+    ],
+)
+def test_the_order_of_labels(folder, values, labels):
+    table(folder / "r.csv", [(f"the film was number {n}", value) for n, value in enumerate([*values] * 9)])
+    init("r.csv")
+    assert loader.load("r.yaml").task.labels == labels
+
+
+def test_unicode_text_of_excel(folder):
+    table(folder / "r.txt", ENGLISH * 30, encoding="utf-16", delimiter="\t")
+    assert "60 records · " in init("r.txt")
+    assert (loader.load("r.yaml").task.data.format, loader.load("r.yaml").task.data.encoding) == ("tsv", "utf-16")
+    assert "60 records" in checked("r.yaml")
+
+
+def test_numbers_most_of_which_are_the_smallest(folder):
+    """The cut leaves no side empty."""
+    table(folder / "r.csv", [(f"the film was number {n}", str(max(0, n - 80) * 1.5)) for n in range(160)])
+    init("r.csv", "--label", "label")
+    assert loader.load("r.yaml").task.data.label.ranges == {"low": "< 1.5", "high": ">= 1.5"}
+    assert "51 % low" in checked("r.yaml")
+
+
+def test_the_person_knows_better(folder):
+    table(folder / "r.csv", [(a, b, a) for a, b in ENGLISH * 5], ("id", "text", "label", "original"))
+    init("r.csv", "--text", "original")
+    assert loader.load("r.yaml").task.data.text == "original"
+    assert "--text: allowed id|text|label|original, received 'orginal', did you mean original?" in init(
+        "r.csv", "--text", "orginal", "--force", code=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "r.csv is empty"),
+        ("text,label\n", "r.csv holds no record below its header"),
+        ("text;label\na;b\n", "separates its columns by semicolons"),
+        ("text,text,label\na,b,c\n", "r.csv:1 has 2 columns 'text'"),
+        ("text,label\nfoo bar,1\nbar foo,1\n", "column 'label' has one value only"),
+        ("id,number\n1,2\n3,4\n", "no column looks like text (id, number); name it with --text"),
+    ],
+)
+def test_files_that_nothing_can_be_learned_from(folder, content, sentence):
+    (folder / "r.csv").write_text(content)
+    assert sentence in init("r.csv", code=3)
+    assert not (folder / "r.yaml").exists()
+
+
+def test_no_such_file():
+    assert init("none.csv", code=3) == "✗ none.csv: no such file   (exit 3)\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["긍정", unicodedata.normalize("NFD", "긍정"), "부정"], True),
+        (["Good", "good", "bad"], True),
+        (["1", "1.0", "0"], True),
+        (["1", "2", "10"], False),
+    ],
+)
+def test_labels_that_differ_only_in_spelling_are_told(folder, labels, told):
+    rows = [(ENGLISH[n % 2][0] + f" {n}", labels[n % 3]) for n in range(60)]
+    table(folder / "x.csv", rows)
+    assert ("are different labels, though only their spelling differs" in init("x.csv")) is told
