@@ -312,7 +312,7 @@ def test_a_tensorflow_checkpoint_brings_the_weights_back(tmp_path):
 def test_the_grid_runs_on_another_keras_backend():
     script = """
 import keras, numpy as np, sys
-from models import checkpoint
+from models.checkpoints import checkpoint
 from models.bert.encoder import BertEncoder
 golden = np.load(sys.argv[1] + "/bert_tiny.npz")
 encoder = BertEncoder(**checkpoint.read(sys.argv[1] + "/bert_tiny").encoder)

@@ -16,7 +16,7 @@ from schemas import DataError
 CORPUS = json.loads((pathlib.Path(__file__).parents[3] / "data" / "unicode.json").read_text("utf-8"))
 LEARN = """
 import json, sys
-from models import wordpiece
+from models.text import wordpiece
 print(json.dumps(wordpiece.learn(json.load(sys.stdin), 900)))
 """
 

@@ -97,7 +97,7 @@ def elsewhere(script, folder):
     """Another process that fetches ``demo``; it runs ``script`` first."""
     wheel = data.WHEELS["demo"]
     lines = [
-        "from pipeline import data",
+        "from pipeline.start import data",
         f"data.WHEELS = {{'demo': data.Wheel({wheel.requirement!r}, {wheel.sha256!r}, {wheel.files!r})}}",
         "data.NAMES = ('demo',)",
         script,

@@ -9,9 +9,8 @@ import pytest
 
 from pipeline.cluster.follow import Task
 from pipeline.cluster.services.argo import Workflow
-
-from . import recorded
-from .recorded import NODES
+from tests.unit.pipeline.cluster import recorded
+from tests.unit.pipeline.cluster.recorded import NODES
 
 CASES = ["succeeded", "cached", "node_failed", "driver_failed", "pod_refused", "stopped"]
 NOW = datetime.datetime(2026, 11, 28, 10, tzinfo=datetime.UTC)

@@ -7,8 +7,7 @@ import pytest
 from configs import environment
 from configs.experiment import ConfigError
 from pipeline.cluster.services import backend
-
-from .conftest import IMAGE
+from tests.unit.pipeline.cluster.conftest import IMAGE
 
 UNKNOWN = {"commit_sha": "unknown", "tag_name": "unknown", "multi_user": False}
 # As backend/src/apiserver/main.go and the page's handlers/healthz.ts answer.

@@ -20,9 +20,8 @@ from models import progress
 from models.progress import NodeFinished, NodeStarted, Notice, RunStarted, Summary
 from pipeline.cluster.services import argo
 from pipeline.run.result import Pushed, RunResult
-
-from . import recorded
-from .conftest import BLESSED, IMAGE, NODES, NOT_BLESSED, POOLS, result
+from tests.unit.pipeline.cluster import recorded
+from tests.unit.pipeline.cluster.conftest import BLESSED, IMAGE, NODES, NOT_BLESSED, POOLS, result
 
 
 class Kubeflow(http.server.ThreadingHTTPServer):

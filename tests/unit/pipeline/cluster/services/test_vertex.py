@@ -29,8 +29,7 @@ from configs.experiment import ConfigError
 from models.progress import NodeFinished, Notice, RunStarted
 from pipeline.cluster import staging, submit
 from pipeline.run.result import Pushed, RunResult
-
-from .conftest import BLESSED, IMAGE, NODES, NOT_BLESSED, POOLS, result
+from tests.unit.pipeline.cluster.conftest import BLESSED, IMAGE, NODES, NOT_BLESSED, POOLS, result
 
 START = datetime.datetime(2026, 1, 1, 10, tzinfo=datetime.UTC)
 PARENT = "projects/my-project/locations/europe-west4"
