@@ -1,4 +1,4 @@
-"""What decides whether work is reused: the content of files, and the source that a node calls.
+"""Digests that decide whether a node is cached: of its files, and of its source code.
 
 TFX compares neither the code behind a dotted path nor files edited in place, so these digests are node properties.
 """

@@ -27,7 +27,7 @@ _LOOK = re.compile(rf"(?ai)/v1/models(?:/(?P<name>[^/:]+))?{_WHICH}(?P<metadata>
 
 @dataclasses.dataclass
 class Asked:
-    """What a request asked for, for the access log; filled in as it becomes known.
+    """Fields of the access log; filled in while the request is handled.
 
     Attributes:
       model: its name; empty where the path names none.
@@ -167,7 +167,7 @@ class Api:
         return outputs
 
     def _status(self, name: str, version: int | None) -> bytes:
-        """GetModelStatusImpl, which looks at no label."""
+        """GetModelStatusImpl, which ignores labels."""
         states = [
             {
                 "version": str(number),

@@ -44,7 +44,7 @@ _JSON = (b"content-type", b"application/json")
 
 
 class ClientGone(Exception):
-    """Nobody reads the answer."""
+    """The client closed the connection before the answer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,7 @@ class App:
         while True:
             try:
                 await self.models.refresh()
-            except Exception:  # the next look may go well; a server that stops looking serves what is old forever
+            except Exception:  # keep polling: the next poll may succeed
                 log.exception("looking for versions failed")
             await asyncio.sleep(self._settings.poll)
 
@@ -163,7 +163,7 @@ class App:
         await _send(send, response, request_id, _CORS if self._settings.cors else ())
         seconds = time.perf_counter() - started
         if PATH.fullmatch(scope["raw_path"].decode("latin-1")):
-            # Names that nobody configured would grow the metrics without end.
+            # Unknown model names would grow the metrics without bound.
             known = asked.model if asked.model in self.models.names else ""
             self.metrics.request(known, asked.method, code, seconds)
         if self._log is not None:
@@ -182,7 +182,7 @@ class App:
             self._log.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def _write_log(self) -> None:
-        """Many lines at a time: a call of the system for each would cost as much as all the rest of the log."""
+        """Writes many lines at once: a system call per line would double the cost of the log."""
         if self._log:
             sys.stdout.buffer.write(b"".join(self._log))
             sys.stdout.buffer.flush()

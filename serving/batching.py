@@ -1,4 +1,4 @@
-"""Requests that wait are computed together; nobody waits for others to come.
+"""Batches requests that are waiting; no request waits for others to arrive.
 
 Who is free takes the oldest request and, with it, those behind it that ask the same signature for rows of the
 same shape: its fair share of them. In order of arrival; nothing is sorted by length, which would starve long texts.
@@ -21,7 +21,7 @@ Array = Any  # np.ndarray
 
 @dataclasses.dataclass(eq=False, slots=True)
 class _Job:
-    """A request that waits.
+    """A waiting request.
 
     Attributes:
       key: jobs with the same one can be computed together; None: with no other.
@@ -54,7 +54,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Requests that nobody has taken yet."""
+        """The number of requests in the queue."""
         return len(self._jobs)
 
     async def run(self, signature: Signature, inputs: Mapping[str, Array], timeout: float) -> dict[str, Array]:
@@ -76,7 +76,7 @@ class Batcher:
             )
         job = self._job(signature, [inputs[name] for name in signature.inputs])
         self._jobs.append(job)
-        self._loop.call_soon(self._start)  # not at once: what came at the same time goes along
+        self._loop.call_soon(self._start)  # on the next iteration, so that requests that arrived together share a batch
         timer = self._loop.call_later(timeout, _expire, job.answer, timeout)
         try:
             return await job.answer
@@ -90,7 +90,7 @@ class Batcher:
         return _Job(signature, inputs, key, rows.pop() if together else 0, self._loop.create_future())
 
     async def close(self) -> None:
-        """Returns once what waits is done."""
+        """Waits until the queue is empty."""
         self._start()
         while self._running:
             await asyncio.wait(self._running)
@@ -114,7 +114,7 @@ class Batcher:
         self._start()
 
     def _take(self) -> list[_Job]:
-        """The oldest request that is waited for, and a share of those that can be computed with it."""
+        """The oldest request with a waiting client, and a fair share of those that can join its batch."""
         while self._jobs and self._jobs[0].answer.done():  # timed out, or the client is gone
             self._jobs.popleft()
         if not self._jobs:
@@ -123,7 +123,7 @@ class Batcher:
         if first.key is None or not self._jobs:
             return [first]
         alike = [job for job in self._jobs if job.key == first.key and not job.answer.done()]
-        # Of all there is to do, what others compute already included: else each would leave half to the next.
+        # The share counts rows that other threads compute already; otherwise each thread would leave half to the next.
         total = self._computing + first.rows + sum(job.rows for job in alike)
         share = min(self._max_rows, -(-total // self._threads))
         batch, rows = [first], first.rows
@@ -144,7 +144,7 @@ class Batcher:
             fault = errors.of(error)
             if len(batch) == 1 or fault.code == "UNAVAILABLE":
                 return [fault] * len(batch)
-            # One of them is at fault; the others need not suffer for it.
+            # One request is at fault: run each alone, so that the others succeed.
             return [answer for job in batch for answer in await self._answers([job])]
 
     async def _computed(self, batch: Sequence[_Job]) -> list[dict[str, Array] | ApiError]:
@@ -164,7 +164,7 @@ class Batcher:
         ]
 
     async def _called(self, signature: Signature, inputs: Sequence[Array], rows: int) -> Sequence[Array]:
-        """In parts where there are too many rows: memory grows with them."""
+        """Splits batches above the row limit, because memory grows with rows."""
         if rows <= self._max_rows:
             answer: Sequence[Array] = await signature.call(*inputs)
             return answer

@@ -23,7 +23,7 @@ class Policy:
     specific: frozenset[int] = frozenset()
 
     def choose(self, there: Iterable[int]) -> set[int]:
-        """Of the versions that are there, those to serve."""
+        """The versions to serve out of ``versions``."""
         if self.latest is not None:
             return set(sorted(there)[-self.latest :])
         return set(there) & self.specific if self.specific else set(there)

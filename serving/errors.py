@@ -24,7 +24,7 @@ _CODES = tuple(HTTP_STATUS)
 
 
 class ApiError(Exception):
-    """What a request is answered with instead of a result.
+    """An error answer.
 
     Args:
       code: a canonical code, a key of ``HTTP_STATUS``.
@@ -42,7 +42,7 @@ class ApiError(Exception):
 
 
 def invalid(message: str) -> ApiError:
-    """The client's fault."""
+    """An INVALID_ARGUMENT error."""
     return ApiError("INVALID_ARGUMENT", message)
 
 
@@ -52,6 +52,6 @@ def of(error: Exception, otherwise: str = "INTERNAL") -> ApiError:
         return error
     code = getattr(error, "error_code", None)  # TensorFlow is not imported for this
     if isinstance(code, int):
-        # The place in the Python code that follows is of no use to a client.
+        # drop the Python source location, which clients do not need
         return ApiError(_CODES[code], str(getattr(error, "message", error)).partition("\n\nOriginal stack trace")[0])
     return ApiError(otherwise, f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Keeps the process that computes: asks it, and starts it again when it ends."""
+"""The worker process: sends it calls, and restarts it when it ends."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ _PAUSE = 2.0  # seconds until the next start, when it ended within as many of th
 
 
 class Lost(ApiError):
-    """The process ended, or is not there yet."""
+    """The worker process ended or has not started yet."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class Lost(ApiError):
 
 
 class Lane(asyncio.Protocol):
-    """A connection to it: one question at a time."""
+    """A connection to the worker: one call at a time."""
 
     def __init__(self) -> None:
         self._reader = messages.Reader()
@@ -60,7 +60,7 @@ class Lane(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether no answer is to come that nobody waits for any more."""
+        """Whether the lane is free: no abandoned call is still being answered."""
         return not (self._answer and self._answer.cancelled())
 
     async def ask(self, *message: Any) -> Any:
@@ -91,7 +91,7 @@ class Process:
         self._process: subprocess.Popen[bytes]
 
     async def start(self) -> None:
-        """Starts it, and watches it."""
+        """Starts the process and watches it."""
         await self._spawn()
         self._watching = asyncio.create_task(self._watch())
 
@@ -114,7 +114,7 @@ class Process:
             return await lane.ask(*message)
         finally:
             if lane.usable:
-                free.put_nowait(lane)  # a broken one too: it says so at once
+                free.put_nowait(lane)  # a broken lane reports that at once
 
     async def _spawn(self) -> None:
         pairs = [socket.socketpair() for _ in range(self._count)]
@@ -186,5 +186,5 @@ class Servable:
 
     async def close(self) -> None:
         """Frees it. No call may be running."""
-        with contextlib.suppress(Lost):  # it went with the process
+        with contextlib.suppress(Lost):  # it ended with the process
             await self._process.ask("close", self._number)

@@ -84,7 +84,8 @@ class Servable:
     def _signature(self, name: str, definition: Any) -> Signature:
         try:
             call = _guarded(self._callable(definition), definition.inputs)
-        except Exception as error:  # as TensorFlow Serving: the others can be asked, and who asks this one is told why
+        except Exception as error:
+            # as TensorFlow Serving: other signatures still work, and a call of this one returns the reason
             call = _refusing(error)
         return Signature(
             name=name,
@@ -125,7 +126,7 @@ class Servable:
 
 
 def _refusing(error: Exception) -> Callable[..., Sequence[Array]]:
-    """The call of a signature that cannot be asked."""
+    """The call of an invalid signature: raises the reason."""
     fault = errors.of(error, "INVALID_ARGUMENT")
 
     def refuse(*_: Array) -> Sequence[Array]:

@@ -197,7 +197,7 @@ class Models:
             warmed = await servable.load()
         except Lost as error:
             version.lost = 1 + (known.lost if known else 0)
-            if version.lost < _LOSSES:  # another one's request may have ended it
+            if version.lost < _LOSSES:  # another model's request may have ended the process
                 version.state = State.START
                 return
             version.state, version.fault = State.END, error
@@ -212,7 +212,7 @@ class Models:
         log.info("%s: version %d is available, after %.1f s and %d warm-up requests", name, number, took, warmed)
 
     def _unload(self, name: str, number: int, version: Version) -> None:
-        """Out of sight at once; closed when the last request is answered."""
+        """Hides the version at once; closes it after its last request."""
         if version.servable is None:
             return
         version.state = State.UNLOADING

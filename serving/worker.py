@@ -19,11 +19,12 @@ from serving.servable import Servable
 
 def main(descriptors: Sequence[int]) -> None:
     """Answers on each of the sockets, in a thread of its own, until they are closed."""
-    for each in (signal.SIGINT, signal.SIGTERM):  # the server ends first, and answers what it has accepted
+    # the server ends first and answers what it has accepted
+    for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     import tensorflow_text  # noqa: F401 (and TensorFlow with it)
 
-    gc.freeze()  # what is there now stays, and the collector need not look at it for every model that goes
+    gc.freeze()  # modules stay for good: exclude them from garbage collection
     worker = Worker()
     threads = [
         threading.Thread(target=_answer, args=(socket.socket(fileno=each), worker), daemon=True) for each in descriptors
@@ -77,7 +78,7 @@ class Worker:
     def call(self, number: int, signature: str, inputs: Sequence[Any]) -> Sequence[Any]:
         """The outputs of a signature, in its order."""
         servable = self._servables.get(number)
-        if servable is None:  # of the process before this one
+        if servable is None:  # loaded by an earlier process
             raise ApiError("UNAVAILABLE", "the model is being loaded again")
         outputs: Sequence[Any] = servable.signatures[signature].call(*inputs)
         return outputs
@@ -88,7 +89,7 @@ class Worker:
         if servable:
             servable.close()
             del servable
-            gc.collect()  # a graph refers to itself; the collector would come by itself, versions later
+            gc.collect()  # reference cycles keep a graph alive until a collection
 
 
 if __name__ == "__main__":

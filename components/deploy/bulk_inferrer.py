@@ -1,4 +1,4 @@
-"""TFX's BulkInferrer, able to carry a label, and in one line what it answered.
+"""TFX's BulkInferrer for models that answer strings, with a summary line.
 
 The stock executor dies on an output of one string a record, such as ``label``: tfx-bsl 1.21 asks an element of the
 output for its dtype, and an element of a string array is plain bytes ("'bytes' object has no attribute 'dtype'").

@@ -1,4 +1,4 @@
-"""Pusher that a reader can watch: a version appears whole, under the next number, and old ones stay.
+"""Pusher with atomic versions: a version appears complete, under the next number, and old versions stay.
 
 The stock Pusher copies in place, under the Unix second, so a server may load half a model.
 """
@@ -34,7 +34,7 @@ class Executor(executor.Executor):
     def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
-        """Pushes if every blessing was given and the newest version is another model."""
+        """Pushes a blessed model unless the newest version is the same model."""
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
@@ -74,7 +74,7 @@ def push(model: str, folder: str) -> tuple[int, bool]:
 
 
 def _to_disk(model: str, folder: str, mine: str, there: list[int]) -> tuple[int, bool]:
-    """Copies, then renames. A version that is there refuses to be replaced: it was pushed meanwhile."""
+    """Copies, then renames. The rename fails if another process has pushed this version meanwhile."""
     for left in pathlib.Path(folder).glob(f"{_STAGED}*"):
         with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
             if time.time() - left.stat().st_mtime > _ABANDONED:
@@ -155,7 +155,7 @@ prometheus_config {{ enable: true path: "/monitoring/prometheus/metrics" }}
 
 
 def configure(folder: str) -> None:
-    """Writes what TensorFlow Serving is started with beside ``folder``; what is there already is somebody's own."""
+    """Writes TensorFlow Serving's model config beside ``folder``. An existing file is the user's and stays."""
     parent, _, model = folder.rpartition("/")
     for name, text in _CONFIGS.items():
         if not fileio.exists(f"{parent}/{name}"):

@@ -29,7 +29,7 @@ class Executor(base_executor.BaseExecutor):
     def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
-        """Blesses, or raises ``ServingFault`` with every fault: such a model is a bug, not a bad score."""
+        """Blesses the model, or raises ``ServingFault`` with every fault. A fault is a bug, not a bad score."""
         del exec_properties
         model = artifact_utils.get_single_instance(input_dict["model"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])

@@ -1,4 +1,4 @@
-"""What was pushed: into Vertex's model registry, and behind an endpoint of stock TensorFlow Serving containers."""
+"""Deploys a pushed model: Vertex's model registry, then an endpoint of stock TensorFlow Serving containers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,12 @@ from components.storage import files
 from configs.clusters.cluster import Endpoint
 from models import progress
 
-if TYPE_CHECKING:  # three seconds, for which compiling has no use
+if TYPE_CHECKING:  # the import takes three seconds, and compiling does not need it
     from google.cloud import aiplatform
 
 
 class Executor(base_executor.BaseExecutor):
-    """Uploads and deploys what is not there yet: run again, it finds what it did."""
+    """Uploads and deploys what is missing, so that a retry continues where it stopped."""
 
     def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]

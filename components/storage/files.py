@@ -1,4 +1,4 @@
-"""The one place that knows file systems: this machine's, those of TensorFlow's (``gs://``), and S3.
+"""File systems: this machine's, TensorFlow's (``gs://``), and S3.
 
 ``fileio`` is TFX's, and what its own executors open files with; S3 is added to it here, so whoever opens an address
 imports this module first. TensorFlow 2.21 has no S3.

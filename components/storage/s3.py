@@ -31,7 +31,7 @@ class Stat(NamedTuple):
 
 
 def _told(call: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Turns the client's errors into sentences about the first argument, an address."""
+    """Turns the client's errors into sentences that name the first argument, an address."""
 
     @functools.wraps(call)
     def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -82,7 +82,7 @@ def _head(path: str) -> Stat | None:
 
 
 def _there(path: str) -> None:
-    """Raises StoreError unless there is the bucket: where there is none, HEAD says no more than that of an object."""
+    """Raises StoreError if the bucket does not exist. HEAD gives the same answer for a missing bucket and object."""
     next(_objects(path, folder=False, limit=1), None)
 
 
@@ -157,7 +157,7 @@ class S3:
 
     @staticmethod
     def makedirs(path: str) -> None:
-        """Nothing: a folder is what keys have in common."""
+        """Does nothing: S3 has no folders, only keys with a common prefix."""
         parse(path)
 
     mkdir = makedirs
@@ -165,7 +165,7 @@ class S3:
     @staticmethod
     @_told
     def remove(path: str) -> None:
-        """Whether it was there or not, it is not any more."""
+        """Removes an object; a missing one is no error."""
         place = parse(path)
         client(place.scheme).delete_object(Bucket=place.bucket, Key=place.key)
 

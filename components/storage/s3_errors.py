@@ -1,4 +1,4 @@
-"""What goes wrong with S3, as sentences: cause, and cure."""
+"""S3 errors as sentences with cause and cure."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ class Missing(StoreError, FileNotFoundError):
 
 
 class Closed(StoreError):
-    """This machine may not ask or cannot: another one, with other credentials or another network, perhaps can."""
+    """Access is denied or impossible from this machine. Another machine may have the credentials or the network."""
 
 
 class Cut(StoreError):
@@ -79,7 +79,7 @@ def _at(path: str) -> str:
 
 
 def _refused(path: str, error: "ClientError") -> StoreError:
-    """The store answered, and said no."""
+    """Explains an error that the store returned."""
     told = error.response.get("Error", {})
     code, message = str(told.get("Code", "")), str(told.get("Message", "")).rstrip(".")
     action = f"s3:{error.operation_name}".replace("HeadObject", "GetObject").replace("ListObjectsV2", "ListBucket")
@@ -119,7 +119,7 @@ def _refused(path: str, error: "ClientError") -> StoreError:
 
 
 def _unasked(path: str, error: "BotoCoreError") -> StoreError:
-    """No answer came."""
+    """Explains a request that got no answer."""
     from botocore import exceptions
 
     first = str(error).splitlines()[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""Objects of S3 as files: read from where one likes, written whole."""
+"""S3 objects as files: random reads, atomic writes."""
 
 import io
 import os
@@ -16,7 +16,7 @@ PAUSE = 0.1  # seconds before the first new connection, twice that before the se
 
 
 class Reader(io.RawIOBase):
-    """One object from its beginning to its end, or from where ``seek`` says; goes on where a connection breaks."""
+    """Reads one object, with ``seek``. A broken connection is resumed at the same byte."""
 
     def __init__(self, path: str) -> None:
         self._path, self._place, self._at = path, parse(path), 0
@@ -74,7 +74,7 @@ class Reader(io.RawIOBase):
 
     def _stream(self) -> Any:
         if self._body is None:
-            # Another object of that name would give half of each.
+            # If the object was replaced meanwhile, the result would mix both.
             self._body = client(self._place.scheme).get_object(
                 Bucket=self._place.bucket, Key=self._place.key, Range=f"bytes={self._at}-", IfMatch=self._etag
             )["Body"]

@@ -1,4 +1,4 @@
-"""A YAML file as YAML 1.2 reads it, with the place of every value, so that an error can name its line."""
+"""Reads YAML 1.2 and keeps the line of every value, so that an error can name it."""
 
 import dataclasses
 import math
@@ -46,7 +46,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 @dataclasses.dataclass
 class Document:
-    """What a YAML file says.
+    """The content of a YAML file.
 
     Attributes:
       file: the path as the person wrote it.
@@ -191,7 +191,7 @@ def _step(node: Any, key: str, place: str) -> Key:
 
 
 def _repeated(node: yaml.Node, file: Path, path: tuple[Key, ...] = ()) -> list[str]:
-    """A sentence for each key that stands twice in a mapping; PyYAML would keep the last."""
+    """A sentence for each duplicate key. PyYAML would silently keep the last one."""
     complaints = []
     seen: dict[Hashable, int] = {}
     for key, child in _children(node):
@@ -224,7 +224,7 @@ def _children(node: yaml.Node) -> list[tuple[Any, yaml.Node]]:
 
 
 def _without_nulls(value: Any) -> Any:
-    """``epochs:`` with nothing behind it means that the default holds."""
+    """Drops keys without a value: ``epochs:`` alone means the default."""
     if isinstance(value, dict):
         return {key: _without_nulls(below) for key, below in value.items() if below is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value

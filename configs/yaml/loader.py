@@ -60,7 +60,7 @@ def resolve(document: Document, overrides: Sequence[str] = ()) -> Experiment:
         document.override(assignment)
     complaints = _expand_encoder(document)
     model, unknown = _composed(document)
-    # What an unknown task would be judged by is unknown too.
+    # The metrics of an unknown task are unknown, too.
     ignore: tuple[tuple[Key, ...], ...] = (("evaluate", "bless"),) if unknown else ()
     experiment, faults = validate(model, document, (*ignore, ("encoder",)) if complaints else ignore)
     raise_all(complaints + unknown + faults)
@@ -96,7 +96,7 @@ def task_types() -> list[str]:
 
 
 def near(path: Path) -> Path:
-    """``path`` as a person in the current folder would write it."""
+    """``path`` relative to the current folder, if it is inside."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -167,7 +167,7 @@ def _experiment_model(task: Any, names: Sequence[str]) -> type[Experiment]:
 
 
 def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
-    """Sections that are right by themselves and do not go together: path and sentence."""
+    """Conflicts between sections that are valid by themselves: path and sentence."""
     bless = experiment.evaluate.bless.model_dump(exclude_defaults=True).keys()
     if experiment.task is None:
         if experiment.train != Train():

@@ -1,4 +1,4 @@
-"""A document against its pydantic model: every fault, a sentence each, with place, value and what is allowed."""
+"""Validates a document against its pydantic model. Each fault is a sentence with line, value and allowed values."""
 
 import inspect
 import json
@@ -57,7 +57,7 @@ def validate(
     suggested = {(*path[:-1], _nearest(path, model)) for path, fault in faults if fault["type"] == "extra_forbidden"}
     complaints: dict[tuple[Key, ...], str] = {}
     for path, fault in faults:
-        if fault["type"] == "missing" and path in suggested:  # the misspelt key is reported
+        if fault["type"] == "missing" and path in suggested:  # the misspelt key is reported already
             continue
         if any(path[: len(section)] == section for section in ignore):
             continue
@@ -66,9 +66,9 @@ def validate(
 
 
 def nearest(word: str, allowed: list[str]) -> str | None:
-    """The allowed word that was probably meant; None where none is close."""
+    """The closest allowed word; None if none is close."""
     longer = [name for name in allowed if len(word) > 2 and name.startswith(word.lower())]
-    # Two letters that changed places are one slip.
+    # Count two swapped letters as one typo.
     similar = OSA.normalized_similarity
     found = process.extractOne(word.lower(), longer or allowed, scorer=similar, score_cutoff=0 if longer else 0.6)
     return found[0] if found else None
@@ -102,7 +102,7 @@ def _faults(error: pydantic.ValidationError, values: Any) -> Iterator[tuple[tupl
             and isinstance(fault["input"], dict)
             and any(len(each) > len(path) for each in below)
         ):
-            continue  # the section was checked as a section too; that fault says more
+            continue  # the section's own fault says more
         if fault["type"] == "literal_error" and not isinstance(fault["input"], str) and below:
             continue  # no word was given; what it is instead has a fault of its own
         yield path, fault
@@ -182,7 +182,7 @@ def _section(path: tuple[Key, ...], model: type[pydantic.BaseModel]) -> type[pyd
 
 
 def _below(annotation: Any, key: str) -> Any:
-    """What stands at ``key``: a field of a section, or a value of a mapping whose keys are a person's own."""
+    """The annotation at ``key``: a field of a section, or a value of a mapping with free keys."""
     if inspect.isclass(annotation) and issubclass(annotation, pydantic.BaseModel):
         return _fields(annotation).get(key)
     inner = typing.get_args(annotation)

@@ -1,4 +1,4 @@
-"""``tfx-bert compile``: the YAML that a cluster takes, and what has to be where its nodes look for it."""
+"""``tfx-bert compile``: writes the YAML for a cluster and stages the files that its nodes read."""
 
 from pathlib import Path
 

@@ -30,11 +30,11 @@ from configs.experiment import Experiment
 from pipeline.cluster import workers
 from pipeline.dag import create_pipeline
 
-# What a container of ours runs; TFX's own entry point does not survive open-source Kubeflow.
+# Our containers' entry point. TFX's own fails on open-source Kubeflow.
 COMMAND = ["python", "-P", "-m", "pipeline.cluster.container"]
-# They look at what lies outside, which may have changed since the run before.
+# These nodes are never cached: they read sources that may have changed since the last run.
 _LOOKING = (SourceDigest, BaselineVersion, Pusher, VertexPusher)
-# Kubernetes, "Well-Known Labels": every machine has them, and machines of several pools have the same.
+# Kubernetes' well-known labels. Every machine has them, so they cannot tell two pools apart.
 _EVERYWHERE = re.compile(
     r"(beta\.)?kubernetes\.io/(os|arch)|kubernetes\.io/hostname|"
     r"(topology|failure-domain\.beta)\.kubernetes\.io/(zone|region)"
@@ -125,7 +125,7 @@ def compiled(
 
 
 def _titled(spec: Spec) -> None:
-    """Names Kubeflow's own artifact types as Kubeflow does: its pages know ``schemaTitle``, TFX writes a schema."""
+    """Sets ``schemaTitle`` of Kubeflow's artifact types. Its pages need the title, TFX writes a schema."""
     for component in spec["components"].values():
         for output in component.get("outputDefinitions", {}).get("artifacts", {}).values():
             title = yaml.safe_load(output["artifactType"]["instanceSchema"])["title"]
@@ -134,7 +134,7 @@ def _titled(spec: Spec) -> None:
 
 
 def _produced(spec: Spec) -> None:
-    """Names the task that gives a parameter: TFX's step_builder.py writes ``<node>_task``, and calls no task so."""
+    """Corrects the producer of a parameter. TFX's step_builder.py writes ``<node>_task``, a name that no task has."""
     for task in spec["root"]["dag"]["tasks"].values():
         for source in task.get("inputs", {}).get("parameters", {}).values():
             if given := source.get("taskOutputParameter"):
@@ -192,7 +192,7 @@ def _several(machine: Machine) -> bool:
 
 
 def _workers(container: Spec, name: str, node: str, environment: Vertex) -> None:
-    """A node on several machines: its container starts the job that trains, and needs no machine to speak of."""
+    """A node on several machines. Its own container only starts the training job, so it gets a small machine."""
     found = environment.machine(node)
     if not found or not _several(found[1]):
         return
@@ -223,7 +223,7 @@ def _workers(container: Spec, name: str, node: str, environment: Vertex) -> None
 
 
 def _secrets(spec: Spec, environment: Kubeflow) -> list[Secret]:
-    """The environment's; and Kubeflow's own, where nodes read its own store and nothing says by which keys."""
+    """The environment's secrets. Kubeflow's own secret is added where nodes read its store and no keys are given."""
     told = any("AWS_ACCESS_KEY_ID" in secret.env.values() for secret in environment.secrets)
     if told or "minio://" not in json.dumps(spec["root"]):
         return environment.secrets
@@ -276,7 +276,7 @@ def _toleration(given: Spec) -> Spec:
 
 
 def _affinity(pool: Pool, environment: Kubeflow) -> Iterator[Spec]:
-    """The pool's requirements in one term, as Kubernetes takes any of several; a preference is a term of its own."""
+    """The pool's node affinity. All requirements share one term, because terms are alternatives."""
     needed = [rule for rule in pool.affinity if rule.weight is None]
     for term in [needed] if needed else _away(pool, environment):
         yield {"matchExpressions": [rule.model_dump(exclude={"weight"}) for rule in term]}
@@ -286,7 +286,7 @@ def _affinity(pool: Pool, environment: Kubeflow) -> Iterator[Spec]:
 
 
 def _away(pool: Pool, environment: Kubeflow) -> list[list[Requirement]]:
-    """Keeps a node that needs no GPU, and says not where it runs, off the machines of the pools that have one.
+    """Keeps a node without a pool off the machines that have a GPU.
 
     A machine is of a pool if it has every label that the pool asks for, and of none if it lacks one of each pool's. So
     each term, of which Kubernetes takes any, has one label of each pool.
@@ -299,7 +299,7 @@ def _away(pool: Pool, environment: Kubeflow) -> list[list[Requirement]]:
 
 
 def _lacking(pool: Pool) -> Iterator[Requirement]:
-    """What a machine that is not of ``pool`` may show it by."""
+    """One expression for each label of ``pool``: a machine that matches any of them is not in the pool."""
     negated = {"In": "NotIn", "Exists": "DoesNotExist"}
     for rule in pool.required:
         if rule.operator in negated and not _EVERYWHERE.fullmatch(rule.key):
@@ -307,7 +307,7 @@ def _lacking(pool: Pool) -> Iterator[Requirement]:
 
 
 def _joined(rules: Iterable[Requirement]) -> Iterator[Requirement]:
-    """Requirements that hold together, the values of one key in one of them."""
+    """Merges requirements so that each key occurs once."""
     by_key = sorted(rules, key=lambda rule: (rule.key, rule.operator))
     for _, group in itertools.groupby(by_key, key=lambda rule: (rule.key, rule.operator)):
         same = list(group)
@@ -315,7 +315,7 @@ def _joined(rules: Iterable[Requirement]) -> Iterator[Requirement]:
 
 
 def _filled(value: Any) -> Any:
-    """Without what is empty."""
+    """Drops empty values, at every depth."""
     if not isinstance(value, dict):
         return value
     cleaned = {key: _filled(inner) for key, inner in value.items()}

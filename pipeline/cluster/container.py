@@ -48,7 +48,7 @@ _TERMINATION = pathlib.Path("/dev/termination-log")
 
 
 def remote(text: str) -> str:
-    """``text`` with every mounted place as the address it stands for."""
+    """Replaces mounted paths in ``text`` by the addresses that they stand for."""
     root = os.environ.get(files.ROOT, "/")
     for scheme, mount in files.MOUNTS.items():
         text = text.replace(f'"{root}{mount}', f'"{scheme}')
@@ -56,7 +56,7 @@ def remote(text: str) -> str:
 
 
 def prepared(invocation: str, inputs_spec: str, *, mounted: bool) -> pipeline_spec_pb2.ExecutorInput:
-    """What TFX's entry point can work with.
+    """Repairs an ExecutorInput for TFX's entry point.
 
     Args:
       invocation: the ExecutorInput that the platform passed, as JSON.
@@ -70,7 +70,7 @@ def prepared(invocation: str, inputs_spec: str, *, mounted: bool) -> pipeline_sp
         for artifact in found.artifacts:
             if key in spec.artifacts:
                 artifact.type.CopyFrom(spec.artifacts[key].artifact_type)
-            # TFX keeps ids as numbers made from names, and fails to turn a number back that came from none.
+            # TFX turns artifact ids into numbers and back. The way back fails for a number without a name.
             artifact.name = artifact.name or artifact.uri
     if mounted:
         for artifact in (*_each(given.inputs.artifacts), *_each(given.outputs.artifacts)):
@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
 
 
 def _there(inputs: Mapping[str, Any]) -> None:
-    """Kubeflow and Vertex reuse what an earlier run made without a look at it (kubeflow/pipelines#7939).
+    """Checks that the inputs exist. Kubeflow and Vertex reuse cached outputs unseen (kubeflow/pipelines#7939).
 
     Raises:
       FileNotFoundError: it is gone.
@@ -147,7 +147,7 @@ def _there(inputs: Mapping[str, Any]) -> None:
 
 
 def _clear(outputs: Sequence[Any], file: str) -> None:
-    """Removes what an attempt before this one left: executors expect their outputs to be new."""
+    """Removes the outputs of an earlier attempt. Executors expect empty folders."""
     for place in (*(artifact.uri for artifact in outputs), file):
         if tf.io.gfile.isdir(place):
             tf.io.gfile.rmtree(place)
@@ -166,7 +166,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args")
     arguments, beam = parser.parse_known_args(argv)
-    # What is done is the chief's to tell, and where checkpoints are, which it removes.
+    # Only the chief reports progress and removes the checkpoints.
     progress.logger.setLevel(logging.INFO if replicas.chief() else logging.WARNING)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(progress.Json())

@@ -32,7 +32,7 @@ from pipeline.run.result import RunError
 from schemas import DataError
 
 State = Literal["ran", "cached", "skipped", "failed"]
-# What the image has as its working directory: the folder with our packages.
+# The image's working directory: the folder with our packages.
 _IMAGE = Path(__file__).parents[2]
 _ADDRESS = re.compile(rf"\b({'|'.join(files.MOUNTS)})")
 _DONE = ("ran", "cached")
@@ -65,7 +65,7 @@ class Cluster:
         return _ADDRESS.sub(lambda found: f"{self.folder}/bucket/{files.MOUNTS[found[1]]}", text)
 
     def put(self, imports: Mapping[str, Path]) -> None:
-        """Files of this machine, where the nodes look for them."""
+        """Copies files of this machine to the addresses where the nodes read them."""
         for address, source in imports.items():
             target = Path(self.path(address))
             if not target.exists():
@@ -230,7 +230,7 @@ class _Run:
                 return outputs
             if self._stopping.is_set():
                 raise TaskError(f"{name} was stopped")
-            if code == _DATA:  # the same files would be at fault again
+            if code == _DATA:  # a second attempt would read the same bad data
                 raise DataError(sentence)
             if attempt + 1 < attempts:
                 progress.emit(progress.Notice(f"{name}: {sentence} Attempt {attempt + 2} of {attempts}"))
@@ -244,14 +244,14 @@ class _Run:
         return pod / _ADDRESS.sub(lambda found: files.MOUNTS[found[1]], address)
 
     def _download(self, told: Spec, pod: Path) -> None:
-        """Kubeflow's launcher copies the inputs into the container, and makes place for the outputs."""
+        """As Kubeflow's launcher: copies the inputs into the container and creates the output folders."""
         for artifact in _each(told["inputs"]):
             handover.download(Path(self.cluster.path(artifact["uri"])), self._pod_path(artifact["uri"], pod))
         for artifact in _each(told["outputs"]):
             self._pod_path(artifact["uri"], pod).parent.mkdir(parents=True, exist_ok=True)
 
     def _upload(self, outputs: Outputs, pod: Path) -> None:
-        """… copies what it wrote to the bucket, and records it."""
+        """As Kubeflow's launcher: copies the outputs to the bucket and records them."""
         for key, artifact in outputs.artifacts.items():
             if not _ADDRESS.match(artifact["uri"]):
                 raise Refused(f"output {key} has the address {artifact['uri']}, which is no bucket's")
@@ -298,7 +298,7 @@ class _Run:
         return code, f"killed by signal {-code}." if code < 0 else sentence
 
     def _filled(self, word: str, told: Spec) -> str:
-        """A word of the command with its placeholders filled; what is no artifact's address names a folder."""
+        """Fills the placeholders in one word of the command."""
         if word == "{{$}}":
             return json.dumps(told)
         places: dict[str, Callable[[str], str]] = {

@@ -34,7 +34,7 @@ _MISTAKE_SECONDS = 900.0
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """How a node stands.
+    """The state of a node.
 
     Attributes:
       state: as in ``pipeline.run.result.Node``.
@@ -57,7 +57,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
       state: ``stopped`` where somebody cancelled it.
@@ -84,7 +84,7 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """What a run made, as far as the cluster's API says.
+    """What a run produced, as far as the cluster's API says.
 
     Attributes:
       evaluation: folder of ``verdict.json``.
@@ -117,13 +117,13 @@ class Service(Protocol):
         """Where a person looks at a run."""
 
     def look(self, run: str) -> Seen:
-        """How a run stands."""
+        """The state of a run."""
 
     def outputs(self, run: str) -> Outputs:
-        """What a run made."""
+        """What a run produced."""
 
     def said(self, run: str, node: str) -> str:
-        """The line that a node ended with, such as ``v3``; empty where it is not known."""
+        """The last line of a node's summary, such as ``v3``; empty if unknown."""
 
     def log(self, run: str, node: str) -> Iterator[str]:
         """The lines of a node's log."""
@@ -144,7 +144,7 @@ class Service(Protocol):
 def patience(
     service: Service, seconds: float | None, told: Callable[[Exception], None] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Calls again what failed for a reason that passes, at growing distances.
+    """Retries transient failures with growing pauses.
 
     Args:
       service: that knows these reasons.
@@ -157,7 +157,7 @@ def patience(
 
 
 def follow(service: Service, run: str, nodes: Sequence[str], pending_seconds: float = math.inf) -> Seen:
-    """Emits the events of a run until it ends. A network that fails is waited for; the run goes on meanwhile.
+    """Emits the events of a run until it ends. Network failures are retried; the run goes on meanwhile.
 
     Args:
       service: that runs it.
@@ -200,7 +200,7 @@ def follow(service: Service, run: str, nodes: Sequence[str], pending_seconds: fl
 
 
 def _waits(node: str, task: Task, told: set[tuple[str, str]]) -> None:
-    """Tells why a pod waits, and since when; again for another reason only."""
+    """Reports why a pod waits and for how long; repeats only when the reason changes."""
     kind = task.reason.partition(":")[0]
     if task.waits > _TELL_SECONDS and (node, kind) not in told:
         told.add((node, kind))
@@ -209,7 +209,7 @@ def _waits(node: str, task: Task, told: set[tuple[str, str]]) -> None:
 
 
 def _too_long(node: str, task: Task, bound: float) -> str:
-    """Why nobody waits for a pod any more; empty where it is waited for."""
+    """The reason to give up on a pending pod; empty while there is none."""
     if task.reason.partition(":")[0] in _MISTAKES:
         bound = min(bound, _MISTAKE_SECONDS)
     if task.waits <= bound:
@@ -225,7 +225,7 @@ def _why(task: Task) -> str:
 
 
 def _summarize(service: Service, run: str, node: str) -> None:
-    """The node's line. A verdict that cannot be read now is tried again at the end of the run, and told then."""
+    """The summary line of a node. An unreadable verdict is tried again when the run has ended."""
     try:
         found = service.outputs(run).verdict if node == "Evaluator" else None
         text = str(found) if found else service.said(run, node)
@@ -238,7 +238,7 @@ def _summarize(service: Service, run: str, node: str) -> None:
 
 
 def read_verdict(folder: str) -> Verdict | None:
-    """What an evaluation came to; None where its folder cannot be read from here."""
+    """The verdict of an evaluation; None if its folder cannot be read from this machine."""
     import tensorflow as tf
 
     from components.storage import files

@@ -1,4 +1,4 @@
-"""What a platform hands to a container, and what it keeps of what the container gives back.
+"""What a platform passes to a container, and what it keeps of the container's outputs.
 
 Open-source Kubeflow as its release 2.14.3 does it, below backend/src/v2 of kubeflow/pipelines: driver/driver.go and
 resolve.go, metadata/client.go and converter.go, component/launcher_v2.go, objectstore/object_store.go.
@@ -28,12 +28,12 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 class Refused(Exception):
-    """The platform cannot hand something over."""
+    """A value that the platform cannot pass between tasks."""
 
 
 @dataclasses.dataclass
 class Outputs:
-    """What a task gave: artifacts as RuntimeArtifact JSON, and parameters."""
+    """The outputs of a task: artifacts as RuntimeArtifact JSON, and parameters."""
 
     artifacts: dict[str, Spec] = dataclasses.field(default_factory=dict)
     parameters: Spec = dataclasses.field(default_factory=dict)
@@ -86,7 +86,7 @@ def _named(artifact: Spec) -> Spec:
 
 
 def _number(artifact: Spec) -> int:
-    """Stands for the id that ML Metadata gives."""
+    """A number in place of the id that ML Metadata would assign."""
     return zlib.crc32(artifact["uri"].encode())
 
 
@@ -122,7 +122,7 @@ def given(told: Spec, component: Spec, read: Callable[[str], str | None]) -> Out
 
 
 def kept(key: str | None, artifact: Spec) -> Spec:
-    """An artifact as Kubeflow gives it to the tasks behind: from ML Metadata, which has no schemas and few types.
+    """An artifact as Kubeflow passes it downstream: read back from ML Metadata, which keeps few types and no schema.
 
     Args:
       key: of the task's output; None for what was imported.

@@ -1,4 +1,4 @@
-"""Files of this machine, put where the nodes of a cluster look for them."""
+"""Uploads files of this machine to the addresses where a cluster's nodes read them."""
 
 import posixpath
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _USER = 1000
 
 
 def stage(imports: Mapping[str, Path], home: str, local: Path) -> None:
-    """Copies what is not there yet. A file's address holds the digest of its content, so what is there is right.
+    """Copies missing files. A file's address holds its digest, so an existing file is up to date.
 
     Args:
       imports: files by the address that the nodes read them at.
@@ -69,14 +69,14 @@ def stage(imports: Mapping[str, Path], home: str, local: Path) -> None:
 
 
 def _share(home: Path) -> None:
-    """Lets the nodes write below ``home``, which whoever submits first makes as another user than theirs."""
+    """Lets the nodes write below ``home``. The folder belongs to the user who submitted first, not to theirs."""
     try:
         home.mkdir(exist_ok=True)
         (home / "imports").mkdir(exist_ok=True)
     except OSError as error:
         raise RunError(f"{error.filename} cannot be made ({error.strerror}); let this user write there") from None
     _allow(home / "imports", 0o555)
-    _allow(home, 0o1777)  # as /tmp: nobody removes what is another's
+    _allow(home, 0o1777)  # sticky, as /tmp: only the owner of a file may remove it
     kept = [path for path in home.iterdir() if path.name != "imports" and path.is_dir()]
     for folder in (*kept, *(path for each in kept for path in each.iterdir() if path.is_dir())):
         _allow(folder, 0o777)
@@ -100,7 +100,7 @@ def _allow(path: Path, mode: int) -> None:
 
 
 def _copy(source: str, address: str) -> None:
-    """Whole or not at all: an object appears when its upload is done, other file systems can rename."""
+    """Copies atomically: an object appears when its upload is complete; other file systems rename."""
     if address.startswith(("gs://", *SCHEMES)):
         files.copy_file(source, address)
         return

@@ -70,7 +70,7 @@ def run(
     local = environment.folder(experiment.name)
     name = f"run-{made.name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with explained(service):
-        service.find(name)  # whoever is refused is told so before anything is copied
+        service.find(name)  # check access before anything is copied
         for notice in service.check(made):
             progress.emit(progress.Notice(notice))
         staging.stage(made.imports, environment.home(experiment.name), local)
@@ -127,7 +127,7 @@ def explained(service: Service, more: str = "") -> Iterator[None]:
 
 
 def refresh(folder: Path, result: RunResult) -> RunResult:
-    """How a run on a cluster stands by now; written down.
+    """Asks the cluster for the state of a run and records it.
 
     Raises:
       ConfigError, RunError: the cluster cannot be asked.
@@ -143,7 +143,7 @@ def refresh(folder: Path, result: RunResult) -> RunResult:
             remote = result.remote.model_copy(update={"id": run, "address": service.address(run)})
             update = {**_came_to(service, result, service.look(run), run), "remote": remote}
     result = result.model_copy(update=update)
-    if result.verdict != "running":  # else it is asked again next time, and stays as old as it is
+    if result.verdict != "running":  # otherwise the recorded state stays, and the next call asks again
         result.write(folder)
     return result
 
@@ -165,7 +165,7 @@ def log(folder: Path, result: RunResult, node: str | None) -> Iterator[str]:
                 yield f"==> {each} <=="
                 try:
                     yield from service.log(run, each)
-                except RunError as error:  # of one node; others may have theirs
+                except RunError as error:  # only this node's log is missing
                     yield str(error)
 
 
@@ -224,7 +224,7 @@ def _digests(made: "Compiled") -> dict[str, str]:
 
 
 def _submitted(service: Service, result: RunResult, folder: Path, made: "Compiled", root: str) -> RunResult:
-    """Begins the run under the name that ``result`` has for it; with its id and address, written down."""
+    """Submits the run under the name in ``result``; records its id and address."""
     assert result.remote is not None
     result.write(folder)
     try:
@@ -236,7 +236,7 @@ def _submitted(service: Service, result: RunResult, folder: Path, made: "Compile
             f"interrupted while submitting; whether the run began is to be seen with {again}"
         ) from None
     except Exception as error:
-        # Where no answer came, it may have begun all the same: show looks for its name.
+        # Without an answer the run may have started: `show` looks for its name.
         cause = getattr(error.__cause__, "cause", error.__cause__)  # of a RetryError: the last attempt's
         if not (isinstance(cause, Exception) and service.transient(cause)):
             result.model_copy(update={"verdict": "failed", "error": str(error)}).write(folder)
@@ -330,7 +330,7 @@ def _verdict(service: Service, outputs: Outputs, run: str) -> dict[str, Any]:
 
 
 def _failure(service: Service, result: RunResult, seen: Seen, run: str) -> str:
-    """Which node, what the cluster says of it, where its log is, and what to do."""
+    """The sentence for a failed run: node, reason, log, and what to do."""
     node = next((node.node for node in result.nodes if seen.tasks.get(node.node, Task()).state == "failed"), None)
     again = "what is done is reused: mend it, and run the same again"
     if node is None:

@@ -1,4 +1,4 @@
-"""A node that trains on several machines of Vertex: its container starts a job of them, and follows it.
+"""Training on several machines of Vertex: the node's container starts a CustomJob and follows it.
 
 Every machine of the job runs the node's own command. ``TF_CONFIG``, which Vertex sets, tells it of the others
 (``models.training.replicas``).
@@ -25,7 +25,7 @@ def count(given: str) -> int:
 
 
 def run(given: str, output_file: str, arguments: Sequence[str]) -> None:
-    """Runs a node as a job, to its end. A job that an earlier attempt at the node left is followed.
+    """Runs a node as a CustomJob until it ends. A retry follows the job of the earlier attempt.
 
     SIGTERM, which Vertex sends to a node that it cancels, cancels the job.
 
@@ -54,7 +54,7 @@ def run(given: str, output_file: str, arguments: Sequence[str]) -> None:
 
 def _job(job: dict[str, Any], submission: dict[str, Any], node: str, arguments: Sequence[str]) -> Any:
     """The ``aiplatform.CustomJob`` of a node: one that is under way or done, else a new one."""
-    from google.cloud import aiplatform  # three seconds, for which compiling has no use
+    from google.cloud import aiplatform  # the import takes three seconds, and compiling does not need it
 
     where = {"project": job["project"], "location": job["location"]}
     known: Any = aiplatform.CustomJob.list(filter=f'labels.{_LABEL}="{node}"', **where)

@@ -1,4 +1,4 @@
-"""``tfx-bert predict --input --output`` where one of them is an address: brought here, answered here, and put there."""
+"""``tfx-bert predict`` with a remote ``--input`` or ``--output``: downloads, predicts on this machine, uploads."""
 
 import os
 import posixpath

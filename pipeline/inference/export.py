@@ -149,7 +149,7 @@ def _golden_batch(said: checkpoint.Checkpoint) -> Batch:
 def _parity(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     pairs = zip(ours.values(), theirs.values(), strict=True)
     worst = max(float(np.abs(np.asarray(one) - np.asarray(other)).max()) for one, other in pairs)
-    if worst > 1e-3:  # float32 and another order of sums make 1e-5; more is another model
+    if worst > 1e-3:  # float32 sums in another order differ by 1e-5; more means another model
         raise RunError(
             f"the exported model differs from the pushed one by {worst:.2g} in its logits; nothing is written"
         )

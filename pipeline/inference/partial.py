@@ -1,4 +1,4 @@
-"""A file that a killed command left unfinished: what it was made from in its first line, then a line a result."""
+"""A resumable file: its first line names what it is made from, each further line is a result."""
 
 import contextlib
 import fcntl
@@ -45,7 +45,7 @@ def resumed(file: IO[bytes], path: Path, made_from: dict[str, Any], *, batch: in
     """
     file.seek(0)
     head = file.readline()
-    if not head.endswith(b"\n"):  # new, or killed within its first line
+    if not head.endswith(b"\n"):  # a new file, or killed while writing the first line
         file.truncate(0)
         file.write(json.dumps(made_from).encode() + b"\n")
         file.flush()

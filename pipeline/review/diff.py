@@ -41,8 +41,8 @@ def diff(root: Path, a: str, b: str) -> None:
 
 
 def flips(before: list[Answer], after: list[Answer]) -> str:
-    """How many test records got another answer, and whether that was for the better."""
-    # By text, not by line: a row inserted above moves every line below it.
+    """Counts the test records whose answer changed, for better and for worse."""
+    # Match records by text: an inserted row would shift every line number.
     then = {answer.text: answer for answer in before}
     shared = [(then[answer.text], answer) for answer in after if answer.text in then]
     flipped = [(old, new) for old, new in shared if old.told != new.told]

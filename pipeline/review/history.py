@@ -155,7 +155,7 @@ def _remote_log(folder: Path, result: RunResult, node: str | None) -> Iterator[s
 
 
 def _refreshed(folder: Path, result: RunResult, console: Console) -> RunResult:
-    """As the cluster says; as it was last known where the cluster does not answer."""
+    """The result with the cluster's current state; the last known state if the cluster does not answer."""
     from pipeline.cluster import submit
 
     try:
@@ -194,12 +194,12 @@ def _when(result: RunResult) -> str:
 def _verdict(result: RunResult, root: Path) -> str:
     verdict = result.verdict.replace("_", " ").upper()
     if result.verdict == "running" and not result.remote and not _under_way(root / result.name):
-        verdict = "KILLED"  # its process could not write how it ended
+        verdict = "KILLED"  # the process was killed before it wrote its result
     return verdict + (f" (sample {result.sample})" if result.sample else "")
 
 
 def _under_way(folder: Path) -> bool:
-    """Whether a process holds the experiment's lock."""
+    """Whether a run of the experiment is in progress: a process holds its lock."""
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
             return False

@@ -76,7 +76,7 @@ def execute(
 
 
 class _LogMover(logging.Handler):
-    """Puts the log into the run's folder as soon as the run has one; the open descriptor follows."""
+    """Moves the log into the run's folder once that exists. The open descriptor stays valid."""
 
     def __init__(self, log: Path) -> None:
         super().__init__()

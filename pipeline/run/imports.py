@@ -1,4 +1,4 @@
-"""Files from outside enter a run under the digest of their content: TFX does not see edits in place."""
+"""Imports files under the digest of their content, because TFX does not notice edits in place."""
 
 import dataclasses
 import json
@@ -121,7 +121,7 @@ def schema(experiment: Experiment, environment: Environment, kind: str) -> pathl
 
 
 def labelled(experiment: Experiment, environment: Environment) -> Experiment:
-    """The experiment with the labels of its data, where the task left them out.
+    """The experiment with ``labels`` read from its data, if the task does not list them.
 
     Raises:
       ConfigError: the data is where this machine does not see it.
@@ -153,7 +153,7 @@ def labelled(experiment: Experiment, environment: Environment) -> Experiment:
 
 
 def task_schema(experiment: Experiment, kind: str) -> "Schema":
-    """What the task's records must look like: the user's own schema, or that of ``kind`` with what the YAML says."""
+    """The schema for the task's records: the user's own, or that of ``kind`` with the YAML's labels and ranges."""
     task = experiment.task
     assert task is not None
     return schemas.resolve(
@@ -236,9 +236,8 @@ def _by_arrow(address: str) -> _Remote:
     from pyarrow import fs
 
     if address.startswith("gs://") and "retry_limit_seconds" not in address:
-        address += (
-            f"{'&' if '?' in address else '?'}retry_limit_seconds=30"  # Google's client else tries for 15 minutes
-        )
+        # otherwise Google's client retries for 15 minutes
+        address += f"{'&' if '?' in address else '?'}retry_limit_seconds=30"
     system, folder = fs.FileSystem.from_uri(address)
     infos = system.get_file_info([f"{folder}/{file}" for file in checkpoints.FILES])
     found = {info.base_name: (info.size, info.mtime_ns) for info in infos if info.is_file}

@@ -20,7 +20,7 @@ from models import progress
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Remembers Ctrl-C: Python drops a KeyboardInterrupt that lands in a callback of a C library."""
+    """Records Ctrl-C. Python drops a KeyboardInterrupt that arrives inside a C library's callback."""
     asked = threading.Event()
 
     def interrupt(signum: int, frame: Any) -> None:
@@ -39,7 +39,7 @@ def interruptible() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def watched(interrupted: threading.Event) -> Iterator[list[BaseException]]:
-    """Announces nodes while the block runs. Gives the failures: Beam wraps exceptions until their type is lost.
+    """Announces nodes while the block runs. Yields the failures, because Beam's wrapping loses an exception's type.
 
     Args:
       interrupted: when set, no further node starts.

@@ -1,4 +1,4 @@
-"""What MLMD knows about a run: which execution made what, from what, and whether it was reused."""
+"""A run as MLMD records it: each execution, its inputs and outputs, and whether it was cached."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ FILE = "metadata.sqlite"
 
 @dataclass(frozen=True)
 class Artifact:
-    """Something that an execution made."""
+    """An output of an execution."""
 
     id: int
     type: str

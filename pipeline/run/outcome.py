@@ -1,4 +1,4 @@
-"""What a finished run came to, read from MLMD and from the artifacts it names."""
+"""The result of a finished run, read from MLMD and from the artifacts that it names."""
 
 import pathlib
 from typing import Any

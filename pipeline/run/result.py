@@ -1,4 +1,4 @@
-"""What a run came to: ``runs/<name>/<number>/result.json``, read by ``runs``, ``show``, ``errors`` and ``diff``."""
+"""The result of a run: ``runs/<name>/<number>/result.json``, read by ``runs``, ``show``, ``errors`` and ``diff``."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ class RunError(RuntimeError):
 
 
 class _Part(pydantic.BaseModel):
-    # A figure over nothing is no number: null would not read back as a float.
+    # A metric over no records is NaN. JSON has no NaN, and null would not read back as a float.
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
@@ -64,7 +64,7 @@ class Remote(_Part):
 
 
 class RunResult(_Part):
-    """A run, as far as it came.
+    """The result of a run, complete or not.
 
     Attributes:
       name: of the experiment.
@@ -164,7 +164,7 @@ def _weakest(found: Verdict) -> Slice | None:
 
 
 def _most_missed(found: Verdict) -> tuple[str, str] | None:
-    """The label of lowest recall, and what was mostly answered instead."""
+    """The label with the lowest recall, and the label that was predicted most often instead."""
     recalls = {name[len("recall[") : -1]: value for name, value in found.metrics.items() if name.startswith("recall[")}
     missed = [label for label in sorted(recalls, key=lambda label: recalls[label]) if label in found.mistaken]
     return (missed[0], found.mistaken[missed[0]]) if missed else None

@@ -156,7 +156,7 @@ def _run(
 
 
 class _Notes(logging.Handler):
-    """Keeps what the nodes said, for ``result.json``; drops a training's checkpoints behind its node."""
+    """Collects the nodes' summaries for ``result.json``; removes a training's checkpoints after its node."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class _Notes(logging.Handler):
                 try:
                     if fileio.exists(folder):
                         fileio.rmtree(folder)
-                except (tf.errors.OpError, OSError) as error:  # the model is there all the same
+                except (tf.errors.OpError, OSError) as error:  # the model exists in any case
                     progress.emit(progress.Notice(f"{folder} could not be removed: {error}"))
 
     def _update(self, node: str, **values: object) -> None:
@@ -214,7 +214,7 @@ def alone(root: pathlib.Path, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _temporary(root: pathlib.Path) -> Iterator[None]:
-    """Beam and TFX leave temporary folders behind: they get one that goes with the run."""
+    """A temporary folder that is removed with the run. Beam and TFX leave theirs behind."""
     folder = root / "tmp"
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir()

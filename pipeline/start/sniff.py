@@ -1,4 +1,4 @@
-"""What a data file shows: encoding, columns, which of them is the text and which the label, lengths, language."""
+"""Inspects a data file: encoding, columns, the text and label columns, lengths, language."""
 
 import random
 import re
@@ -106,7 +106,7 @@ def look(path: str, text: str | None, label: str | None, encoding: Encoding | No
     text, pair, label, parts = _choose(path, source, rows, values, (text, label), assumed)
     source = source.model_copy(update={"text": text, "text_pair": pair, "label": label})
     whole = _read(path, source, parts)
-    if absent := [name for name in parts if f"no key {name!r}" in whole.bad]:  # a slice is not worth a record
+    if absent := [name for name in parts if f"no key {name!r}" in whole.bad]:  # do not drop a record for its slice
         parts = [name for name in parts if name not in absent]
         whole = _read(path, source, parts)
     labels, ranges, counts = columns.labels(whole.values[label] or Counter(values[label]), path, label, assumed)
@@ -212,7 +212,7 @@ def _useless(path: str, report: bad_records.Report) -> str:
 
 
 def _one(value: object) -> bool:
-    """Whether it may be a text, or name a label: one value."""
+    """Whether a value is a scalar, so that it can be a text or a label."""
     return not isinstance(value, (list, dict, bytes))
 
 
@@ -226,7 +226,7 @@ class _Whole:
 
 
 def _read(path: str, source: Given, parts: list[str]) -> _Whole:
-    """Reads every row as a run does; a column with more than ``_VALUES`` values is not counted.
+    """Reads every row as a run would. Columns with more than ``_VALUES`` distinct values are not counted.
 
     Raises:
       DataError: there is no row that can be used.

@@ -122,7 +122,7 @@ def run(suite: Suite, data: Path, checkpoint: str, seeds: Sequence[int], env: st
         for seed in seeds
         for entry in entries
     }
-    for entry in entries:  # a fault of the last file is told before the first training
+    for entry in entries:  # report faults of every file before the first training
         access(asked[entry.name, seeds[0]], local)
     found: dict[str, dict[int, dict[str, float | None]]] = {entry.name: {} for entry in entries}
     settings = {"checkpoint": checkpoint, "seeds": list(seeds), "set": list(overrides)}
@@ -173,7 +173,7 @@ def _run(file: Path, env: str) -> int:
         while True:
             try:
                 return process.wait()
-            except KeyboardInterrupt:  # the run heard it too, and stops in its own time
+            except KeyboardInterrupt:  # the run got the signal too, and stops by itself
                 continue
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a compiled pipeline, and what the rules that find it look at."""
+"""Lint findings, and the documents that lint rules read."""
 
 import dataclasses
 import functools
@@ -47,7 +47,7 @@ def lines(findings: Iterable[Finding]) -> list[str]:
 
 
 def misfit(document: Spec, message: Any) -> str | None:
-    """Why ``document`` is no JSON of the protobuf ``message``; None where it is."""
+    """The reason why ``document`` is not valid JSON of the protobuf ``message``; None if it is."""
     try:
         json_format.ParseDict(document, message)
     except json_format.ParseError as error:

@@ -1,4 +1,4 @@
-"""A compiled pipeline against what open-source Kubeflow 2 and Vertex refuse, or drop without a word.
+"""Lints a compiled pipeline: finds what open-source Kubeflow 2 or Vertex would refuse or silently drop.
 
 The rules were read in the sources: kubeflow/pipelines (``backend/src/apiserver/template``, ``backend/src/v2``), Argo
 Workflows (``workflow/validate``, ``workflow/controller``), google-cloud-aiplatform and TFX. Where it is not obvious, a
@@ -55,7 +55,7 @@ def findings(pipeline: Spec, platform: Spec, kind: Kind) -> list[Finding]:
     given = Documents(pipeline, platform, kind)
     rules = (_version, _name, _fields, _sizes, _required, _tags, _twins, _retries)
     more = (*lint_graph.RULES, *lint_containers.RULES, *lint_pods.RULES)
-    # Protobuf's maps have no order.
+    # protobuf maps are unordered
     return [found for rule in (*rules, *more) for found in sorted(rule(given), key=str)]
 
 
@@ -79,7 +79,7 @@ def _name(given: Documents) -> Iterator[Finding]:
 
 
 def _fields(given: Documents) -> Iterator[Finding]:
-    """Kubeflow parses the document strictly, its deploymentSpec without looking at what it does not know."""
+    """Unknown fields. Kubeflow parses the document strictly, but ignores unknown fields in its deploymentSpec."""
     if given.kind != "kubeflow":
         return
     deployment = given.pipeline.get("deploymentSpec", {})
@@ -120,7 +120,7 @@ def _required(given: Documents) -> Iterator[Finding]:
 
 
 def _tags(given: Documents) -> Iterator[Finding]:
-    """A task's settings are pasted into Argo's template, where its own tags are looked for."""
+    """Argo's template tags in settings. Kubeflow pastes settings into Argo's template, which would expand them."""
     if given.kind != "kubeflow":
         return
     for node in given.nodes:
@@ -135,7 +135,7 @@ def _tags(given: Documents) -> Iterator[Finding]:
 
 
 def _texts(given: Documents, node: Node) -> Iterator[tuple[str, str]]:
-    """What a person wrote into a node and its pod, and where it is."""
+    """User-written texts of a node and its pod, with their places."""
     for key, value in node.parameters.items():
         if isinstance(value, str):
             yield f"its setting {key!r}", value

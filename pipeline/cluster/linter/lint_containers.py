@@ -1,4 +1,4 @@
-"""Lint rules for what runs: images, executors, machines, artifact types, addresses, Beam."""
+"""Lint rules for containers: images, executors, machines, artifact types, addresses, Beam."""
 
 import json
 import re
@@ -155,7 +155,7 @@ def _imported(given: Documents, name: str, address: str) -> Iterator[Finding]:
 
 
 def _unreadable(given: Documents, address: str, mounts: Sequence[str], *, dataflow: bool) -> str | None:
-    """Why our nodes cannot read or write there."""
+    """The reason why our nodes cannot read or write at an address."""
     scheme, found, _ = address.partition("://")
     if found and scheme in ("s3", "minio"):
         if given.kind == "vertex":
@@ -196,7 +196,7 @@ def _mounts(pod: Spec) -> list[str]:
 
 
 def _dataflow(given: Documents) -> Iterator[Finding]:
-    """Beam's own rules, those of them that ask nobody: its validate() would create a bucket."""
+    """Beam's own rules for Dataflow, without those that make requests: its validate() would create a bucket."""
     for node in given.nodes:
         flags = _beam(node)
         if "--runner=DataflowRunner" not in flags:

@@ -1,4 +1,4 @@
-"""Lint rules for the graph: tasks, what they wait for, what runs them, and on what condition."""
+"""Lint rules for the graph: tasks, dependencies, executors, conditions."""
 
 import graphlib
 import re
@@ -15,7 +15,7 @@ _TASK_LENGTH = 128 - len("-driver")
 
 
 def _references(given: Documents) -> Iterator[Finding]:
-    """Every task, output and parameter that is named must be there: addImplicitDependencies, and Vertex alike."""
+    """References to missing tasks, outputs or parameters: addImplicitDependencies; Vertex checks the same."""
     where = given.where
     for scope in given.scopes():
         tasks: Spec = scope.get("dag", {}).get("tasks", {})

@@ -1,4 +1,4 @@
-"""Lint rules for the Kubernetes document: what Kubeflow's driver makes of it, and Kubernetes of that."""
+"""Lint rules for the Kubernetes document: what Kubeflow's driver and then Kubernetes accept."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

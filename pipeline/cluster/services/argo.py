@@ -1,4 +1,4 @@
-"""What Argo's Workflow says of a run: each node's pods, why they wait or failed, and where their logs are kept.
+"""A run as Argo's Workflow reports it: pods of each node, reasons for waiting or failing, log keys.
 
 Kubeflow's own states name neither pods nor reasons. Its v1beta1 API gives the Workflow beside them, in every release.
 """
@@ -21,7 +21,7 @@ _PREFIX = 242
 # What Argo says of a pod that was there, and is no longer (workflow/controller/operator.go). It calls that an Error,
 # and what Kubeflow lets it retry is Failed.
 _DELETED = "pod deleted"
-# Of a pod that Argo lets nobody remove before it knows how the pod ended (workflow/common/common.go).
+# Argo's finalizer: the pod cannot be deleted before Argo has seen how it ended (workflow/common/common.go).
 FINALIZER = "workflows.argoproj.io/status"
 
 
@@ -65,7 +65,7 @@ class Workflow:
         inside = f"{self.name}.root."
         self._nodes = {node["name"].removeprefix(inside): node for node in nodes.values() if inside in node["name"]}
         self._outside = [node for node in nodes.values() if inside not in node["name"]]
-        # Kubeflow stops a run so; its own states never say that somebody did.
+        # Kubeflow stops a run this way. Its own states do not distinguish stopped from failed.
         self.stopped = self._all.get("spec", {}).get("activeDeadlineSeconds") == 0
         self.repository: Mapping[str, Any] = status.get("artifactRepositoryRef", {}).get("artifactRepository", {})
         self._message: str = status.get("message", "")
@@ -81,12 +81,12 @@ class Workflow:
 
     @property
     def error(self) -> str:
-        """What is said of a run that failed before its first node, or as a whole."""
+        """The message of a run that failed before its first node or as a whole."""
         failed = (str(node.get("message", "")) for node in self._outside if node["phase"] in _FAILED)
         return next(filter(None, failed), self._message)
 
     def pods(self, node: str) -> list[Pod]:
-        """The attempts of a node, the last one last; its driver where that came to no attempt."""
+        """The attempts of a node, oldest first; its driver's pod if there was no attempt."""
         attempt = re.compile(rf"{re.escape(node)}\.executor\((\d+)\)")
         numbered = {int(found[1]): each for name, each in self._nodes.items() if (found := attempt.fullmatch(name))}
         attempts = [numbered[number] for number in sorted(numbered)]
@@ -96,7 +96,7 @@ class Workflow:
         return [self._pod(each) for each in attempts or [*one][:1]]
 
     def task(self, node: str, now: datetime.datetime) -> Task:
-        """How a node stands: a driver, which decides whether it is reused, and behind it a group with the container."""
+        """The state of a node: of its driver, which decides about the cache, and of the group with its container."""
         names = (f"{node}-driver", node)
         parts: list[Any] = [self._nodes[name] for name in names if name in self._nodes]
         if not parts:
@@ -117,7 +117,7 @@ class Workflow:
         return Task("running", seconds)
 
     def executor_input(self, node: str) -> dict[str, Any]:
-        """What the driver told the launcher of a node to work on; empty where it was reused, or did not come so far."""
+        """The ExecutorInput that the driver passed to the launcher; empty if the node was cached or never started."""
         parameters = self._nodes.get(f"{node}-driver", {}).get("outputs", {}).get("parameters", [])
         patch = next((each.get("value") for each in parameters if each["name"] == "pod-spec-patch"), None)
         command = json.loads(patch)["containers"][0]["command"] if patch else []
@@ -140,7 +140,7 @@ class Workflow:
         )
 
     def _why(self, node: str) -> str:
-        """What was said of the last attempt, and of those before it."""
+        """The messages of the last attempt and of those before it."""
         messages = [each.message or each.phase for each in self.pods(node) if each.phase in _FAILED]
         if not messages:  # it got no pod at all
             parts = (f"{node}.executor", node, f"{node}-driver")

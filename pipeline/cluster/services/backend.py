@@ -1,4 +1,4 @@
-"""What a Kubeflow drops of an experiment without a word, because it is older than what it is given.
+"""Features that an older Kubeflow release would silently drop.
 
 Read in kubeflow/pipelines, tags 2.0.5 to 2.17.0: the driver's uses of ``KubernetesExecutorConfig``
 (backend/src/v2/driver), and the compiler's of retries and labels (backend/src/v2/compiler/argocompiler/container.go).
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # a run is looked at without TFX
     from pipeline.cluster.compile import Compiled
 
 Release = tuple[int, ...]
-# The first release that reads a field of the Kubernetes document; the environment's key for it.
+# The first release that reads a field of the Kubernetes document, and the environment's key for it.
 _SINCE: Mapping[str, tuple[Release, str]] = {
     "tolerations": ((2, 1, 0), "tolerations"),
     "imagePullSecret": ((2, 1, 0), "image_pull_secrets"),
@@ -32,7 +32,7 @@ _RETRIES: Release = (2, 4, 1)
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """Which release answers, as far as it says so.
+    """The release of a Kubeflow server, as far as it is known.
 
     Attributes:
       oldest, newest: that it may be.

@@ -26,7 +26,7 @@ from pipeline.run.result import RunError
 if TYPE_CHECKING:  # a run is looked at without TFX
     from pipeline.cluster.compile import Compiled
 
-# Answers of a gateway whose server is busy or away; of 5xx the others are the server's own fault, and pass as well.
+# A gateway's answers for a busy or absent server. Other 5xx errors are the server's own and transient, too.
 _TRANSIENT = (408, 429)
 
 
@@ -183,7 +183,7 @@ class Service:
 
 
 class _Client(kfp.Client):
-    """kfp's client asks a host five times that refuses a token, and takes the login page behind a redirect for JSON."""
+    """kfp's client without its faults: it retries a refused token five times and parses a login page as JSON."""
 
     def _load_config(self, *arguments: Any, **named: Any) -> Any:
         config = super()._load_config(*arguments, **named)
@@ -222,7 +222,7 @@ def _named(name: str) -> str:
 
 
 def _message(error: kfp_server_api.ApiException) -> str:
-    """What the server says; it speaks JSON, a gateway before it may not."""
+    """The server's message. The server answers JSON; a gateway in front of it may not."""
     with contextlib.suppress(ValueError, TypeError):
         body = json.loads(error.body)
         if isinstance(body, dict) and (told := body.get("message") or body.get("error")):

@@ -21,7 +21,7 @@ _SOURCES = {"gs": "gcs"}
 
 
 class Page:
-    """Kubeflow over HTTP.
+    """Kubeflow's HTTP interfaces.
 
     Args:
       client: that knows the host, and how it is told who asks.
@@ -31,7 +31,7 @@ class Page:
         self._client = client
 
     def json(self, path: str, **query: str) -> dict[str, Any]:
-        """What the API answers; kfp's own classes know neither v1beta1 nor the fields of newer servers.
+        """The API's answer as JSON. kfp's classes lack v1beta1 and the fields of newer servers.
 
         Raises:
           ApiException: it refuses.
@@ -48,14 +48,14 @@ class Page:
         return found
 
     def known(self, path: str, **query: str) -> dict[str, Any]:
-        """What the page knows of a thing; empty where it gives nothing."""
+        """The page's answer as JSON; empty if there is none."""
         with contextlib.suppress(ValueError):
             found: dict[str, Any] = json.loads(self.text(path, **query) or "{}")
             return found
         return {}
 
     def text(self, path: str, **query: str) -> str | None:
-        """What is answered; None where that is refused, or is the page of HTML that stands for unknown paths."""
+        """The answer's text; None if it is refused, or is the HTML page that answers unknown paths."""
         with contextlib.suppress(kfp_server_api.ApiException):
             answer = self._get(path, query)
             if "text/html" not in answer.headers.get("Content-Type", ""):
@@ -77,7 +77,7 @@ class Page:
         return self.text("/artifacts/get", **query, providerInfo=session) if found is None and session else found
 
     def log(self, run: str, pod: Pod, workflow: Workflow) -> str | None:
-        """The log of a pod: from Kubernetes while it is there, afterwards from the bucket."""
+        """The log of a pod: from Kubernetes while the pod exists, from the bucket afterwards."""
         found = self.text(
             "/k8s/pod/logs",
             podname=pod.name,

@@ -1,4 +1,4 @@
-"""A run of Kubeflow's, as its APIs and its page tell it: states, reasons, logs, and what was made."""
+"""A Kubeflow run as its APIs and its page report it: states, reasons, logs, outputs."""
 
 import contextlib
 import dataclasses
@@ -28,9 +28,9 @@ _STATES = {
     "SUCCEEDED": "succeeded", "SKIPPED": "succeeded", "FAILED": "failed", "CANCELED": "stopped",
 }  # fmt: skip
 _TASKS = {"SUCCEEDED": "ran", "CACHED": "cached", "SKIPPED": "skipped", "FAILED": "failed"}
-# What Argo says of a pod whose events say more, asked once it has waited so long.
+# Seconds of waiting after which a pod's events are asked for: they say more than Argo does.
 _VAGUE, _ASK_SECONDS = ("", "PodInitializing", "ContainerCreating"), 60.0
-# The API's times are of 1970 or of the year 1 where they are not known.
+# The API writes unknown times as 1970 or as year 1.
 _UNKNOWN = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -49,7 +49,7 @@ class Runs:
         self._asked_of_pods: set[str] = set()  # runs
 
     def look(self, run: str) -> Seen:
-        """How a run stands."""
+        """The state of a run."""
         now = datetime.datetime.now(datetime.UTC)
         found, workflow = self._run(run)
         self._seen[run] = workflow
@@ -66,7 +66,7 @@ class Runs:
         )
 
     def _by_tasks(self, run: str, now: datetime.datetime) -> Seen:
-        """By Kubeflow's own tasks, which name neither reasons nor what waits: Argo has not begun, or is not told of."""
+        """States from Kubeflow's own task list, which has no reasons. Used while Argo's Workflow is not available."""
         found = self._page.json(f"/apis/v2beta1/runs/{run}", view="FULL")
         tasks = {
             task["name"]: Task(
@@ -85,7 +85,7 @@ class Runs:
         )
 
     def _told(self, run: str, node: str, task: Task, workflow: Workflow) -> Task:
-        """With what Kubernetes says of a pod that waits: Argo knows that it waits, and seldom why."""
+        """Adds Kubernetes' reason for a waiting pod. Argo seldom knows it."""
         if task.waits > _ASK_SECONDS and task.reason.partition(":")[0] in _VAGUE:
             pod = workflow.pods(node)[-1].name
             events = self._page.known("/k8s/pod/events", podname=pod, podnamespace=workflow.namespace).get("items", [])
@@ -110,7 +110,7 @@ class Runs:
         )
 
     def outputs(self, run: str) -> Outputs:
-        """What a run made, as far as its nodes were told what to read and write: the API names no artifacts."""
+        """What a run produced, found through its nodes' arguments: the API names no artifacts."""
         workflow = self._workflow(run)
         artifacts = workflow.executor_input("Evaluator").get("outputs", {}).get("artifacts", {})
         evaluation = next((each["uri"] for each in artifacts.get("evaluation", {}).get("artifacts", [])), None)
@@ -132,7 +132,7 @@ class Runs:
         )
 
     def _pushed(self, run: str, workflow: Workflow) -> Pushed | None:
-        """The new version, which Pusher's own line names, where Pusher was told to put it."""
+        """The new version: its number from Pusher's summary, its folder from Pusher's arguments."""
         version = re.fullmatch(r"v(\d+)", self.said(run, "Pusher"))
         values = workflow.executor_input("Pusher").get("inputs", {}).get("parameterValues", {})
         if not version or "push_destination" not in values:
@@ -153,15 +153,15 @@ class Runs:
         return next(found, None)
 
     def _verdict(self, folder: str, namespace: str, session: str) -> Verdict | None:
-        """As the page reads it, which has the access that the nodes have; else as this machine does."""
+        """The verdict, read by the page, which has the nodes' access; otherwise by this machine."""
         text = self._page.artifact(f"{folder}/{verdict.FILE}", namespace, session)
         if text:
-            with contextlib.suppress(pydantic.ValidationError):  # what the page says of a failure
+            with contextlib.suppress(pydantic.ValidationError):  # the page's answer to a failed read
                 return Verdict.model_validate_json(text)
         return read_verdict(folder)
 
     def log(self, run: str, node: str) -> Iterator[str]:
-        """Every attempt's lines, of pods that are there and of those that are gone."""
+        """The log lines of every attempt, whether its pod still exists or not."""
         workflow = self._workflow(run)
         pods, told = workflow.pods(node), False
         for number, pod in enumerate(pods, 1):
@@ -175,7 +175,7 @@ class Runs:
             raise RunError(self._no_log(run, node, workflow))
 
     def said(self, run: str, node: str) -> str:
-        """The line that a node of ours ended with; empty where its log is not given."""
+        """The summary line of a node; empty if its log is not available."""
         workflow = self._workflow(run)
         pods = workflow.pods(node)
         lines = (self._page.log(run, pods[-1], workflow) or "").splitlines() if pods else []
@@ -195,7 +195,7 @@ class Runs:
         )
 
     def _workflow(self, run: str) -> Workflow:
-        """As last looked at: it may have a megabyte."""
+        """The Workflow as last read. It can be a megabyte, so it is kept."""
         return self._seen.get(run) or self._run(run)[1]
 
     def _run(self, run: str) -> tuple[dict[str, Any], Workflow]:
@@ -210,6 +210,6 @@ class Runs:
 
 
 def _seconds(start: str | None, end: str | None, now: datetime.datetime) -> float:
-    """Between two times of the API, which are long ago where they are not known yet."""
+    """Elapsed seconds; the API reports unknown times as 1970."""
     begun, ended = (datetime.datetime.fromisoformat(each) if each else _UNKNOWN for each in (start, end))
     return max(0.0, ((ended if ended >= begun else now) - begun).total_seconds()) if begun > _UNKNOWN else 0.0
