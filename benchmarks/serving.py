@@ -26,6 +26,7 @@ import numpy as np
 import pandas
 import psutil
 import uvloop
+from typing_extensions import override
 
 from benchmarks.measure import BUILD, ROOT, spread, table
 from models.export import golden
@@ -88,8 +89,8 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self.done = asyncio.get_running_loop().create_future()
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See ``asyncio.Protocol``."""
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
         self._ask()
 
@@ -98,8 +99,8 @@ class Connection(asyncio.Protocol):
         self._transport.write(self._requests[self._next % len(self._requests)])
         self._next += 1
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See ``asyncio.Protocol``."""
         self._buffer += data
         head, gap, body = self._buffer.partition(b"\r\n\r\n")
         if not gap or len(body) < int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]):
@@ -117,8 +118,8 @@ class Connection(asyncio.Protocol):
         """Is told what request ``number`` was answered."""
         assert status == b"200", (number, status, body)
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """See ``asyncio.Protocol``."""
         if not self.done.done():
             self.done.set_exception(exc or ConnectionError("closed before the answer"))
 

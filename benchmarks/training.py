@@ -311,7 +311,7 @@ def fine_tuning(options: argparse.Namespace, folder: str) -> dict[str, Callable[
     records = reading.rows(data.files("train"), tft.TFTransformOutput(str(data.graph)).transformed_feature_spec())
     chosen = {"batch_size": experiment.train.batch_size, "seed": experiment.seed}
     batches = given.batches(records, epoch=0, **chosen).take(options.steps).cache()
-    grouped = list(task.pad(by_length(given.learned(records)), ROWS).as_numpy_iterator())
+    grouped = list(task.pad(by_length(given.training_rows(records)), ROWS).as_numpy_iterator())
     picked = np.random.default_rng(1).choice(len(grouped), min(options.steps, len(grouped)), replace=False)
     keras.utils.set_random_seed(experiment.seed)
     encoder = nodes.encoder(base, None, len(checkpoint.read(base).vocabulary))

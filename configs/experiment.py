@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import BeforeValidator, Field, model_validator
+from typing_extensions import override
 
 
 class ConfigError(ValueError):
@@ -273,8 +274,8 @@ class AnswerData(TextData):
     answers: str = "answers"
 
     @property
+    @override
     def label_column(self) -> str | None:
-        """See ``TextData``."""
         return self.answers
 
 

@@ -7,7 +7,7 @@ them by that name. Axes: B batch, S sequence, D hidden, C classes.
 import abc
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Task(abc.ABC):
       metrics: what ``evaluate.bless`` can bound; the first one is the headline: it chooses the epoch and guards against
         regression.
       answers: the outputs of ``answer`` that are kept with records that are scored.
-      apart: whether the two texts of a pair go through the encoder one by one.
-      plots: whether an answer is ``scores`` of labels of which one is right, ``label``: there is a confusion matrix.
+      separate_encoding: whether the two texts of a pair go through the encoder one by one.
+      single_label: whether exactly one label of a list is right: the gold is ``label``, the answer ``scores`` of all.
       calibrates: whether answers are the softmax of ``logits`` (B, C), whose right place is ``targets[0]``, or their
         sigmoids, of which ``targets[0]`` (B, C) says 1 or 0; then ``figures`` has ``ece``.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
@@ -59,8 +59,8 @@ class Task(abc.ABC):
     targets: ClassVar[tuple[str, ...]] = ("label_id",)
     metrics: ClassVar[tuple[Metric, ...]]
     answers: ClassVar[tuple[str, ...]]
-    apart: ClassVar[bool] = False
-    plots: ClassVar[bool] = False
+    separate_encoding: ClassVar[bool] = False
+    single_label: ClassVar[bool] = False
     calibrates: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     head: ClassVar[str | None] = None
@@ -96,7 +96,7 @@ class Task(abc.ABC):
         del rows
         return self
 
-    def learned(self, rows: "tf.data.Dataset") -> "tf.data.Dataset":
+    def training_rows(self, rows: "tf.data.Dataset") -> "tf.data.Dataset":
         """Those of ``rows`` that are trained on: ``batches`` takes these."""
         return rows
 
@@ -124,13 +124,18 @@ class Task(abc.ABC):
         kept = {name: value for name, value in features.items() if name not in self.targets}
         return dense({name: value for name, value in kept.items() if value.dtype != tf.string})
 
-    def examine(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
+    def eval_batches(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
         """Batches of the eval split, in its order: what ``build``'s layer and ``score`` take."""
         return pad(rows, batch_size)
 
     @abc.abstractmethod
     def build(self, encoder: "BertEncoder") -> Any:
         """A ``keras.layers.Layer`` that maps a batch (``batches``) and ``training`` to named outputs."""
+
+    @property
+    def logit_names(self) -> Sequence[str]:
+        """What each logit stands for, in order; empty where logits are no labels."""
+        return ()
 
     @abc.abstractmethod
     def loss(self, outputs: Tensors, batch: Tensors) -> Any:
@@ -142,16 +147,16 @@ class Task(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def judged(self) -> tuple[str, ...]:
+    def row_metric_names(self) -> tuple[str, ...]:
         """What is noted of every record to judge a model by: the names of K numbers."""
 
     @abc.abstractmethod
     def score(self, outputs: Tensors, batch: Tensors) -> Any:
-        """``judged`` of a batch of the eval split: float32 (B, K), in the graph."""
+        """``row_metric_names`` of a batch of the eval split: float32 (B, K), in the graph."""
 
     @abc.abstractmethod
-    def rate(self, answer: Mapping[str, "np.ndarray"], record: Mapping[str, "np.ndarray"]) -> list[float]:
-        """``judged`` of one record of the test split: K numbers.
+    def row_metrics(self, answer: Mapping[str, "np.ndarray"], record: Mapping[str, "np.ndarray"]) -> list[float]:
+        """``row_metric_names`` of one record of the test split: K numbers.
 
         Args:
           answer: its row of what ``answer`` gives.
@@ -165,23 +170,23 @@ class Task(abc.ABC):
         ``trivial``, if among them, is what the headline would be of the best answer that does not look at the text.
 
         Args:
-          rows: ``judged`` of every record, float64 (N, K); N may be 0.
+          rows: ``row_metrics`` of every record, float64 (N, K); N may be 0.
         """
 
     @abc.abstractmethod
     def wrong(self, row: "np.ndarray") -> float:
-        """How wrong an answer is, by its ``judged``, float64 (K,): 0 is right, more is worse."""
+        """How wrong an answer is, by its ``row_metrics``, float64 (K,): 0 is right, more is worse."""
 
     @abc.abstractmethod
     def expected(self, record: Mapping[str, "np.ndarray"]) -> str:
         """The right answer in one line, from ``gold``."""
 
     @abc.abstractmethod
-    def told(self, answer: Mapping[str, "np.ndarray"]) -> str:
+    def summarize(self, answer: Mapping[str, "np.ndarray"]) -> str:
         """A record's answer in one line."""
 
     @abc.abstractmethod
-    def cells(self, answer: Mapping[str, "np.ndarray"]) -> dict[str, str | int | float]:
+    def to_row(self, answer: Mapping[str, "np.ndarray"]) -> dict[str, str | int | float]:
         """A record's answer as columns of a table, always the same ones."""
 
 
@@ -193,6 +198,13 @@ def brief(value: float) -> str:
 def strings(values: "np.ndarray") -> list[str]:
     """Text that came out of a graph; without the padding behind it."""
     return [value.decode() for value in values.ravel() if value]
+
+
+def decimal(value: "np.ndarray") -> float:
+    """The shortest decimal that is this float32."""
+    import numpy as np
+
+    return float(str(np.float32(value)))
 
 
 def nth(values: Mapping[str, Any], index: int) -> dict[str, "np.ndarray"]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from typing_extensions import override
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_DATA, EXIT_NOT_BLESSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 
@@ -116,8 +117,8 @@ _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 class _FileOrAddress(click.Path):
     """A file, or one in a bucket, of which nothing is asked before it is read."""
 
+    @override
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """See ``click.Path``."""
         return value if "://" in str(value) else super().convert(value, param, ctx)
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from serving import messages
 from serving.errors import ApiError
 from serving.servable import Signature
@@ -42,18 +44,18 @@ class Lane(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[Any] | None = None
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See ``asyncio.Protocol``."""
         self._transport = transport  # type: ignore[assignment]
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See ``asyncio.Protocol``."""
         message = self._reader.feed(data)
         if message is not None and self._answer and not self._answer.done():
             self._answer.set_result(message)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's)
-        """See ``asyncio.Protocol``."""
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self._answer and not self._answer.done():
             self._answer.set_exception(Lost())
@@ -64,7 +66,7 @@ class Lane(asyncio.Protocol):
         return not (self._answer and self._answer.cancelled())
 
     async def ask(self, *message: Any) -> Any:
-        """See ``Process.ask``."""
+        """Sends ``message`` to the process; its answer. Raises ``Lost`` when the process has ended."""
         packed = messages.pack(message)
         if not self._transport:
             raise Lost

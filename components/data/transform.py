@@ -15,6 +15,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.utils import json_utils
+from typing_extensions import override
 
 from components.artifacts import Vocabulary
 from models import progress
@@ -42,13 +43,13 @@ class Spec(standard_component_specs.TransformSpec):
 class Executor(executor.Executor):
     """Tells ``preprocessing_fn`` the vocabulary's folder, and puts a copy beside the graph."""
 
+    @override
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """See ``tfx.components.transform.executor.Executor.Do``."""
         inputs = dict(input_dict)
         folder = artifact_utils.get_single_uri(inputs.pop(VOCABULARY))
         config = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])

@@ -11,6 +11,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
+from typing_extensions import override
 
 from components.artifacts import Vocabulary
 from components.storage.files import fileio
@@ -47,6 +48,7 @@ class Spec(component_spec.ComponentSpec):
 class Executor(base_executor.BaseExecutor):
     """Writes ``vocab.txt``, ``text.json`` and ``report.json``."""
 
+    @override
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],

@@ -18,6 +18,7 @@ from tfx.proto import bulk_inferrer_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx_bsl.public.beam.run_inference import RunInference
 from tfx_bsl.public.proto import model_spec_pb2
+from typing_extensions import override
 
 from components.records.records import SCORE
 from models import progress
@@ -46,10 +47,10 @@ class _Session:
 class Executor(executor.Executor):
     """Answers with a blessed model only, in a TensorFlow 1 session, on Beam."""
 
+    @override
     def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
-        """See ``tfx.components.bulk_inferrer.executor.Executor.Do``."""
         super().Do(input_dict, output_dict, exec_properties)
         blessing = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_BLESSING_KEY])
         if not model_utils.is_model_blessed(blessing):

@@ -29,7 +29,7 @@ def eval_config(
       plots: whether ``plots`` will be asked, of a task that has any.
     """
     the_task = task.load(task_type)(config)
-    one_label = the_task.plots
+    one_label = the_task.single_label
     spec = config_pb2.ModelSpec(
         signature_name="serving_examples",
         label_key="label" if one_label else "",

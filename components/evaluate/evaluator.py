@@ -10,6 +10,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.types.component_spec import ExecutionParameter
 from tfx.utils import json_utils, path_utils
+from typing_extensions import override
 
 from components.evaluate import evaluation, report, verdict
 from models import progress, task
@@ -31,10 +32,10 @@ class Spec(standard_component_specs.EvaluatorSpec):
 class Executor(executor.Executor):
     """TFMA computes the figures; ``evaluation.verdict`` holds them against thresholds and baseline."""
 
+    @override
     def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
-        """See ``tfx.components.evaluator.executor.Executor.Do``."""
         input_dict, key = verdict.compared(input_dict), standard_component_specs.BASELINE_MODEL_KEY
         if input_dict.get(key) and _answers(input_dict, key) != _answers(input_dict, "model"):
             input_dict = {name: value for name, value in input_dict.items() if name != key}
@@ -46,8 +47,8 @@ class Executor(executor.Executor):
         found = evaluation.verdict(folder, the_task=the_task, bless=bounds, baseline=baseline)
         found.write(folder)
         if "report" in output_dict:
-            labels = given["config"]["labels"] if the_task.plots else []
-            plots = evaluation.plots(folder, labels=labels, baseline=baseline) if the_task.plots else None
+            labels = given["config"]["labels"] if the_task.single_label else []
+            plots = evaluation.plots(folder, labels=labels, baseline=baseline) if the_task.single_label else None
             report.write(output_dict, found, labels, plots)
         model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
         verdict.bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)

@@ -36,7 +36,7 @@ def _computations(
 ) -> list[metric_types.MetricComputation]:
     del name, output_names
     the_task = task.load(type)(config)
-    names = the_task.figures(np.zeros((1, len(the_task.judged))))
+    names = the_task.figures(np.zeros((1, len(the_task.row_metric_names))))
     computations = []
     # One model alone has no name, and its predictions no place under one.
     named = [model for model in model_names or [] if model] or None
@@ -66,20 +66,20 @@ class _Combiner(beam.CombineFn):
     def add_input(self, rows: Rows, element: metric_types.StandardMetricInputs) -> Rows:
         answer = element.get_predictions(self.model)
         if not isinstance(answer, Mapping):  # of a single output TFMA passes the values alone
-            answer = {"scores" if self.task.plots else self.task.answers[0]: np.asarray(answer)}
+            answer = {"scores" if self.task.single_label else self.task.answers[0]: np.asarray(answer)}
         # A record that has no value of a feature comes without it.
         gold = {name: np.asarray(element.get_features().get(name, [])) for name in self.task.gold}
-        rows.append(np.asarray(self.task.rate(answer, gold)))
+        rows.append(np.asarray(self.task.row_metrics(answer, gold)))
         return rows
 
     def merge_accumulators(self, accumulators: Iterable[Rows]) -> Rows:
         return [row for rows in accumulators for row in rows]
 
     def compact(self, rows: Rows) -> Rows:
-        return [np.concatenate([row.reshape(-1, len(self.task.judged)) for row in rows])] if rows else rows
+        return [np.concatenate([row.reshape(-1, len(self.task.row_metric_names)) for row in rows])] if rows else rows
 
     def extract_output(self, rows: Rows) -> dict[metric_types.MetricKey, float]:
-        (whole,) = self.compact(rows) or [np.zeros((0, len(self.task.judged)))]
+        (whole,) = self.compact(rows) or [np.zeros((0, len(self.task.row_metric_names)))]
         found = self.task.figures(whole)
         return {key: found.get(name, float("nan")) for name, key in self.keys.items()}
 

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from typing_extensions import override
+
 from components.storage import s3_errors
 from components.storage.s3_client import ATTEMPTS, client
 from components.storage.s3_errors import Cut
@@ -31,6 +33,7 @@ class Reader(io.RawIOBase):
         """Yes: Parquet begins at the end."""
         return True
 
+    @override
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """See ``io.IOBase``; costs nothing until something is read."""
         at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
@@ -43,8 +46,8 @@ class Reader(io.RawIOBase):
         """Bytes from the beginning."""
         return self._at
 
+    @override
     def readinto(self, buffer: Any) -> int:
-        """See ``io.RawIOBase``."""
         from botocore.exceptions import BotoCoreError
 
         wanted = min(len(buffer), self._size - self._at)

@@ -50,7 +50,7 @@ def prepare(fn_args: fn_args_utils.FnArgs, config: dict[str, Any]) -> Prepared:
     splits = [training.matching(patterns) for patterns in (fn_args.train_files, fn_args.eval_files)]
     train, held_out = (rows(files, spec) for files in splits)
     the_task = task.load(config["task"]["type"])(config["task"]["config"])
-    train = the_task.learned(train)
+    train = the_task.training_rows(train)
     records = int(train.reduce(0, lambda n, _: n + 1))
     return Prepared(the_task.fitted(train), train, held_out, records, [*splits[0], *splits[1]])
 
@@ -91,7 +91,7 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prep
         kept = {best: kept[best]}  # two models in memory at most
     model, state = kept[best]
     state.restore_best()
-    examined = the_task.examine(prepared.held_out, settings["batch_size"])
+    examined = the_task.eval_batches(prepared.held_out, settings["batch_size"])
     metric = the_task.metrics[0]
     return model, FineTuning(
         metric=metric.name,
@@ -142,7 +142,7 @@ def train_once(
         factors=layer_decay(model.trainable_variables, encoder.layers_of_variables, settings["layer_decay"]),
     )
     state, metric = loop.state, the_task.metrics[0]
-    evaluate = _scorer(the_task, model, the_task.examine(prepared.held_out, batch_size))
+    evaluate = _scorer(the_task, model, the_task.eval_batches(prepared.held_out, batch_size))
     patience = settings.get("early_stopping", {}).get("patience", epochs)
     while (epoch := int(state.epoch)) < epochs and epoch - int(state.best_epoch) < patience:
         start = int(state.step) - epoch * epoch_steps
@@ -211,9 +211,7 @@ def _export(
     head = None
     if the_task.head:
         kind = checkpoint.HEADS[the_task.head]
-        head = checkpoint.Head(
-            kind, model.logits, getattr(the_task, "tags", own.get("labels", ())), own["dropout"], own["max_length"]
-        )
+        head = checkpoint.Head(kind, model.logits, the_task.logit_names, own["dropout"], own["max_length"])
     checkpoint.save(
         folder / training.CHECKPOINT, model.encoder, list(tokenizer.vocabulary), tokenizer.rules.dump(), head=head
     )

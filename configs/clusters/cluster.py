@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import override
 
 from configs.clusters.kubernetes import (
     INT32,
@@ -421,8 +422,8 @@ class Kubeflow(Cluster):
         variables = {variable.upper() for secret in self.secrets for variable in secret.env.values()}
         return not variables.isdisjoint(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"))
 
+    @override
     def contradictions(self) -> Iterator[tuple[tuple[Key, ...], str]]:
-        """See ``Cluster``."""
         yield from super().contradictions()
         stores = ("gs://", "s3://", "minio://")
         if not self.pipeline_root.startswith(stores):
@@ -533,14 +534,15 @@ class Vertex(Cluster):
     endpoint: Endpoint | None = None
 
     @property
+    @override
     def beam_options(self) -> dict[str, str | int | float | bool]:
         """See ``Cluster``; Dataflow works in the same project and region."""
         dataflow = self.beam.runner == "DataflowRunner"
         where: dict[str, str] = {"project": self.project, "region": self.region} if dataflow else {}
         return {**where, **super().beam_options}
 
+    @override
     def contradictions(self) -> Iterator[tuple[tuple[Key, ...], str]]:
-        """See ``Cluster``."""
         yield from super().contradictions()
         for key in ("pipeline_root", "workspace"):
             if (address := getattr(self, key)) and not address.startswith("gs://"):

@@ -77,7 +77,7 @@ def example(folder: pathlib.Path) -> str | None:
     the_task = answers(folder)
     if the_task is None:
         return None
-    return f'"{TEXTS[0]}" → {the_task.told(first(read(folder)))}'
+    return f'"{TEXTS[0]}" → {the_task.summarize(first(read(folder)))}'
 
 
 def first(kept: Mapping[str, Any]) -> dict[str, Any]:

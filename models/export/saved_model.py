@@ -100,7 +100,7 @@ def signatures(
         out = answered(parsed(examples))
         return {**out, "all_classes": out["labels"]} if "labels" in out else out
 
-    embedded_columns = columns[:1] if the_task and the_task.apart else columns
+    embedded_columns = columns[:1] if the_task and the_task.separate_encoding else columns
 
     def serve_embedding(*texts: tf.Tensor) -> dict[str, Any]:
         return embedded(_batch(embedded_columns, texts))

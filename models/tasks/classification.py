@@ -1,49 +1,19 @@
-"""Classification of one text or of a pair: a linear layer over the pooled [CLS] (Devlin et al. 2019, section 4.1)."""
+"""Classification of one text or of a pair."""
 
-import itertools
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pydantic
+from typing_extensions import override
 
 from models import task
+from models.tasks.pooled import Labels, PooledTask
+from models.training import calibration
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-    from models.bert.encoder import BertEncoder
-    from models.text.tokenization import Tokenizer
-
-# Upper edges in words: a slice a person can picture. Chosen for short real text (review snippets: median 19 words).
-LENGTH_BUCKETS = (8, 16, 32)
-_BUCKET_NAMES = (
-    *(f"{low + 1}-{high} words" for low, high in itertools.pairwise((0, *LENGTH_BUCKETS))),
-    f">{LENGTH_BUCKETS[-1]} words",
-)
-
-
-class Labels(pydantic.BaseModel):
-    """The keys of every task that gives a text labels of a list.
-
-    Attributes:
-      labels: every label, in the order of the logits; with two, the last one is the positive class of F1 and AUC.
-      max_length: tokens a row, special ones included; longer texts are cut.
-      dropout: between the pooled vector and the classifier.
-    """
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    labels: Annotated[list[str], pydantic.Field(min_length=2)]
-    max_length: Annotated[int, pydantic.Field(ge=8)] = 128
-    dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
-
-    @pydantic.model_validator(mode="after")
-    def _distinct(self) -> Self:
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"labels must be distinct. Received: {self.labels}")
-        return self
 
 
 class Config(Labels):
@@ -68,46 +38,30 @@ class Config(Labels):
         return given
 
 
-class Task(task.Task):
+class Task(PooledTask):
     """One label for one text, or for two."""
 
     schema = "classification"
     answers: ClassVar[tuple[str, ...]] = ("label", "score", "scores")
     metrics = (task.Metric("accuracy"), task.Metric("f1"), task.Metric("auc"), task.Metric("mcc"))
-    plots = True
+    single_label = True
     calibrates = True
-    slices = {"length_bucket": _BUCKET_NAMES}
     head = "classification"
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
-        self.config = config if isinstance(config, Config) else Config.model_validate(dict(config))
+        self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
 
-    def featurize(self, record: task.Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
-        """``token_ids``, ``segment_ids`` ragged int64 (B, None); ``length_bucket`` string, ``label_id`` int64 (B,)."""
-        import tensorflow as tf
+    @property
+    @override
+    def width(self) -> int:
+        return len(self.config.labels)
 
-        from models.text import tokenization
+    @property
+    @override
+    def logit_names(self) -> list[str]:
+        return self.config.labels
 
-        words = tf.cast(tf.strings.split(record["text"]).row_lengths(), tf.int32)
-        ids = tokenizer.tokenize(record["text"])
-        if "text_pair" in record:
-            words += tf.cast(tf.strings.split(record["text_pair"]).row_lengths(), tf.int32)
-            second = tokenizer.tokenize(record["text_pair"])
-            token_ids, segment_ids = tokenization.pair(
-                ids, second, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length
-            )
-        else:
-            token_ids, segment_ids = tokenization.single(
-                ids, tokenizer.cls_id, tokenizer.sep_id, self.config.max_length
-            )
-        bucket = tf.reduce_sum(tf.cast(words[:, None] > tf.constant(LENGTH_BUCKETS), tf.int32), axis=1)
-        features = {
-            "token_ids": token_ids,
-            "segment_ids": segment_ids,
-            "length_bucket": tf.gather(_BUCKET_NAMES, bucket),
-        }
-        return features | (self.target(record) if set(self.gold) <= record.keys() else {})
-
+    @override
     def target(self, record: task.Tensors) -> dict[str, Any]:
         """``label_id`` int64 (B,)."""
         import tensorflow as tf
@@ -115,10 +69,10 @@ class Task(task.Task):
         # Every label is in the list: ExampleGen refuses the others.
         return {"label_id": tf.argmax(record["label"][:, None] == tf.constant(self.config.labels), axis=1)}
 
+    @override
     def fitted(self, rows: "tf.data.Dataset") -> task.Task:
-        """See ``task.Task.fitted``: with numbers for ``balanced`` class weights."""
-        # Tasks that derive from this one have other keys.
-        if getattr(self.config, "class_weights", None) != "balanced":
+        """With numbers for ``balanced`` class weights."""
+        if self.config.class_weights != "balanced":
             return self
         from sklearn.utils import class_weight
 
@@ -128,30 +82,18 @@ class Task(task.Task):
         found = {self.config.labels[i]: float(weight) for i, weight in zip(present, weights, strict=True)}
         return type(self)(self.config.model_copy(update={"class_weights": found}))
 
-    def batches(
-        self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
-    ) -> "tf.data.Dataset":
-        """See ``task.Task.batches``."""
-        names = ("token_ids", "segment_ids", *self.targets)
-        kept = rows.map(lambda row: {name: row[name] for name in names})
-        # The buffer bounds memory: 20,000 rows of 128 tokens are about 40 MB.
-        shuffled = kept.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
-        return task.pad(shuffled.skip(start_step * batch_size), batch_size)
-
-    def build(self, encoder: "BertEncoder") -> Any:
-        """A Keras layer: batch to ``logits`` float32 (B, C)."""
-        from models.bert.heads import Classifier
-
-        return Classifier(encoder, len(self.config.labels), self.config.dropout, name="classifier")
-
+    @override
     def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
         """Cross-entropy, mean over the batch, by ``class_weights``."""
         from models.bert import losses
 
-        given = self.config.class_weights
-        weights = [given.get(label, 1.0) for label in self.config.labels] if given else None
+        by_label = self.config.class_weights
+        if by_label == "balanced":
+            raise ValueError("class_weights: balanced has no numbers before fitted(rows)")
+        weights = [by_label.get(label, 1.0) for label in self.config.labels] if by_label else None
         return losses.cross_entropy(outputs["logits"], batch["label_id"], weights, self.config.label_smoothing)
 
+    @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
         """``label`` string, ``score`` float32 (B,); ``labels`` string, ``scores`` float32 (B, C), as listed."""
         import tensorflow as tf
@@ -168,21 +110,23 @@ class Task(task.Task):
         }
 
     @property
-    def judged(self) -> tuple[str, ...]:
+    @override
+    def row_metric_names(self) -> tuple[str, ...]:
         """The place of the right label, and the scores of all."""
         return ("label", *(f"score[{label}]" for label in self.config.labels))
 
+    @override
     def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """See ``task.Task.score``."""
         import tensorflow as tf
 
         right = tf.cast(batch["label_id"], tf.float32)
         return tf.concat([right[:, None], tf.nn.softmax(outputs["logits"])], axis=1)
 
-    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
-        """See ``task.Task.rate``."""
+    @override
+    def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         return [self.config.labels.index(record["label"].item().decode()), *answer["scores"].tolist()]
 
+    @override
     def figures(self, rows: np.ndarray) -> dict[str, float]:
         """The answer is the label of the highest score, as it is served.
 
@@ -210,7 +154,7 @@ class Task(task.Task):
             "f1": f1[1] if binary else f1.mean(),
             "auc": np.mean(areas),
             "mcc": metrics.matthews_corrcoef(right, answers),
-            "ece": calibration_error(scores.max(axis=1), right == answers),
+            "ece": calibration.expected_error(scores.max(axis=1), right == answers),
         }
         np.fill_diagonal(confusion, 0)
         for place, label in enumerate(labels):
@@ -218,36 +162,35 @@ class Task(task.Task):
             found[f"mistaken[{label}]"] = confusion[place].argmax() if confusion[place].any() else -1
         return {name: float(value) for name, value in found.items()}
 
+    @override
     def wrong(self, row: np.ndarray) -> float:
         """The score of the answer, where that is another label."""
         best = int(row[1:].argmax())
         return 0.0 if best == row[0] else float(row[1 + best])
 
+    @override
     def expected(self, record: Mapping[str, np.ndarray]) -> str:
         """The label."""
         return str(record["label"].item().decode())
 
-    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+    @override
+    def summarize(self, answer: Mapping[str, np.ndarray]) -> str:
         """``positive .98``, and the second best where the first is not sure."""
         labels, scores = task.strings(answer["labels"]), answer["scores"]
         first, second = scores.argsort()[::-1][:2]
         other = f"  ({labels[second]} {task.brief(scores[second])})" if scores[first] < 0.8 else ""
         return f"{labels[first]} {task.brief(scores[first])}{other}"
 
-    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+    @override
+    def to_row(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
         """``label``, ``score``, and ``score[L]`` of every label."""
         found: dict[str, str | int | float] = {
             "label": answer["label"].item().decode(),
-            "score": decimal(answer["score"]),
+            "score": task.decimal(answer["score"]),
         }
         return found | {
-            f"score[{label}]": decimal(x) for label, x in zip(self.config.labels, answer["scores"], strict=True)
+            f"score[{label}]": task.decimal(x) for label, x in zip(self.config.labels, answer["scores"], strict=True)
         }
-
-
-def decimal(value: np.ndarray) -> float:
-    """The shortest decimal that is this float32."""
-    return float(str(np.float32(value)))
 
 
 def _area(positive: np.ndarray, scores: np.ndarray) -> float:
@@ -255,10 +198,3 @@ def _area(positive: np.ndarray, scores: np.ndarray) -> float:
     from sklearn import metrics
 
     return float(metrics.roc_auc_score(positive, scores)) if 0 < positive.sum() < len(positive) else math.nan
-
-
-def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """How far confidence and accuracy lie apart, mean over answers in equally wide bins (Guo et al. 2017, eq. 3)."""
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(right))

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import pydantic
+from typing_extensions import override
 
 from models import task
-from models.tasks import classification
+from models.tasks.pooled import Labels, PooledTask
+from models.training import calibration
 
 
-class Config(classification.Labels):
+class Config(Labels):
     """The task's own keys.
 
     Attributes:
@@ -24,7 +26,7 @@ class Config(classification.Labels):
     threshold: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.5
 
 
-class Task(classification.Task):
+class Task(PooledTask):
     """Labels that do not exclude each other."""
 
     schema = "multi_label"
@@ -38,11 +40,22 @@ class Task(classification.Task):
         task.Metric("exact"),
         task.Metric("average_precision"),
     )
-    plots = False
+    calibrates = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
 
+    @property
+    @override
+    def width(self) -> int:
+        return len(self.config.labels)
+
+    @property
+    @override
+    def logit_names(self) -> list[str]:
+        return self.config.labels
+
+    @override
     def target(self, record: task.Tensors) -> dict[str, Any]:
         """``label_mask`` float32 (B, C): 1 for the record's labels."""
         import tensorflow as tf
@@ -51,6 +64,7 @@ class Task(classification.Task):
         mask = tf.reduce_any(given[:, :, None] == tf.constant(self.config.labels), axis=1)
         return {"label_mask": tf.cast(mask, tf.float32)}
 
+    @override
     def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
         """Binary cross-entropy, mean over the labels and the batch."""
         import tensorflow as tf
@@ -60,6 +74,7 @@ class Task(classification.Task):
         losses = tf.nn.sigmoid_cross_entropy_with_logits(batch["label_mask"], outputs["logits"])
         return replicas.mean(tf.reduce_mean(losses, axis=1))
 
+    @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
         """``assigned`` string (B, C), the record's labels, "" behind the last; ``labels``, ``scores`` (B, C) of all."""
         import tensorflow as tf
@@ -75,22 +90,24 @@ class Task(classification.Task):
         }
 
     @property
-    def judged(self) -> tuple[str, ...]:
+    @override
+    def row_metric_names(self) -> tuple[str, ...]:
         """Whether each label is right, and each label's score."""
         labels = self.config.labels
         return (*(f"right[{label}]" for label in labels), *(f"score[{label}]" for label in labels))
 
+    @override
     def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """See ``task.Task.score``."""
         import tensorflow as tf
 
         return tf.concat([batch["label_mask"], tf.nn.sigmoid(outputs["logits"])], axis=1)
 
-    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
-        """See ``task.Task.rate``."""
+    @override
+    def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         given = {label.decode() for label in record["labels"].ravel()}
         return [*(float(label in given) for label in self.config.labels), *answer["scores"].tolist()]
 
+    @override
     def figures(self, rows: np.ndarray) -> dict[str, float]:
         """As scikit-learn's, over the labels that are assigned.
 
@@ -117,7 +134,7 @@ class Task(classification.Task):
                     for place in range(len(labels))
                 ]
             ),
-            "ece": classification.calibration_error(scores.ravel(), right.ravel()),
+            "ece": calibration.expected_error(scores.ravel(), right.ravel()),
             # Of k labels assigned to everyone the best are the k most frequent ones.
             "trivial": max(
                 2 * frequent / (len(rows) * count + given.sum())
@@ -129,16 +146,19 @@ class Task(classification.Task):
             found[f"precision[{label}]"], found[f"recall[{label}]"] = precision[place], recall[place]
         return {name: float(value) for name, value in found.items()}
 
+    @override
     def wrong(self, row: np.ndarray) -> float:
         """The number of labels that are missing or too many."""
         right, scores = row.reshape(2, -1)
         return float(((scores >= self.config.threshold) != right).sum())
 
+    @override
     def expected(self, record: Mapping[str, np.ndarray]) -> str:
         """The labels."""
         return ", ".join(task.strings(record["labels"])) or "no label"
 
-    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+    @override
+    def summarize(self, answer: Mapping[str, np.ndarray]) -> str:
         """``action .91, drama .64``."""
         scores = dict(zip(task.strings(answer["labels"]), answer["scores"], strict=True))
         return (
@@ -146,10 +166,11 @@ class Task(classification.Task):
             or "no label"
         )
 
-    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+    @override
+    def to_row(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
         """``labels``, with commas between them, and ``score[L]`` of every label."""
         scores = zip(self.config.labels, answer["scores"], strict=True)
         return {
             "labels": ",".join(task.strings(answer["assigned"])),
-            **{f"score[{label}]": classification.decimal(score) for label, score in scores},
+            **{f"score[{label}]": task.decimal(score) for label, score in scores},
         }

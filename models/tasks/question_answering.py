@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 import pydantic
+from typing_extensions import override
 
 from models import task
-from models.tasks import classification
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -72,6 +72,7 @@ class Task(task.Task):
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
 
+    @override
     def featurize(self, record: task.Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
         """``[CLS] question [SEP] context [SEP]``, as long as it is.
 
@@ -107,6 +108,7 @@ class Task(task.Task):
             features |= {"start_token": found * offset, "end_token": found * (offset + count - 1)}
         return features
 
+    @override
     def inputs(self, features: task.Tensors) -> dict[str, Any]:
         """Windows, a row each: ``token_ids``, ``segment_ids`` and ``padding_mask`` (W, S).
 
@@ -137,10 +139,11 @@ class Task(task.Task):
         batch = task.dense({name: taken(name) for name in ("token_ids", "segment_ids")})
         return {**batch, "row": row, "place": place.to_tensor(0)}
 
+    @override
     def batches(
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
     ) -> "tf.data.Dataset":
-        """See ``task.Task.batches``: all windows of ``batch_size`` records."""
+        """All windows of ``batch_size`` records."""
         shuffled = rows.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
         batches = shuffled.skip(start_step * batch_size).ragged_batch(batch_size)
         return batches.map(self._learned).prefetch(2)
@@ -159,17 +162,20 @@ class Task(task.Task):
         whole = tf.cast(tf.reduce_any(start, axis=1) & tf.reduce_any(end, axis=1), tf.int64)
         return {**batch, "start_place": whole * tf.argmax(start, axis=1), "end_place": whole * tf.argmax(end, axis=1)}
 
-    def examine(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
-        """See ``task.Task.examine``: the windows, and ``features`` beside them."""
+    @override
+    def eval_batches(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
+        """The windows, and ``features`` beside them."""
         batches = rows.ragged_batch(batch_size)
         return batches.map(lambda features: {**self.inputs(features), "features": features}).prefetch(2)
 
+    @override
     def build(self, encoder: "BertEncoder") -> Any:
         """A Keras layer: batch to ``logits`` float32 (W, S, 2), of a start and of an end."""
         from models.bert.heads import TokenClassifier
 
         return TokenClassifier(encoder, 2, self.config.dropout, name="span_classifier")
 
+    @override
     def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
         """Cross-entropy of start and end over the window's tokens, their mean; mean over the windows."""
         import tensorflow as tf
@@ -223,6 +229,7 @@ class Task(task.Task):
             tf.where(answered, tf.exp(of_record - peak), of_none) / total,
         )
 
+    @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
         """``answer`` string (B,), "" for none; its probability ``score``; ``start`` and ``end``, in characters."""
         import tensorflow as tf
@@ -233,12 +240,14 @@ class Task(task.Task):
         return {"answer": answer, "score": score, "start": start, "end": end}
 
     @property
-    def judged(self) -> tuple[str, ...]:
+    @override
+    def row_metric_names(self) -> tuple[str, ...]:
         """Whether the answer is right, how much of it is, whether there is one; how much is, by characters."""
         return ("exact", "f1", "answerable", "rouge_w")
 
+    @override
     def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """See ``task.Task.score``. F1 is by characters instead of words, which is for choosing an epoch only."""
+        """F1 is by characters instead of words, which is for choosing an epoch only."""
         import tensorflow as tf
 
         features = batch["features"]
@@ -256,7 +265,8 @@ class Task(task.Task):
         exact = tf.where(answerable, tf.cast(exact, tf.float32), none)
         return tf.stack([exact, f1, tf.cast(answerable, tf.float32), f1], axis=1)
 
-    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
+    @override
+    def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         """As SQuAD's own script, and KLUE's: the best over all answers that were given."""
         given = [each.decode() for each in record["answers"].ravel()]
         text = answer["answer"].item().decode()
@@ -267,6 +277,7 @@ class Task(task.Task):
         rouge_w = max(_rouge_w(text, gold) for gold in given or [""])
         return [exact, max(_overlap(found, gold) for gold in golds), float(bool(given)), rouge_w]
 
+    @override
     def figures(self, rows: np.ndarray) -> dict[str, float]:
         """``f1``, ``exact`` match, and ``rouge_w``, the F1 of KLUE; means over the questions.
 
@@ -283,23 +294,27 @@ class Task(task.Task):
             found["none_recall"] = exact[~there].mean() if not there.all() else math.nan
         return {name: float(value) for name, value in found.items()}
 
+    @override
     def wrong(self, row: np.ndarray) -> float:
         """What F1 lacks."""
         return float(1 - row[1])
 
+    @override
     def expected(self, record: Mapping[str, np.ndarray]) -> str:
         """The answers that were given."""
         return " | ".join(dict.fromkeys(task.strings(record["answers"]))) or "no answer"
 
-    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+    @override
+    def summarize(self, answer: Mapping[str, np.ndarray]) -> str:
         """``the Supreme Court .91``."""
         return f"{answer['answer'].item().decode() or 'no answer'} {task.brief(answer['score'].item())}"
 
-    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+    @override
+    def to_row(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
         """``answer``, ``score``, ``start`` and ``end``."""
         return {
             "answer": answer["answer"].item().decode(),
-            "score": classification.decimal(answer["score"]),
+            "score": task.decimal(answer["score"]),
             "start": answer["start"].item(),
             "end": answer["end"].item(),
         }

@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import pydantic
+from typing_extensions import override
 
 from models import task
-from models.tasks import classification
-
-if TYPE_CHECKING:
-    from models.bert.encoder import BertEncoder
+from models.tasks.pooled import PooledTask
 
 
 class Config(pydantic.BaseModel):
@@ -30,7 +28,7 @@ class Config(pydantic.BaseModel):
     threshold: float | None = None
 
 
-class Task(classification.Task):
+class Task(PooledTask):
     """One number for one text, or for two."""
 
     schema = "regression"
@@ -43,22 +41,22 @@ class Task(classification.Task):
         task.Metric("mse", better="lower"),
         task.Metric("mae", better="lower"),
     )
-    plots = False
-    calibrates = False
+    layer = "regressor"
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
-        self.config = config if isinstance(config, Config) else Config.model_validate(dict(config))
+        self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
 
+    @property
+    @override
+    def width(self) -> int:
+        return 1
+
+    @override
     def target(self, record: task.Tensors) -> dict[str, Any]:
         """``target`` float32 (B,)."""
         return {"target": record["label"]}
 
-    def build(self, encoder: "BertEncoder") -> Any:
-        """A Keras layer: batch to ``logits`` float32 (B, 1)."""
-        from models.bert.heads import Classifier
-
-        return Classifier(encoder, 1, self.config.dropout, name="regressor")
-
+    @override
     def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
         """Mean squared error."""
         import tensorflow as tf
@@ -67,26 +65,29 @@ class Task(classification.Task):
 
         return replicas.mean(tf.square(outputs["logits"][:, 0] - batch["target"]))
 
+    @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
         """``value`` float32 (B,)."""
         del features, record
         return {"value": outputs["logits"][:, 0]}
 
     @property
-    def judged(self) -> tuple[str, ...]:
+    @override
+    def row_metric_names(self) -> tuple[str, ...]:
         """The right number, and the answer."""
         return ("target", "value")
 
+    @override
     def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """See ``task.Task.score``."""
         import tensorflow as tf
 
         return tf.stack([batch["target"], outputs["logits"][:, 0]], axis=1)
 
-    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
-        """See ``task.Task.rate``."""
+    @override
+    def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         return [record["label"].item(), answer["value"].item()]
 
+    @override
     def figures(self, rows: np.ndarray) -> dict[str, float]:
         """``pearson`` and ``spearman``, correlations of answers and right numbers; ``mse`` and ``mae``, mean errors.
 
@@ -100,21 +101,25 @@ class Task(classification.Task):
             found["f1"] = float(metrics.f1_score(right, answered, zero_division=0)) if len(rows) else math.nan
         return found
 
+    @override
     def wrong(self, row: np.ndarray) -> float:
         """How far the answer is off."""
         return float(abs(row[1] - row[0]))
 
+    @override
     def expected(self, record: Mapping[str, np.ndarray]) -> str:
         """The number."""
         return task.brief(record["label"].item())
 
-    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+    @override
+    def summarize(self, answer: Mapping[str, np.ndarray]) -> str:
         """The number."""
         return task.brief(answer["value"].item())
 
-    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+    @override
+    def to_row(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
         """``value``."""
-        return {"value": classification.decimal(answer["value"])}
+        return {"value": task.decimal(answer["value"])}
 
 
 def correlations(rows: np.ndarray) -> dict[str, float]:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pydantic
+from typing_extensions import override
 
 from models import task
-from models.tasks import classification, regression
+from models.tasks import regression
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,11 +46,12 @@ class Task(task.Task):
     answers = ("similarity",)
     targets = ("target",)
     metrics = (task.Metric("spearman"), task.Metric("pearson"))
-    apart = True
+    separate_encoding = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
 
+    @override
     def featurize(self, record: task.Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
         """``token_ids``, ``segment_ids``, ``pair_token_ids`` ragged int64 (B, None); ``target`` float32 (B,)."""
         from models.text import tokenization
@@ -67,36 +69,40 @@ class Task(task.Task):
             features["target"] = record["label"]
         return features
 
+    @override
     def inputs(self, features: task.Tensors) -> dict[str, Any]:
-        """See ``task.Task.inputs``; with ``pair_padding_mask`` bool (B, S)."""
+        """``inputs`` with ``pair_padding_mask`` bool (B, S)."""
         import tensorflow as tf
 
         mask = tf.sequence_mask(features["pair_token_ids"].row_lengths())
         return {**super().inputs(features), "pair_padding_mask": mask}
 
-    def learned(self, rows: "tf.data.Dataset") -> "tf.data.Dataset":
-        """See ``task.Task.learned``."""
+    @override
+    def training_rows(self, rows: "tf.data.Dataset") -> "tf.data.Dataset":
         contrastive, positive = self.config.objective == "contrastive", self.config.positive
         return rows.filter(lambda row: row["target"] >= positive) if contrastive else rows
 
+    @override
     def batches(
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
     ) -> "tf.data.Dataset":
-        """See ``task.Task.batches``. Several GPUs tell a pair from those of their own share of the batch only."""
+        """Several GPUs tell a pair from those of their own share of the batch only."""
         shuffled = rows.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
-        return self.examine(shuffled.skip(start_step * batch_size), batch_size)
+        return self.eval_batches(shuffled.skip(start_step * batch_size), batch_size)
 
-    def examine(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
-        """See ``task.Task.examine``."""
+    @override
+    def eval_batches(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
         batches = rows.ragged_batch(batch_size)
         return batches.map(lambda batch: {**self.inputs(batch), "target": batch["target"]}).prefetch(2)
 
+    @override
     def build(self, encoder: "BertEncoder") -> Any:
         """A Keras layer: batch to ``vector``, ``pair_vector`` float32 (B, D)."""
         from models.bert.heads import PairEncoder
 
         return PairEncoder(encoder, name="pair_encoder")
 
+    @override
     def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
         """See ``Config.objective``; mean over the batch."""
         import tensorflow as tf
@@ -112,47 +118,54 @@ class Task(task.Task):
             losses = tf.square(_cosine(outputs) - (batch["target"] - low) / (high - low))
         return replicas.mean(losses)
 
+    @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
         """``similarity`` float32 (B,), -1 to 1."""
         del features, record
         return {"similarity": _cosine(outputs)}
 
     @property
-    def judged(self) -> tuple[str, ...]:
+    @override
+    def row_metric_names(self) -> tuple[str, ...]:
         """The label, and the cosine."""
         return ("target", "similarity")
 
+    @override
     def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """See ``task.Task.score``."""
         import tensorflow as tf
 
         return tf.stack([batch["target"], _cosine(outputs)], axis=1)
 
-    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
-        """See ``task.Task.rate``."""
+    @override
+    def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         return [record["label"].item(), answer["similarity"].item()]
 
+    @override
     def figures(self, rows: np.ndarray) -> dict[str, float]:
         """``spearman`` and ``pearson``, correlations of cosines and labels."""
         found = regression.correlations(rows)
         return {"spearman": found["spearman"], "pearson": found["pearson"]}
 
+    @override
     def wrong(self, row: np.ndarray) -> float:
         """How far the cosine is from the label, as ``range`` scales it."""
         low, high = self.config.range
         return float(abs(row[1] - (row[0] - low) / (high - low)))
 
+    @override
     def expected(self, record: Mapping[str, np.ndarray]) -> str:
         """The label."""
         return task.brief(record["label"].item())
 
-    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+    @override
+    def summarize(self, answer: Mapping[str, np.ndarray]) -> str:
         """The cosine."""
         return task.brief(answer["similarity"].item())
 
-    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+    @override
+    def to_row(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
         """``similarity``."""
-        return {"similarity": classification.decimal(answer["similarity"])}
+        return {"similarity": task.decimal(answer["similarity"])}
 
 
 def _cosine(outputs: task.Tensors) -> Any:

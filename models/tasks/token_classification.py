@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import pydantic
+from typing_extensions import override
 
 from models import task
-from models.tasks import classification
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -67,11 +67,13 @@ class Task(task.Task):
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
 
     @property
-    def tags(self) -> list[str]:
-        """What a token can be: ``O``, ``B-…`` and ``I-…``, in the order of the logits; labels with ``scheme: word``."""
+    @override
+    def logit_names(self) -> list[str]:
+        """The tags of a token: ``O``, ``B-…`` and ``I-…``, in the order of the logits; labels with ``scheme: word``."""
         labels = self.config.labels
         return labels if self.config.scheme == "word" else ["O", *(f"{kind}-{x}" for x in labels for kind in "BI")]
 
+    @override
     def featurize(self, record: task.Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
         """Tokens, and the characters that they stand for.
 
@@ -121,29 +123,32 @@ class Task(task.Task):
             tags = tf.where(covered, 1 + 2 * kind + tf.cast(~first, tf.int64), 0)
         return tf.RaggedTensor.from_tensor(tags, piece_start.row_lengths())
 
+    @override
     def batches(
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
     ) -> "tf.data.Dataset":
-        """See ``task.Task.batches``."""
         kept = rows.map(lambda row: {name: row[name] for name in ("token_ids", "segment_ids", "tag_ids")})
         shuffled = kept.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
         return task.pad(shuffled.skip(start_step * batch_size), batch_size)
 
+    @override
     def inputs(self, features: task.Tensors) -> dict[str, Any]:
-        """See ``task.Task.inputs``."""
         return task.dense({name: features[name] for name in ("token_ids", "segment_ids")})
 
-    def examine(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
-        """See ``task.Task.examine``: ragged features stay so, beside what the layer takes."""
+    @override
+    def eval_batches(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
+        """Ragged features stay so, beside what the layer takes."""
         batches = rows.ragged_batch(batch_size)
         return batches.map(lambda features: {**features, **self.inputs(features)}).prefetch(2)
 
+    @override
     def build(self, encoder: "BertEncoder") -> Any:
         """A Keras layer: batch to ``logits`` float32 (B, S, tags)."""
         from models.bert.heads import TokenClassifier
 
-        return TokenClassifier(encoder, len(self.tags), self.config.dropout, name="token_classifier")
+        return TokenClassifier(encoder, len(self.logit_names), self.config.dropout, name="token_classifier")
 
+    @override
     def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
         """Cross-entropy, mean over the labelled pieces of the batch."""
         import tensorflow as tf
@@ -189,6 +194,7 @@ class Task(task.Task):
             spans(sure),
         )
 
+    @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
         """Spans in their order, (B, max_length - 2), padded with "" and 0: a span a piece are the most there can be.
 
@@ -209,14 +215,16 @@ class Task(task.Task):
         return {name: value.to_tensor(shape=[None, self.config.max_length - 2]) for name, value in found.items()}
 
     @property
-    def judged(self) -> tuple[str, ...]:
+    @override
+    def row_metric_names(self) -> tuple[str, ...]:
         """Of each label: spans that are right, found and given; likewise their first characters, and the others."""
         kinds = ("right", "found", "given")
         units = ("span",) if self.config.scheme == "word" else ("span", "first", "other")
         return tuple(f"{unit}_{kind}[{label}]" for unit in units for kind in kinds for label in self.config.labels)
 
+    @override
     def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """See ``task.Task.score``. Characters count pieces here, which is for choosing an epoch only."""
+        """Characters count pieces here, which is for choosing an epoch only."""
         import tensorflow as tf
 
         start, end, label, _ = self._spans(outputs, batch)
@@ -232,8 +240,8 @@ class Task(task.Task):
         one_hot = tf.one_hot(codes.values % _LABELS, len(self.config.labels))
         return tf.math.unsorted_segment_sum(one_hot, codes.value_rowids(), codes.nrows())
 
-    def rate(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
-        """See ``task.Task.rate``."""
+    @override
+    def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         given = _listed(record["span_start"], record["span_end"], record["span_label"])
         found = _listed(answer["start"], answer["end"], answer["span_label"])
         if self.config.scheme == "word":  # only words that were labelled are judged
@@ -248,6 +256,7 @@ class Task(task.Task):
                 rows += [sum(span[-1] == label for span in spans) for label in self.config.labels]
         return rows
 
+    @override
     def figures(self, rows: np.ndarray) -> dict[str, float]:
         """Spans count when start, end and label are right.
 
@@ -268,28 +277,32 @@ class Task(task.Task):
             figures[f"recall[{label}]"] = _share(right[place], given[place])
         return {name: float(value) for name, value in figures.items()}
 
+    @override
     def wrong(self, row: np.ndarray) -> float:
         """The number of spans that are missing or wrong."""
         right, found, given = row.reshape(-1, 3, len(self.config.labels))[0].sum(axis=1)
         return float(found + given - 2 * right)
 
+    @override
     def expected(self, record: Mapping[str, np.ndarray]) -> str:
         """The spans, by their characters."""
         spans = sorted(_listed(record["span_start"], record["span_end"], record["span_label"]))
         return " · ".join(f"{start}-{end} {label}" for start, end, label in spans) or "no span"
 
-    def told(self, answer: Mapping[str, np.ndarray]) -> str:
+    @override
+    def summarize(self, answer: Mapping[str, np.ndarray]) -> str:
         """``삼성전자 ORG .98 · 어제 DATE .91``."""
         labels, scores = task.strings(answer["span_label"]), answer["span_score"]
         spans = zip(task.strings(answer["span"]), labels, scores[: len(labels)], strict=True)
         return " · ".join(f"{text} {label} {task.brief(score)}" for text, label, score in spans) or "no span"
 
-    def cells(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
+    @override
+    def to_row(self, answer: Mapping[str, np.ndarray]) -> dict[str, str | int | float]:
         """``spans``: a JSON list of start, end, label and score."""
         labels = task.strings(answer["span_label"])
         columns = zip(answer["start"].tolist(), answer["end"].tolist(), labels, answer["span_score"], strict=False)
         spans = [
-            {"start": start, "end": end, "label": label, "score": classification.decimal(score)}
+            {"start": start, "end": end, "label": label, "score": task.decimal(score)}
             for start, end, label, score in columns
         ]
         return {"spans": json.dumps(spans, ensure_ascii=False)}

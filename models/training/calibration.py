@@ -36,6 +36,13 @@ def temperature(logits: np.ndarray, right: np.ndarray) -> float:
     return float(np.exp(optimize.minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 
+def expected_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """How far confidence and accuracy lie apart, mean over answers in equally wide bins (Guo et al. 2017, eq. 3)."""
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(right))
+
+
 def divide(layer: Any, by: float) -> None:
     """Divides what a ``keras.layers.Dense`` gives, by its kernel and bias: every export then gives the same."""
     for variable in layer.variables:

@@ -175,7 +175,7 @@ def bulk(
     if columns:  # else every record is bad, and the first pass says why
         named = _named({"text": text, "text_pair": text_pair}, list(kept["inputs"]), folder, source, columns)
         source = source.model_copy(update=named)
-    kinds = {name: type(value) for name, value in the_task.cells(golden.first(kept)).items()}
+    kinds = {name: type(value) for name, value in the_task.to_row(golden.first(kept)).items()}
     job = _Job(source, output, kind, columns, _Answers(kinds, prefix))
     _header(job)
     noise.hush()
@@ -338,7 +338,7 @@ def _answer(
         texts = zip(*(texts for _, texts in batch), strict=True)
         outputs = answer(dict(zip(("text", "text_pair"), map(list, texts), strict=False)))
         arrays = {name: value.numpy() for name, value in outputs.items()}
-        found = [list(the_task.cells(nth(arrays, index)).values()) for index in range(len(batch))]
+        found = [list(the_task.to_row(nth(arrays, index)).values()) for index in range(len(batch))]
         file.write("".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in found).encode())
         file.flush()
         advance(len(batch))

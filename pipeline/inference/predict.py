@@ -46,7 +46,7 @@ def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
         for batch in batches(given, 1 if sys.stdin.isatty() else _BATCH):
             outputs = {name: value.numpy() for name, value in answer(_arguments(batch, columns)).items()}
             for index, text in enumerate(batch):
-                line = the_task.told(nth(outputs, index))
+                line = the_task.summarize(nth(outputs, index))
                 console.print(Text.assemble((f'"{_short(text)}"', "dim"), " → ", line), soft_wrap=True)
 
 

@@ -45,7 +45,7 @@ def flips(before: list[Answer], after: list[Answer]) -> str:
     # Match records by text: an inserted row would shift every line number.
     then = {answer.text: answer for answer in before}
     shared = [(then[answer.text], answer) for answer in after if answer.text in then]
-    flipped = [(old, new) for old, new in shared if old.told != new.told]
+    flipped = [(old, new) for old, new in shared if old.summary != new.summary]
     mended = sum(old.wrong > 0 and not new.wrong for old, new in flipped)
     broken = sum(new.wrong > 0 and not old.wrong for old, new in flipped)
     shown = f"  first {flipped[0][1].origin}" if flipped else ""

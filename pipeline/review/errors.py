@@ -28,7 +28,7 @@ class Answer:
       origin: ``file:line``.
       text: of the record; both texts of a pair.
       expected: the right answer.
-      told: the model's; of a classifier the label alone.
+      summary: the model's answer; of a classifier the label alone.
       wrong: how wrong that is, 0 for right.
       score: of a classifier's answer, 0 to 1.
     """
@@ -36,7 +36,7 @@ class Answer:
     origin: str
     text: str
     expected: str
-    told: str
+    summary: str
     wrong: float
     score: float | None = None
 
@@ -61,7 +61,7 @@ def errors(root: Path, run: str | None, number: int) -> None:
         for answer in sorted(wrong, key=lambda each: -each.wrong)[:number]:
             score = "" if answer.score is None else f" {plain(answer.score)}"
             line = Text.assemble(
-                (answer.expected, "green"), " became ", (answer.told, "red"), f"{score}  ", answer.text
+                (answer.expected, "green"), " became ", (answer.summary, "red"), f"{score}  ", answer.text
             )
             console.print(line, soft_wrap=True)
             console.print(Text(f"  {answer.origin}", "dim"), soft_wrap=True)
@@ -116,18 +116,18 @@ def _answer(serialized: bytes, answer: dict[str, Any], the_task: Task) -> Answer
         return np.array(getattr(feature, kind).value if kind else [], object if kind == "bytes_list" else None)
 
     gold = {name: values(name) for name in the_task.gold}
-    judged = np.array(the_task.rate(answer, gold))
+    judged = np.array(the_task.row_metrics(answer, gold))
     text = " | ".join(part for name in ("text", "text_pair") for part in strings(values(name)))
-    told = answer["label"].item().decode() if the_task.plots else the_task.told(answer)
-    score = answer["score"].item() if the_task.plots else None
+    summary = answer["label"].item().decode() if the_task.single_label else the_task.summarize(answer)
+    score = answer["score"].item() if the_task.single_label else None
     (origin,) = strings(values("origin"))
-    return Answer(origin, text, the_task.expected(gold), told, the_task.wrong(judged), score)
+    return Answer(origin, text, the_task.expected(gold), summary, the_task.wrong(judged), score)
 
 
 def _matrix(answers: list[Answer]) -> Table:
     """Rows are the right labels, columns the answers."""
-    labels = sorted({answer.expected for answer in answers} | {answer.told for answer in answers})
-    cells = Counter((answer.expected, answer.told) for answer in answers)
+    labels = sorted({answer.expected for answer in answers} | {answer.summary for answer in answers})
+    cells = Counter((answer.expected, answer.summary) for answer in answers)
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("right ↓  answered →", style="dim")
     for label in labels:

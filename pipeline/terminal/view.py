@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from configs.yaml.loader import near
 from models.progress import Event, NodeFinished, NodeStarted, Notice, RunStarted, Step, Summary
@@ -124,8 +125,8 @@ class Screen(View):
         """Remembers the step; the next refresh draws it."""
         self._step = (node, event)
 
+    @override
     def finished(self, event: NodeFinished) -> None:
-        """See ``View.finished``."""
         self._step = None
         self._live.refresh()  # so that the line below replaces this node's
         super().finished(event)

@@ -134,7 +134,7 @@ def test_figures_are_those_of_the_tasks_own_answers(kind, tmp_path):
         answers = serve(**{name: tf.constant([row[name][0] for row in rows]) for name in columns})
         answers = {name: value.numpy() for name, value in answers.items()}
         judged = [
-            the_task.rate(
+            the_task.row_metrics(
                 task.nth(answers, index),
                 {
                     name: np.array([v.encode() if isinstance(v, str) else v for v in row[name]])

@@ -65,7 +65,7 @@ def expected(model):
     """Of the model itself, all texts at once: spans of the text as it was given, and no white space at their ends."""
     answer, _ = LOAD(model)
     outputs = {name: value.numpy() for name, value in answer({"text": TEXTS}).items()}
-    found = [places(TASK.cells(task.nth(outputs, row))["spans"]) for row in range(len(TEXTS))]
+    found = [places(TASK.to_row(task.nth(outputs, row))["spans"]) for row in range(len(TEXTS))]
     for text, offsets, told in zip(TEXTS, found, outputs["span"], strict=True):
         shown = task.strings(told)
         assert [text[start:end] for start, end in offsets] == shown == [each.strip() for each in shown]

@@ -14,9 +14,11 @@ import kfp_server_api
 import urllib3
 from google.api_core.exceptions import RetryError
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
+from typing_extensions import override
 
 from configs.clusters.cluster import Auth, Kubeflow
 from configs.experiment import ConfigError
+from pipeline.cluster import follow
 from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, patience
 from pipeline.cluster.services import backend
 from pipeline.cluster.services.page import Page
@@ -30,7 +32,7 @@ if TYPE_CHECKING:  # a run is looked at without TFX
 _TRANSIENT = (408, 429)
 
 
-class Service:
+class Service(follow.Service):
     """A Kubeflow as the environment describes it.
 
     Args:
@@ -55,6 +57,7 @@ class Service:
         namespace = {"namespace": self.environment.namespace} if self.environment.namespace else {}
         return _Client(host=self.host, **namespace, **self._access)
 
+    @override
     def submit(self, made: "Compiled", name: str, root: str) -> str:
         """See ``follow.Service``: before a second attempt the run of the first one is looked for."""
         with _written(made) as path:
@@ -74,43 +77,44 @@ class Service:
         )
         return str(run.run_id)
 
+    @override
     def find(self, name: str) -> str | None:
-        """See ``follow.Service``."""
         found = self.client.list_runs(namespace=self.environment.namespace, filter=_named(name)).runs
         return str(found[0].run_id) if found else None
 
+    @override
     def address(self, run: str) -> str:
-        """See ``follow.Service``."""
         return f"{self.host}/#/runs/details/{run}"
 
+    @override
     def check(self, made: "Compiled") -> list[str]:
-        """See ``follow.Service``."""
         try:
             healthz = self._page.json("/apis/v2beta1/healthz")
         except (kfp_server_api.ApiException, RunError):  # a gateway may hide it
             healthz = {}
         return backend.check(made, self.environment, backend.server(healthz))
 
+    @override
     def look(self, run: str) -> Seen:
-        """See ``follow.Service``."""
         return self._runs.look(run)
 
+    @override
     def outputs(self, run: str) -> Outputs:
-        """See ``follow.Service``."""
         return self._runs.outputs(run)
 
+    @override
     def said(self, run: str, node: str) -> str:
-        """See ``follow.Service``."""
         return self._runs.said(run, node)
 
+    @override
     def log(self, run: str, node: str) -> Iterator[str]:
-        """See ``follow.Service``."""
         return self._runs.log(run, node)
 
+    @override
     def stop(self, run: str) -> None:
-        """See ``follow.Service``."""
         self.client.terminate_run(run)
 
+    @override
     def recur(self, made: "Compiled", root: str, schedule: str) -> str:
         """See ``follow.Service``. The new one is made first: between the two there may be both, never none."""
         client, environment = self.client, self.environment
@@ -133,14 +137,14 @@ class Service:
             client.delete_recurring_run(each.recurring_run_id)
         return f"{self.host}/#/recurringrun/details/{created.recurring_run_id}"
 
+    @override
     def transient(self, error: Exception) -> bool:
-        """See ``follow.Service``."""
         if isinstance(error, kfp_server_api.ApiException):
             return error.status in _TRANSIENT or (error.status or 0) >= 500
         return isinstance(error, urllib3.exceptions.HTTPError)
 
+    @override
     def explain(self, error: Exception) -> Exception | None:
-        """See ``follow.Service``."""
         if isinstance(error, RetryError):
             error = error.cause
         if isinstance(error, urllib3.exceptions.HTTPError):

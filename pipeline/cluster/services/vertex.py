@@ -14,9 +14,11 @@ from google.api_core import exceptions, retry
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import aiplatform, aiplatform_v1
+from typing_extensions import override
 
 from configs.clusters.cluster import Vertex
 from configs.experiment import ConfigError
+from pipeline.cluster import follow
 from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, Task, patience, read_verdict
 from pipeline.run.result import Pushed, RunError
 
@@ -41,7 +43,7 @@ _STATES = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELLED": "stopped"}
 _TIMEOUT = 60.0  # seconds to answer
 
 
-class Service:
+class Service(follow.Service):
     """Vertex in the environment's project and region.
 
     Args:
@@ -58,10 +60,11 @@ class Service:
         endpoint = f"{self.environment.region}-aiplatform.googleapis.com"
         return aiplatform_v1.PipelineServiceClient(client_options={"api_endpoint": endpoint})
 
-    def check(self, made: "Compiled") -> list[str]:  # noqa: ARG002 (Vertex has one release)
-        """See ``follow.Service``."""
+    @override
+    def check(self, made: "Compiled") -> list[str]:
         return []
 
+    @override
     def submit(self, made: "Compiled", name: str, root: str) -> str:
         """See ``follow.Service``: the id is ours, so that Vertex itself refuses a second one."""
         with self._job(made, name, root) as job:
@@ -72,21 +75,21 @@ class Service:
         with contextlib.suppress(exceptions.AlreadyExists):  # the answer to an earlier attempt was lost
             job.submit(service_account=self.environment.service_account, network=self.environment.network)
 
+    @override
     def find(self, name: str) -> str | None:
-        """See ``follow.Service``."""
         try:
             self._get(name)
         except exceptions.NotFound:
             return None
         return name
 
+    @override
     def address(self, run: str) -> str:
-        """See ``follow.Service``."""
         place = f"locations/{self.environment.region}/pipelines/runs/{run}"
         return f"{_CONSOLE}/vertex-ai/{place}?project={self.environment.project}"
 
+    @override
     def look(self, run: str) -> Seen:
-        """See ``follow.Service``."""
         job = self._get(run)
         now = datetime.datetime.now(datetime.UTC)
         return Seen(
@@ -96,8 +99,8 @@ class Service:
             error=job.error.message,
         )
 
+    @override
     def outputs(self, run: str) -> Outputs:
-        """See ``follow.Service``."""
         nodes = {each.task_name: each.outputs for each in self._get(run).job_detail.task_details}
 
         def one(node: str, output: str) -> tuple[str | None, dict[str, Any]]:
@@ -118,10 +121,11 @@ class Service:
             else None,
         )
 
-    def said(self, run: str, node: str) -> str:  # noqa: ARG002 (a line costs a query of Cloud Logging)
-        """See ``follow.Service``."""
+    @override
+    def said(self, run: str, node: str) -> str:
         return ""
 
+    @override
     def log(self, run: str, node: str) -> Iterator[str]:
         """See ``follow.Service``: what Cloud Logging kept of the node's last attempt."""
         job = next((_job_of(each) for each in self._get(run).job_detail.task_details if each.task_name == node), "")
@@ -147,10 +151,11 @@ class Service:
                 return
             body["pageToken"] = page["nextPageToken"]
 
+    @override
     def stop(self, run: str) -> None:
-        """See ``follow.Service``."""
         self.jobs.cancel_pipeline_job(name=f"{self.parent}/pipelineJobs/{run}", timeout=_TIMEOUT)
 
+    @override
     def recur(self, made: "Compiled", root: str, schedule: str) -> str:
         """See ``follow.Service``. The new one is made first: between the two there may be both, never none."""
         environment = self.environment
@@ -172,13 +177,13 @@ class Service:
             f"?project={environment.project}"
         )
 
+    @override
     def transient(self, error: Exception) -> bool:
-        """See ``follow.Service``."""
         late = (exceptions.DeadlineExceeded, exceptions.GatewayTimeout, exceptions.BadGateway, exceptions.Aborted)
         return retry.if_transient_error(error) or isinstance(error, late)
 
+    @override
     def explain(self, error: Exception) -> Exception | None:
-        """See ``follow.Service``."""
         if isinstance(error, exceptions.RetryError):
             error = error.cause
         place = f"Vertex in {self.environment.project}, {self.environment.region}"

@@ -127,7 +127,7 @@ def model_of(the_task):
 def figure(the_task, model, batch):
     """The headline."""
     rows = the_task.score(model(batch), batch).numpy().astype(float)
-    assert rows.shape[1] == len(the_task.judged)
+    assert rows.shape[1] == len(the_task.row_metric_names)
     return the_task.figures(rows)[the_task.metrics[0].name]
 
 
@@ -209,7 +209,7 @@ def test_one_batch_can_be_learned_by_heart(example):
     the_task, record = example
     model = model_of(the_task)
     (batch,) = the_task.batches(rows_of(the_task, record), batch_size=8, seed=0, epoch=0)
-    (judged,) = the_task.examine(rows_of(the_task, record), 8)
+    (judged,) = the_task.eval_batches(rows_of(the_task, record), 8)
     optimizer = AdamW(LinearSchedule(5e-3, 50, 300), weight_decay=0.0)
     optimizer.build(model.trainable_variables)
 
@@ -228,7 +228,7 @@ def test_one_batch_can_be_learned_by_heart(example):
     features = featurized(the_task, {name: value for name, value in record.items() if name not in the_task.gold})
     answers = the_task.answer(model(the_task.inputs(features)), features, record)
     rows = [
-        the_task.rate(
+        the_task.row_metrics(
             {name: np.asarray(value.numpy()[row]) for name, value in answers.items()},
             {name: np.asarray(record[name][row]) for name in the_task.gold},
         )

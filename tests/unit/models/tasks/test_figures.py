@@ -29,7 +29,9 @@ def spans_of(tags, scheme="BIO"):
 
 def span_figures(labels, truth, guess):
     the_task = task.load("token_classification")({"labels": labels})
-    rows = [the_task.rate(spans_of(found)[1], spans_of(right)[0]) for right, found in zip(truth, guess, strict=True)]
+    rows = [
+        the_task.row_metrics(spans_of(found)[1], spans_of(right)[0]) for right, found in zip(truth, guess, strict=True)
+    ]
     return the_task.figures(np.array(rows))
 
 
@@ -66,7 +68,7 @@ def test_character_f1_is_the_mean_over_tags_as_klue_has_it():
 def test_words_are_judged_by_their_labels():
     the_task = task.load("token_classification")({"labels": ["N", "V"], "scheme": "word"})
     truth, guess = ["N", "V", "N", "N"], ["N", "N", "N", "V"]
-    found = the_task.figures(np.array([the_task.rate(spans_of(guess, "word")[1], spans_of(truth, "word")[0])]))
+    found = the_task.figures(np.array([the_task.row_metrics(spans_of(guess, "word")[1], spans_of(truth, "word")[0])]))
     assert (found["entity_f1"], found["trivial"]) == (0.5, 0.75)
     assert found["entity_f1_macro"] == pytest.approx(metrics.f1_score(truth, guess, average="macro"), abs=1e-12)
 
@@ -77,7 +79,7 @@ def test_a_tag_that_continues_nothing_begins_a_span():
     tags = ["O", "I-A", "B-A", "I-A", "I-C", "O", "B-C", "O"]
     logits = np.full((1, len(tags), 5), -9.0, np.float32)
     for place, tag in enumerate(tags):
-        logits[0, place, the_task.tags.index(tag)] = 9
+        logits[0, place, the_task.logit_names.index(tag)] = 9
     start = np.maximum(np.arange(len(tags)) - 1, 0)
     end = np.where((start > 0) | (np.arange(len(tags)) == 1), start + 1, 0)
     end[-1] = 0
@@ -144,7 +146,7 @@ QA = {"max_length": 20, "stride": 5, "max_question": 4, "max_answer": 4, "no_ans
 def test_answers_are_compared_as_the_scripts_of_squad_and_klue_do(answer, golds, exact, f1, rouge_w):
     the_task = task.load("question_answering")(QA)
     gold = {"answers": np.array([gold.encode() for gold in golds], object), "answer_start": np.zeros(len(golds))}
-    row = the_task.rate({"answer": np.asarray(answer.encode(), object)}, gold)
+    row = the_task.row_metrics({"answer": np.asarray(answer.encode(), object)}, gold)
     assert row == pytest.approx([exact, f1, float(bool(golds)), rouge_w])
 
 

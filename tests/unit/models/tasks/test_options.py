@@ -104,7 +104,7 @@ def test_a_step_can_be_learned(made):
     the_task, model, record, *_ = made
     rows = contract.rows_of(the_task, record, times=3)
     the_task = the_task.fitted(rows)
-    batch = next(iter(the_task.batches(the_task.learned(rows), batch_size=8, seed=0, epoch=0)))
+    batch = next(iter(the_task.batches(the_task.training_rows(rows), batch_size=8, seed=0, epoch=0)))
     with tf.GradientTape() as tape:
         loss = the_task.loss(model(batch, training=True), batch)
     gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
@@ -148,6 +148,6 @@ def test_every_answer_can_be_told_and_is_a_row_of_one_table(made):
     the_task, *_, columns, traced = made
     outputs = serving_check._call(traced["serving_default"], golden.arguments(columns))
     answers = [task.nth(outputs, row) for row in range(len(golden.TEXTS))]
-    assert all(the_task.told(answer) for answer in answers)
-    kinds = [[(name, type(value)) for name, value in the_task.cells(answer).items()] for answer in answers]
+    assert all(the_task.summarize(answer) for answer in answers)
+    kinds = [[(name, type(value)) for name, value in the_task.to_row(answer).items()] for answer in answers]
     assert kinds == [kinds[0]] * len(kinds)
