@@ -8,7 +8,7 @@ The operations are counted in the graph of this project's forward pass. The rest
 import dataclasses
 from typing import Any
 
-from configs.experiment import Encoder
+from configs.encoder import Encoder
 from configs.yaml import loader
 from pipeline.start import estimate
 

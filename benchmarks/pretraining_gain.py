@@ -16,7 +16,8 @@ from typing import Any
 from benchmarks import pipeline, runs
 from benchmarks.measure import BUILD, Results, mean_sd, spread, table
 from components import digest
-from configs.experiment import Experiment, Vocabulary
+from configs.experiment import Experiment
+from configs.text import Vocabulary
 from configs.yaml import loader
 
 WORK = BUILD / "pretraining_gain"

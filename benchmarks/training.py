@@ -31,7 +31,7 @@ import tensorflow as tf
 
 from benchmarks import profile
 from benchmarks.measure import BUILD, ROOT, Cost, spread, table, timed
-from configs.experiment import Encoder
+from configs.encoder import Encoder
 from configs.yaml import document, loader
 from models.bert.encoder import BertEncoder
 from models.bert.heads import PretrainingModel, pretraining_loss

@@ -59,30 +59,39 @@ def _content(path: str) -> "hashlib._Hash":
 
 def of_source(*modules: str) -> str:
     """SHA-256 (hex, 16 digits) over the source of ``modules`` and of every module of ours that they import."""
-    seen: set[str] = set()
-    pending = list(modules)
-    while pending:
-        name = pending.pop()
-        if name not in seen:
-            seen.add(name)
-            pending += _imports(name)
     digest = hashlib.sha256()
-    for name in sorted(seen):
+    for name in sorted(imported(*modules)):
         digest.update(name.encode() + b"\0" + _file(name).read_bytes())
     return digest.hexdigest()[:16]
 
 
+def imported(*modules: str) -> set[str]:
+    """``modules`` and every module of ours that they import, directly or not, inside functions too.
+
+    A module outside of our packages, such as a record kind of somebody else's, brings its own package with it.
+    """
+    packages = {*_PACKAGES, *(name.partition(".")[0] for name in modules)}
+    names: set[str] = set()
+    pending = list(modules)
+    while pending:
+        name = pending.pop()
+        if name not in names:
+            names.add(name)
+            pending += [each for each in _imports(name) if each.partition(".")[0] in packages and _exists(each)]
+    return names
+
+
 @functools.cache
 def _imports(module: str) -> tuple[str, ...]:
-    """The modules of ours that ``module`` names in its imports, inside functions too."""
-    found: set[str] = set()
+    """The modules that ``module`` names in its imports, inside functions too."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(_file(module).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return tuple(name for name in found if name.split(".")[0] in _PACKAGES and _exists(name))
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(sorted(names))
 
 
 def _exists(name: str) -> bool:

@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from configs.clusters.cluster import Cluster, Kubeflow, Recorded, Vertex
-from configs.experiment import ConfigError
+from configs.base import ConfigError
+from configs.clusters.cluster import Cluster, Recorded
+from configs.clusters.kubeflow import Kubeflow
+from configs.clusters.vertex import Vertex
 from configs.yaml.document import read
 from configs.yaml.loader import near
 from configs.yaml.validate import one_of, raise_all, validate

@@ -43,7 +43,7 @@ def _is_unread() -> bool:
 def explain(error: BaseException) -> tuple[str, int]:
     """The sentence and the exit code for ``error``, or for what caused it."""
     from components.storage.s3_errors import StoreError
-    from configs.experiment import ConfigError
+    from configs.base import ConfigError
     from pipeline.run.result import RunError
     from pipeline.start.data import FetchError
     from schemas import DataError
@@ -100,7 +100,7 @@ def _print(message: str, code: int) -> None:
 
 
 def _encoding(_context: click.Context, _option: click.Parameter, name: str | None) -> Any:
-    from configs.experiment import encoding_name
+    from configs.encoding import encoding_name
 
     try:
         return encoding_name(name)

@@ -33,9 +33,10 @@ from components.evaluate.baseline import Baseline, BaselineVersion
 from components.evaluate.evaluator import Evaluator
 from components.evaluate.pretraining_evaluator import PretrainingEvaluator
 from components.evaluate.resolver import PreviousBlessedModel
-from configs.clusters.cluster import Vertex
+from configs.clusters.vertex import Vertex
 from configs.environment import Environment, Local
-from configs.experiment import Experiment, Unlabelled
+from configs.experiment import Experiment
+from configs.sources import Unlabelled
 from models import task
 from pipeline.run import imports
 

@@ -27,7 +27,7 @@ from components.records import bad_records, readers, records
 from components.records.records import SPLITS
 from components.records.rows import Bad
 from components.storage.files import fileio
-from configs.experiment import DATA, Corpus, Source, TaskData, TextData, Unlabelled
+from configs.sources import DATA, Corpus, Source, TaskData, TextData, Unlabelled
 from models import progress
 from schemas import DataError
 

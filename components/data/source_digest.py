@@ -8,7 +8,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.data import example_gen
 from components.records import readers
-from configs.experiment import Source
+from configs.sources import Source
 from models import progress
 
 

@@ -8,7 +8,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components import digest
 from components.storage import files
-from configs.clusters.cluster import Endpoint
+from configs.clusters.vertex import Endpoint
 from models import progress
 
 if TYPE_CHECKING:  # the import takes three seconds, and compiling does not need it

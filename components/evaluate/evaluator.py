@@ -72,7 +72,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
       baseline_model: the latest blessed model, or an empty channel.
       the_task: its ``type`` and its ``config``.
       slices: features and columns whose values are figures of their own.
-      bless: ``configs.experiment.Bless`` as a dict.
+      bless: ``configs.evaluation.Bless`` as a dict.
       source_digest: of the code behind this node.
       shown: whether there are pages of Kubeflow or Vertex, which show what ``components.evaluate.report`` puts out.
     """

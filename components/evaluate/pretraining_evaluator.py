@@ -126,8 +126,8 @@ class PretrainingEvaluator(base_component.BaseComponent):
       transform_graph: that made them.
       model: the candidate.
       baseline_model: the latest blessed one, or an empty channel.
-      pretrain: ``configs.experiment.Pretrain`` as a dict.
-      bless: ``configs.experiment.Bless`` as a dict.
+      pretrain: ``configs.pretraining.Pretrain`` as a dict.
+      bless: ``configs.evaluation.Bless`` as a dict.
       seed: of the masks.
       source_digest: of the code behind this node.
       shown: whether there are pages of Kubeflow or Vertex, which show what ``components.evaluate.report`` puts out.

@@ -12,7 +12,7 @@ from pathlib import Path
 from components.records.formats import encodings
 from components.records.records import SCORE, SPLITS, splits
 from components.records.rows import place
-from configs.experiment import Source, SplitSource, Unlabelled
+from configs.sources import Source, SplitSource, Unlabelled
 from models import progress
 from schemas import DataError
 

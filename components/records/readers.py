@@ -22,7 +22,9 @@ from components.records.formats.encodings import decodes_as, is_utf8, open_bytes
 from components.records.rows import Bad, Row, place, wrong_encoding
 from components.storage.s3_errors import StoreError
 from components.storage.s3_place import is_s3
-from configs.experiment import AnswerData, ConfigError, Corpus, Encoding, Source, SpanData
+from configs.base import ConfigError
+from configs.encoding import Encoding
+from configs.sources import AnswerData, Corpus, Source, SpanData
 from schemas import DataError
 
 _AT_ONCE = 16  # files whose content is asked for

@@ -16,8 +16,8 @@ from typing import Any
 from components.records import sentences, tags
 from components.records.readers import format_of, rows
 from components.records.rows import MAX_TEXT, Bad, RowError, json_type
-from configs.experiment import (
-    RANGE,
+from configs.base import RANGE
+from configs.sources import (
     AnswerData,
     Corpus,
     LabelRanges,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from components.records.formats.encodings import codec_of, decodes_as, open_bytes
-from configs.experiment import Source
+from configs.sources import Source
 from schemas import DataError
 
 # BERT reads 512 tokens. A text past this many characters is a file that lost its line ends or its quotes.

@@ -10,7 +10,7 @@ import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
 
 from components.train import training
-from configs.experiment import Pretrain
+from configs.pretraining import Pretrain
 from models import progress
 from models.bert.heads import PAIR_LABELS, PretrainingModel, pretraining_loss
 from models.checkpoints import checkpoint

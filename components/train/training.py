@@ -122,7 +122,7 @@ def loop(
     Args:
       model: built.
       loss: ``loss(outputs, batch)``, a float32 scalar in nats.
-      settings: the fields of ``configs.experiment.Optimization``, or of its ``Pretrain``.
+      settings: the fields of ``configs.optimization.Optimization``, or of ``configs.pretraining.Pretrain``.
       steps: of the whole training.
       key: digest of all that decides the weights; another key is another training.
       logs: folder of the TensorBoard events.

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from configs.base import Section
 from configs.clusters.kubernetes import (
     Annotations,
     LabelKey,
@@ -17,7 +18,6 @@ from configs.clusters.kubernetes import (
     TaintKey,
     quantity,
 )
-from configs.experiment import Section
 
 # Twice the largest machine that a cloud rents out, 1,920 cores and 32 TiB (Amazon EC2, u7inh-32tb.480xlarge): a slip is
 # not a pod that waits for ever.

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 
 Key = str | int
 _HINTS = {

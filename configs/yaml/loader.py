@@ -12,21 +12,11 @@ from typing import Any, Literal
 import pydantic
 
 import models.tasks
-from configs.experiment import (
-    DATA,
-    RECORD_FEATURES,
-    AnswerData,
-    Bless,
-    ConfigError,
-    Evaluate,
-    Experiment,
-    LabelRanges,
-    Share,
-    Task,
-    TaskData,
-    Threshold,
-    Train,
-)
+from configs.base import ConfigError, Share
+from configs.evaluation import Bless, Evaluate, Threshold
+from configs.experiment import Experiment, Task
+from configs.sources import DATA, RECORD_FEATURES, AnswerData, LabelRanges, TaskData
+from configs.training import Train
 from configs.yaml.document import Document, Key, read, write
 from configs.yaml.validate import nearest, one_of, raise_all, shown, validate
 from models.task import load as load_task

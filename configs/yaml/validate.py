@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from configs.experiment import NAME, RANGE, ConfigError
+from configs.base import NAME, RANGE, ConfigError
 from configs.yaml.document import Document, Key, spell
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)

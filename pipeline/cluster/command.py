@@ -5,8 +5,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from configs.base import ConfigError
 from configs.environment import Environment, Local
-from configs.experiment import ConfigError, Experiment
+from configs.experiment import Experiment
 from pipeline.start.check import access
 from pipeline.terminal import noise
 from pipeline.terminal.numbers import size

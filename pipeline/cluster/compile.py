@@ -23,9 +23,11 @@ from components.deploy.vertex_pusher import VertexPusher
 from components.evaluate.baseline import BaselineVersion
 from components.storage import files
 from components.train import training
-from configs.clusters.cluster import LAST_ATTEMPT, TRAINERS, Cluster, Kubeflow, Secret, Vertex
+from configs.clusters.cluster import LAST_ATTEMPT, TRAINERS, Cluster
+from configs.clusters.kubeflow import Kubeflow, Secret
 from configs.clusters.kubernetes import quantity
 from configs.clusters.pools import Machine, Pool, Requirement, VertexPool
+from configs.clusters.vertex import Vertex
 from configs.experiment import Experiment
 from pipeline.cluster import workers
 from pipeline.dag import create_pipeline

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from components.records import readers
-from configs.clusters.cluster import Vertex
+from configs.base import ConfigError
+from configs.clusters.vertex import Vertex
 from configs.environment import Environment, Local
-from configs.experiment import ConfigError, Experiment
+from configs.experiment import Experiment
 from configs.yaml.loader import near
 from models.progress import Notice, RunStarted, emit
 from pipeline.run.result import Pushed, RunResult, judged

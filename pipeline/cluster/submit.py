@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs import environment as environments
-from configs.clusters.cluster import Cluster, Kubeflow, Vertex
+from configs.clusters.cluster import Cluster
+from configs.clusters.kubeflow import Kubeflow
+from configs.clusters.vertex import Vertex
 from configs.experiment import Experiment
 from configs.yaml import loader
 from configs.yaml.document import write

@@ -26,7 +26,9 @@ from components import digest
 from components.records import bad_records, readers, records, writers
 from components.records.formats import encodings
 from components.records.rows import Bad, Row, place, require
-from configs.experiment import ConfigError, Encoding, Unlabelled
+from configs.base import ConfigError
+from configs.encoding import Encoding
+from configs.sources import Unlabelled
 from configs.yaml.document import read as read_yaml
 from models.export import golden
 from models.task import Task, nth

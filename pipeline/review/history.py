@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 from configs.yaml.document import inline, read
 from pipeline.run import lineage
 from pipeline.run.result import RunError, RunResult, find, runs_of

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from configs.base import ConfigError
 from configs.environment import Environment, Local
-from configs.experiment import ConfigError, Experiment
+from configs.experiment import Experiment
 from configs.yaml.loader import near
 from models.progress import RunStarted
 from pipeline.run.result import RunError

@@ -15,8 +15,10 @@ from components.deploy.versions import versions
 from components.records import readers, records
 from components.storage.s3_errors import StoreError
 from components.storage.s3_place import is_s3
+from configs.base import ConfigError
 from configs.environment import Environment, Local
-from configs.experiment import ConfigError, Experiment, FromExperiment, Source
+from configs.experiment import Experiment, FromExperiment
+from configs.sources import Source
 from configs.yaml.loader import near
 from models.checkpoints import checkpoint as checkpoints
 from models.checkpoints import tf1_checkpoint

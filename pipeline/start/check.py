@@ -12,8 +12,10 @@ from rich.text import Text
 
 from components.records import readers, records
 from components.storage.s3_errors import Closed
+from configs.base import ConfigError
 from configs.environment import Environment, Local
-from configs.experiment import ConfigError, Experiment, Source, Task
+from configs.experiment import Experiment, Task
+from configs.sources import Source
 from models import task as tasks
 from models.checkpoints import checkpoint as checkpoints
 from pipeline.run import imports

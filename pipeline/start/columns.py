@@ -6,7 +6,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-from configs.experiment import RECORD_FEATURES, ConfigError
+from configs.base import ConfigError
+from configs.sources import RECORD_FEATURES
 from configs.yaml.validate import one_of
 from schemas import DataError
 

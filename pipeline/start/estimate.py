@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from components.records.formats import encodings
-from configs.experiment import Encoder, Experiment
+from configs.encoder import Encoder
+from configs.experiment import Experiment
 from models.checkpoints.checkpoint import encoder_arguments
 from pipeline.terminal.numbers import clock, size
 

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 import schemas
-from configs.experiment import NAME, ConfigError, Encoding, TaskData
+from configs.base import NAME, ConfigError
+from configs.encoding import Encoding
+from configs.sources import TaskData
 from configs.yaml import loader
 from configs.yaml.document import inline
 from pipeline.start.sniff import Seen, look

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from components.records import bad_records, readers, records
 from components.records.rows import Bad
-from configs.experiment import Corpus, Source, SpanData, Task, TaskData, TextData, Unlabelled
+from configs.experiment import Task
+from configs.sources import Corpus, Source, SpanData, TaskData, TextData, Unlabelled
 from pipeline.start import data as demo
 from pipeline.start import estimate
 from pipeline.terminal.numbers import share

@@ -12,7 +12,9 @@ from typing import Any, cast
 from components.records import bad_records, readers, records
 from components.records.formats import encodings, json_rows
 from components.records.rows import Bad, Row, lines, require
-from configs.experiment import ConfigError, Encoding, LabelRanges, TaskData
+from configs.base import ConfigError
+from configs.encoding import Encoding
+from configs.sources import LabelRanges, TaskData
 from pipeline.start import columns, estimate
 from pipeline.terminal.numbers import share, size
 from schemas import DataError

@@ -18,8 +18,9 @@ from rich.table import Table
 
 from components.evaluate import verdict
 from configs import environment
+from configs.base import ConfigError
 from configs.environment import Local
-from configs.experiment import ConfigError, Experiment
+from configs.experiment import Experiment
 from configs.yaml import loader
 from configs.yaml.document import Document
 from pipeline.run import lineage

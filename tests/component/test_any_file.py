@@ -22,17 +22,8 @@ from hypothesis import strategies as st
 from components.data.example_gen import _Read
 from components.records import readers, records, writers
 from components.records.rows import Bad
-from configs.experiment import (
-    AnswerData,
-    ConfigError,
-    Corpus,
-    LabelRanges,
-    LabelsData,
-    NumberData,
-    SpanData,
-    TaskData,
-    Unlabelled,
-)
+from configs.base import ConfigError
+from configs.sources import AnswerData, Corpus, LabelRanges, LabelsData, NumberData, SpanData, TaskData, Unlabelled
 from configs.yaml import loader
 from pipeline.start import preview
 from pipeline.start.init import init

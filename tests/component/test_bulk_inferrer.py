@@ -13,7 +13,7 @@ from tfx.types import channel_utils, standard_artifacts
 from components.artifacts import BadRecords
 from components.data import example_gen
 from components.deploy import bulk_inferrer
-from configs.experiment import Unlabelled
+from configs.sources import Unlabelled
 from models.bert.encoder import BertEncoder
 from models.export import saved_model
 from models.tasks.classification import Task

@@ -15,9 +15,10 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from configs import environment
-from configs.clusters.cluster import NODES, Kubeflow
+from configs.base import ConfigError
+from configs.clusters.cluster import NODES
+from configs.clusters.kubeflow import Kubeflow
 from configs.clusters.pools import Pool
-from configs.experiment import ConfigError
 from configs.yaml import loader
 from pipeline.cluster.command import compile_to
 from pipeline.cluster.compile import _affinity, compiled

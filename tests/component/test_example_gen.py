@@ -17,7 +17,7 @@ from components.data import source_digest
 from components.data.example_gen import CorpusExampleGen, Executor, TaskExampleGen
 from components.data.source_digest import SourceDigest
 from components.records import readers
-from configs.experiment import Corpus, LabelRanges, Split, TaskData
+from configs.sources import Corpus, LabelRanges, Split, TaskData
 from schemas import DataError
 from tests.component import gcs
 

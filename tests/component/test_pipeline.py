@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from components import digest
 from components.storage import files
-from configs.clusters.cluster import Kubeflow
+from configs.base import ConfigError
+from configs.clusters.kubeflow import Kubeflow
 from configs.environment import Local
-from configs.experiment import ConfigError
 from configs.yaml import loader
 from models import progress
 from pipeline.dag import create_pipeline

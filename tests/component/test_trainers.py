@@ -23,7 +23,9 @@ from components import artifacts
 from components.deploy import pusher
 from components.evaluate import pretraining_evaluator, verdict
 from components.train import fine_tuning, pretrainer, trainer, training, tuner
-from configs.experiment import Pretrain, Train, Tune
+from configs.pretraining import Pretrain
+from configs.training import Train
+from configs.tuning import Tune
 from models import progress
 from models.bert.encoder import BertEncoder
 from models.checkpoints import checkpoint

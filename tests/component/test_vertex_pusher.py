@@ -12,8 +12,8 @@ from tfx.types import channel_utils, standard_artifacts
 
 from components.deploy import vertex_pusher
 from configs import environment
-from configs.clusters.cluster import Endpoint, Vertex
-from configs.experiment import ConfigError
+from configs.base import ConfigError
+from configs.clusters.vertex import Endpoint, Vertex
 from configs.yaml import loader
 from models import progress
 from pipeline.cluster import compile as compiler

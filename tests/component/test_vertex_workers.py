@@ -22,7 +22,7 @@ import schemas
 from components import digest
 from components.train import trainer, training
 from configs import environment
-from configs.experiment import Train
+from configs.training import Train
 from configs.yaml import loader
 from models import progress
 from pipeline.cluster import compile as compiler

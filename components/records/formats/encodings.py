@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from components.storage.s3_place import is_s3
-from configs.experiment import Encoding
+from configs.encoding import Encoding
 
 # The commonest syllables of written Korean. They are a third of every text, and bytes that are no Korean hit few.
 _COMMON = frozenset("이다는을가에의지고하은도로한기나사아어리")

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.records.formats.encodings import open_bytes
 from components.records.rows import Bad, Row, json_type, lines, text, within
-from configs.experiment import AnswerData, Source
+from configs.sources import AnswerData, Source
 from schemas import DataError
 
 _DEEP = "JSON nested too deep, or a number too long"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from components.records.rows import Bad, Row, lines
-from configs.experiment import Corpus, Source, SpanData
+from configs.sources import Corpus, Source, SpanData
 
 # Other white space, such as the no-break space in 10 000, belongs to its word.
 _BLANKS = re.compile(r"[ \t]+")

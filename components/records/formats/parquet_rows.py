@@ -7,7 +7,7 @@ from typing import Any
 from components.records import rows
 from components.records.formats.encodings import open_bytes
 from components.records.rows import Bad, Row, require
-from configs.experiment import Source
+from configs.sources import Source
 from schemas import DataError
 
 

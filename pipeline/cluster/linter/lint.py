@@ -12,7 +12,7 @@ from typing import Any
 
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 from pipeline.cluster.compile import Compiled
 from pipeline.cluster.linter import lint_containers, lint_graph, lint_pods
 from pipeline.cluster.linter.finding import Documents, Finding, Kind, Node, Spec, lines, misfit

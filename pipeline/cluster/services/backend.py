@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from configs.clusters.cluster import Kubeflow
-from configs.experiment import ConfigError
+from configs.base import ConfigError
+from configs.clusters.kubeflow import Kubeflow
 
 if TYPE_CHECKING:  # a run is looked at without TFX
     from pipeline.cluster.compile import Compiled

@@ -16,8 +16,8 @@ from google.api_core.exceptions import RetryError
 from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 from typing_extensions import override
 
-from configs.clusters.cluster import Auth, Kubeflow
-from configs.experiment import ConfigError
+from configs.base import ConfigError
+from configs.clusters.kubeflow import Auth, Kubeflow
 from pipeline.cluster import follow
 from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, patience
 from pipeline.cluster.services import backend

@@ -14,7 +14,7 @@ import pydantic
 
 from components.evaluate import verdict
 from components.evaluate.verdict import Verdict
-from configs.clusters.cluster import Kubeflow
+from configs.clusters.kubeflow import Kubeflow
 from models import progress
 from pipeline.cluster.follow import Outputs, Seen, Task, read_verdict
 from pipeline.cluster.services import argo

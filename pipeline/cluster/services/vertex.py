@@ -16,8 +16,8 @@ from google.auth.transport.requests import AuthorizedSession
 from google.cloud import aiplatform, aiplatform_v1
 from typing_extensions import override
 
-from configs.clusters.cluster import Vertex
-from configs.experiment import ConfigError
+from configs.base import ConfigError
+from configs.clusters.vertex import Vertex
 from pipeline.cluster import follow
 from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, Task, patience, read_verdict
 from pipeline.run.result import Pushed, RunError

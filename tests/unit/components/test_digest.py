@@ -42,6 +42,40 @@ def test_the_trainer_depends_on_its_task_and_the_encoder_and_not_on_the_evaluato
     assert "components.evaluate.evaluator" not in seen
 
 
+@pytest.mark.parametrize(
+    ("modules", "sections"),
+    [
+        (["components.data.example_gen"], {"base", "encoding", "sources"}),
+        (["components.data.vocabulary_gen"], set()),
+        (["components.data.transform", "components.data.featurize", "models.tasks.classification"], set()),
+        (["components.train.pretrainer"], {"base", "optimization", "pretraining"}),
+        (["components.train.trainer", "models.tasks.classification"], set()),
+        (["components.evaluate.evaluator"], set()),
+        (
+            ["components.deploy.vertex_pusher"],
+            {"base", "yaml.document", "yaml.validate"}
+            | {f"clusters.{name}" for name in ("cluster", "kubernetes", "pools", "schedule", "vertex")},
+        ),
+    ],
+)
+def test_a_node_depends_on_its_own_sections_of_the_configuration(modules, sections):
+    """An edit of ``tune`` reads no data again."""
+    names = {name for name in digest.imported(*modules) if name.startswith("configs.")}
+    assert {name.removeprefix("configs.") for name in names} == sections
+
+
+def test_a_module_of_another_package_brings_that_package(tmp_path, monkeypatch):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "kind.py").write_text("from theirs import vowels\n")
+    (folder / "vowels.py").write_text("VOWELS = 'aeiou'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = digest.of_source("theirs.kind")
+    (folder / "vowels.py").write_text("VOWELS = 'aeiouy'\n")
+    assert digest.of_source("theirs.kind") != before
+
+
 def test_a_module_that_does_not_exist_is_named():
     with pytest.raises(ValueError, match=r"no module models\.nowhere"):
         digest.of_source("models.nowhere")

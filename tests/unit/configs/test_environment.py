@@ -1,7 +1,7 @@
 import pytest
 
 from configs import environment
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 
 
 @pytest.mark.parametrize("name", ["local", "beam"])

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from benchmarks import cost_on_paper
 from configs import environment
-from configs.clusters.cluster import Cluster, Kubeflow
+from configs.clusters.cluster import Cluster
+from configs.clusters.kubeflow import Kubeflow
 from configs.yaml import loader
 from pipeline import cli
 

@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 from pipeline import cli
 from pipeline.inference import predict
 from schemas import DataError

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from components.records.bad_records import Report, gather, judge
-from configs.experiment import Corpus, Split, TaskData
+from configs.sources import Corpus, Split, TaskData
 from schemas import DataError
 
 SOURCE = TaskData(path=["reviews.csv"])

@@ -7,7 +7,8 @@ import pytest
 from components.records.readers import check
 from components.records.records import Record, task_records
 from components.records.rows import Bad
-from configs.experiment import AnswerData, ConfigError, LabelsData, NumberData, SpanData
+from configs.base import ConfigError
+from configs.sources import AnswerData, LabelsData, NumberData, SpanData
 from schemas import DataError
 
 

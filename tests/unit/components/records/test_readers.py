@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from components.records.readers import check, digest, files, names, rows
 from components.records.rows import MAX_LINE, Bad, Row
-from configs.experiment import ConfigError, Corpus, TaskData
+from configs.base import ConfigError
+from configs.sources import Corpus, TaskData
 from schemas import DataError
 
 

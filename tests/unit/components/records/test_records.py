@@ -23,7 +23,7 @@ from components.records.records import (
     texts_of,
 )
 from components.records.rows import Bad
-from configs.experiment import AnswerData, Corpus, LabelRanges, SpanData, Split, TaskData, Unlabelled
+from configs.sources import AnswerData, Corpus, LabelRanges, SpanData, Split, TaskData, Unlabelled
 from schemas import DataError
 
 RANGES = LabelRanges(column="score", ranges={"bad": "< -0.5", "good": "> 0.5"})

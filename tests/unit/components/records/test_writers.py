@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from components.records import writers
 from components.records.readers import rows
 from components.records.rows import Row
-from configs.experiment import TaskData
+from configs.sources import TaskData
 
 # Letters that quoting, line ends and byte-order marks turn on.
 TEXT = st.text(st.sampled_from("ab,\"'\\\t\n\r \u2028\x1c\ufeff가"), max_size=6)

@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from configs import environment
-from configs.clusters.cluster import Kubeflow, Vertex
+from configs.base import ConfigError
+from configs.clusters.kubeflow import Kubeflow
 from configs.clusters.pools import quantity
-from configs.experiment import ConfigError
+from configs.clusters.vertex import Vertex
 
 # experience.md (c), letter for letter: its digest is an ellipsis, which loads, and which `compile` refuses.
 GOLDEN = Path(__file__).parents[3] / "data" / "experiments" / "cluster.yaml"

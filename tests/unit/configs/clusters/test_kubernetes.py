@@ -12,9 +12,9 @@ import pydantic
 import pytest
 
 from configs import environment
+from configs.base import ConfigError
 from configs.clusters import kubernetes
-from configs.clusters.cluster import Kubeflow
-from configs.experiment import ConfigError
+from configs.clusters.kubeflow import Kubeflow
 
 VERDICTS = Path(__file__).parents[3] / "data" / "kubernetes" / "verdicts.json.gz"
 BASE = "kind: kubeflow\nimage: registry.example.org/tfx-bert:1.0\npipeline_root: gs://bucket/runs\n"

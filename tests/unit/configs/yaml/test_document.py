@@ -2,7 +2,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 from configs.yaml.document import Document, inline, read, write
 
 

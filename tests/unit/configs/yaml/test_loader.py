@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.experiment import ConfigError, FromExperiment
+from configs.base import ConfigError
+from configs.experiment import FromExperiment
 from configs.yaml import loader
 from models.tasks.classification import Config
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from components.records import records
 from configs import environment
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 from configs.yaml import loader
 from models.checkpoints import checkpoint
 from pipeline import cli

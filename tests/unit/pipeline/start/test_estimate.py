@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 from configs.yaml import loader
 from pipeline.start import estimate
 from pipeline.start.check import checkpoint

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import schemas
-from configs.experiment import LabelRanges
+from configs.sources import LabelRanges
 from configs.yaml import loader
 from pipeline import cli
 

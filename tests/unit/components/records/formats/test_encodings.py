@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from components.records.formats.encodings import decodes_as, open_bytes, recognised, undecodable
 from components.records.readers import files, rows
 from components.records.rows import Row
-from configs.experiment import TaskData
+from configs.sources import TaskData
 from schemas import DataError
 
 

@@ -19,7 +19,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRu
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import Channel, standard_artifacts
 
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 from pipeline.cluster.compile import Compiled
 from pipeline.cluster.linter import lint
 from pipeline.cluster.linter.finding import lines

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from configs import environment
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 from pipeline.cluster.services import backend
 from tests.unit.pipeline.cluster.conftest import IMAGE
 

@@ -25,7 +25,7 @@ from google.protobuf import empty_pb2, json_format
 from google.rpc.status_pb2 import Status
 
 from configs import environment
-from configs.experiment import ConfigError
+from configs.base import ConfigError
 from models.progress import NodeFinished, Notice, RunStarted
 from pipeline.cluster import staging, submit
 from pipeline.run.result import Pushed, RunResult
