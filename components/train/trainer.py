@@ -15,7 +15,7 @@ from components.train import training
 from components.train.fine_tuning import Calibration, FineTuning
 from models import progress, task
 from models.bert.encoder import BertEncoder
-from models.checkpoints import checkpoint
+from models.checkpoints import checkpoint, task_head
 from models.export import card, saved_model
 from models.training import calibration, replicas
 from models.training.optimizer import layer_decay
@@ -210,8 +210,8 @@ def _export(
     own = config["task"]["config"]
     head = None
     if the_task.head:
-        kind = checkpoint.HEADS[the_task.head]
-        head = checkpoint.Head(kind, model.logits, the_task.logit_names, own["dropout"], own["max_length"])
+        kind = task_head.HEADS[the_task.head]
+        head = task_head.Head(kind, model.logits, the_task.logit_names, own["dropout"], own["max_length"])
     checkpoint.save(
         folder / training.CHECKPOINT, model.encoder, list(tokenizer.vocabulary), tokenizer.rules.dump(), head=head
     )

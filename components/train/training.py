@@ -17,7 +17,7 @@ from components.storage import files
 from components.storage.files import fileio
 from models import progress
 from models.bert.encoder import BertEncoder
-from models.checkpoints import checkpoint
+from models.checkpoints import checkpoint, layout
 from models.export import saved_model
 from models.text.tokenization import Tokenizer
 from models.training import replicas
@@ -144,5 +144,5 @@ def loop(
 
 def key(files: list[str], folder: pathlib.Path | None, config: dict[str, Any]) -> str:
     """The digest that names a training: its records, its start, its settings."""
-    start = [str(checkpoint.weights_file(folder))] if folder else []
+    start = [str(layout.weights_file(folder))] if folder else []
     return digest.of_files([*files, *start], config=config)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from models.bert.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
-from models.checkpoints import checkpoint
+from models.checkpoints import checkpoint, task_head
 
 
 @keras.saving.register_keras_serializable("tfx_bert")
@@ -25,7 +25,7 @@ class Bert(keras.Model):
 
     Args:
       encoder: arguments of ``BertEncoder``.
-      head: a row of ``checkpoint.HEADS``; None without a task's head.
+      head: a row of ``task_head.HEADS``; None without a task's head.
       labels: names of the head's logits.
       masked_language: whether there is an MLM head.
       next_sentence: whether there is an NSP head.
@@ -49,7 +49,7 @@ class Bert(keras.Model):
             "next_sentence": next_sentence,
         }
         self.encoder = BertEncoder(**encoder)
-        self.kind = checkpoint.HEADS[head] if head else None
+        self.kind = task_head.HEADS[head] if head else None
         self.logits = keras.layers.Dense(len(labels), name="logits") if head else None
         self.masked_language = MaskedLanguageHead(self.encoder, name="masked_language") if masked_language else None
         self.next_sentence = NextSentenceHead(self.encoder.hidden_dim, name="next_sentence") if next_sentence else None
@@ -90,7 +90,7 @@ def load(folder: str | pathlib.Path) -> Bert:
       DataError: as ``checkpoint.load``.
     """
     read, names = checkpoint.read(folder), checkpoint.tensors(folder)
-    head = next((name for name, kind in checkpoint.HEADS.items() if kind == read.head), None)
+    head = next((name for name, kind in task_head.HEADS.items() if kind == read.head), None)
     model = Bert(
         read.encoder,
         head,

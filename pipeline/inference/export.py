@@ -11,7 +11,7 @@ from rich.text import Text
 
 from components.deploy.versions import versions
 from models import task
-from models.checkpoints import checkpoint
+from models.checkpoints import checkpoint, layout, task_head
 from models.export import golden
 from pipeline.inference.predict import newest
 from pipeline.run import lineage
@@ -91,7 +91,7 @@ def _complete(assets: Path, said: checkpoint.Checkpoint) -> None:
 
 
 def _weights(_: str, names: list[str]) -> list[str]:
-    return [name for name in names if name in checkpoint.WEIGHTS]
+    return [name for name in names if name in layout.WEIGHTS]
 
 
 def _next(to: str, target: Path, said: checkpoint.Checkpoint) -> str:
@@ -165,7 +165,7 @@ def _quantized(folder: Path, target: Path, said: checkpoint.Checkpoint) -> list[
     paths = {"fp32": target / onnx_graph.FILE, "int8": target / onnx_graph.INT8_FILE}
     onnx_graph.quantize(paths["fp32"], paths["int8"])
     sizes = " → ".join(size(path.stat().st_size) for path in paths.values())
-    if said.head is not checkpoint.HEADS["classification"]:
+    if said.head is not task_head.HEADS["classification"]:
         return [f"int8: {sizes}"]
     files = _test_files(folder)
     if not files:

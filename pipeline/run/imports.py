@@ -20,8 +20,7 @@ from configs.environment import Environment, Local
 from configs.experiment import Experiment, FromExperiment
 from configs.sources import Source
 from configs.yaml.loader import near
-from models.checkpoints import checkpoint as checkpoints
-from models.checkpoints import tf1_checkpoint
+from models.checkpoints import layout, tf1_checkpoint
 from pipeline.start import preview
 from schemas import DataError
 
@@ -46,12 +45,12 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
     if not (source / "config.json").is_file():
         raise ConfigError(
             f"$.checkpoint: {begin.name} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
-            f"{' or '.join(checkpoints.WEIGHTS)}; or be one of Google's, with {tf1_checkpoint.CONFIG}, vocab.txt and "
+            f"{' or '.join(layout.WEIGHTS)}; or be one of Google's, with {tf1_checkpoint.CONFIG}, vocab.txt and "
             "bert_model.ckpt.*"
         )
     root = environment.folder(experiment.name) / "imports"
     # What it holds beside these (other formats of the same weights, READMEs) is not read.
-    return _place(root, source, [path.name for path in checkpoints.files(source)], _CHECKPOINT)
+    return _place(root, source, [path.name for path in layout.files(source)], _CHECKPOINT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,10 +203,10 @@ def _fetched(address: str, name: str, root: pathlib.Path) -> pathlib.Path:
     here.mkdir(parents=True, exist_ok=True)
     try:
         found, fetch = (_in_s3 if is_s3(address) else _by_arrow)(address)
-        weights = next((file for file in checkpoints.WEIGHTS if file in found), None)
-        for file in checkpoints.FILES:
+        weights = next((file for file in layout.WEIGHTS if file in found), None)
+        for file in layout.FILES:
             place, part = here / file, here / f"{file}.part"
-            if file not in found or (file in checkpoints.WEIGHTS and file != weights):
+            if file not in found or (file in layout.WEIGHTS and file != weights):
                 place.unlink(missing_ok=True)
             elif not (place.exists() and (place.stat().st_size, place.stat().st_mtime_ns) == found[file]):
                 fetch(file, part)
@@ -229,7 +228,7 @@ def _in_s3(address: str) -> _Remote:
 
     folder = address.rstrip("/")
     there = S3.listdir(folder) if S3.isdir(folder) else []
-    stats = {file: S3.stat(f"{folder}/{file}") for file in checkpoints.FILES if file in there}
+    stats = {file: S3.stat(f"{folder}/{file}") for file in layout.FILES if file in there}
     found = {file: (each.length, each.mtime_nsec) for file, each in stats.items()}
     return found, lambda file, part: download(f"{folder}/{file}", str(part))
 
@@ -241,7 +240,7 @@ def _by_arrow(address: str) -> _Remote:
         # otherwise Google's client retries for 15 minutes
         address += f"{'&' if '?' in address else '?'}retry_limit_seconds=30"
     system, folder = fs.FileSystem.from_uri(address)
-    infos = system.get_file_info([f"{folder}/{file}" for file in checkpoints.FILES])
+    infos = system.get_file_info([f"{folder}/{file}" for file in layout.FILES])
     found = {info.base_name: (info.size, info.mtime_ns) for info in infos if info.is_file}
     return found, lambda file, part: fs.copy_files(f"{folder}/{file}", str(part), source_filesystem=system)
 

@@ -18,6 +18,7 @@ from configs.experiment import Experiment, Task
 from configs.sources import Source
 from models import task as tasks
 from models.checkpoints import checkpoint as checkpoints
+from models.checkpoints import layout
 from pipeline.run import imports
 from pipeline.run.result import RunError
 from pipeline.start import estimate, preview
@@ -96,7 +97,7 @@ def checkpoint(folder: Path, name: str | None = None) -> tuple[checkpoints.Check
       ConfigError: a file is missing, cut short, or describes no BERT.
     """
     pieces = "vocab.txt" if not (folder / "tokenizer.json").is_file() else "tokenizer.json"
-    for file in ("config.json", pieces, checkpoints.weights_file(folder).name):
+    for file in ("config.json", pieces, layout.weights_file(folder).name):
         if not (folder / file).is_file():
             wrong = f"has no {file}; a Hugging Face BERT folder is expected" if folder.is_dir() else "is no folder"
             if next(folder.glob("*.index.json"), None):

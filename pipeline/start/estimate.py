@@ -10,7 +10,7 @@ from typing import Any
 from components.records.formats import encodings
 from configs.encoder import Encoder
 from configs.experiment import Experiment
-from models.checkpoints.checkpoint import encoder_arguments
+from models.checkpoints.layout import encoder_arguments
 from pipeline.terminal.numbers import clock, size
 
 # Share of a plain matrix product's rate that training reached on two cores, medians over BERT-small and MiniLM.

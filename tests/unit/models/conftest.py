@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.bert.encoder import BertEncoder
-from models.checkpoints import checkpoint
+from models.checkpoints import checkpoint, task_head
 
 TINY = pathlib.Path(__file__).parents[2] / "data" / "bert_tiny"
 LABELS = {
@@ -20,7 +20,7 @@ def fine_tuned(tmp_path_factory):
     """A folder of the tiny encoder with the golden head of that name, and what transformers answers with it."""
 
     def write(name):
-        golden, kind = np.load(TINY.parent / "bert_tiny_heads.npz"), checkpoint.HEADS[name]
+        golden, kind = np.load(TINY.parent / "bert_tiny_heads.npz"), task_head.HEADS[name]
         read = checkpoint.read(TINY)
         encoder = BertEncoder(**read.encoder)
         checkpoint.load(TINY, encoder)
@@ -28,7 +28,7 @@ def fine_tuned(tmp_path_factory):
         logits = keras.layers.Dense(len(bias))
         logits.build((None, encoder.hidden_dim))
         logits.set_weights([golden[f"{name}/{kind.layer}.weight"].T, bias])
-        head = checkpoint.Head(kind, logits, LABELS.get(name, []), dropout=0.2, max_length=12)
+        head = task_head.Head(kind, logits, LABELS.get(name, []), dropout=0.2, max_length=12)
         folder = tmp_path_factory.mktemp(name)
         checkpoint.save(folder, encoder, read.vocabulary, {"mode": "bert_uncased"}, head=head)
         return folder, golden[f"{name}/logits"]

@@ -11,7 +11,7 @@ import safetensors.numpy
 from tokenizers import Tokenizer
 
 from models.bert.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
-from models.checkpoints import checkpoint
+from models.checkpoints import checkpoint, task_head, weights
 from models.export import golden
 from models.text.tokenization import SPECIAL
 from schemas import DataError
@@ -230,7 +230,7 @@ def test_what_is_checked_is_what_transformers_wrote(folder):
     stored = safetensors.numpy.load_file(folder / WEIGHTS)
     assert checkpoint.checked(folder) == len(stored)
     expected = {name: value.shape for name, value in stored.items() if not name.startswith("cls.")}
-    assert checkpoint._shapes(checkpoint.read(folder).encoder) == expected
+    assert weights.shapes(checkpoint.read(folder).encoder) == expected
 
 
 def test_what_is_saved_is_read_back_bit_by_bit(tmp_path):
@@ -286,7 +286,7 @@ def test_saving_writes_the_names_and_tensors_of_transformers(tmp_path):
     ],
 )
 def test_every_head_has_the_logits_names_and_configuration_of_transformers(tmp_path, name, labels, named):
-    heads, kind = np.load(TINY.parent / "bert_tiny_heads.npz"), checkpoint.HEADS[name]
+    heads, kind = np.load(TINY.parent / "bert_tiny_heads.npz"), task_head.HEADS[name]
     batch = np.load(TINY.parent / "bert_tiny.npz")
     weight, bias = (heads[f"{name}/{kind.layer}.{part}"] for part in ("weight", "bias"))
     _, (encoder, *_) = load(TINY)
@@ -294,7 +294,7 @@ def test_every_head_has_the_logits_names_and_configuration_of_transformers(tmp_p
     logits.build((None, encoder.hidden_dim))
     logits.set_weights([weight.T, bias])
     pieces = checkpoint.read(TINY).vocabulary
-    head = checkpoint.Head(kind, logits, labels, dropout=0.2, max_length=12)
+    head = task_head.Head(kind, logits, labels, dropout=0.2, max_length=12)
     checkpoint.save(tmp_path, encoder, pieces, {"mode": "bert_uncased"}, head=head)
     stored = safetensors.numpy.load_file(tmp_path / WEIGHTS)
     np.testing.assert_array_equal(stored[f"{kind.layer}.weight"], weight)
@@ -322,8 +322,8 @@ def test_a_head_of_another_width_is_named(tmp_path):
     two, three = keras.layers.Dense(2), keras.layers.Dense(3)
     for dense in (two, three):
         dense.build((None, encoder.hidden_dim))
-    kind = checkpoint.HEADS["classification"]
-    head = checkpoint.Head(kind, two, ["bad", "good"], 0.1, 12)
+    kind = task_head.HEADS["classification"]
+    head = task_head.Head(kind, two, ["bad", "good"], 0.1, 12)
     checkpoint.save(tmp_path, encoder, list(SPECIAL), {"mode": "cased"}, head=head)
     with pytest.raises(
         DataError, match=r"tensor classifier.weight has shape \(2, 24\), config.json makes it \(3, 24\)"

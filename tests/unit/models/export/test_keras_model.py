@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from models.checkpoints import checkpoint
+from models.checkpoints import checkpoint, task_head
 from models.export import keras_model
 
 TINY = pathlib.Path(__file__).parents[3] / "data" / "bert_tiny"
@@ -25,7 +25,7 @@ def reloaded(folder, path):
     return keras.saving.load_model(path)
 
 
-@pytest.mark.parametrize("name", checkpoint.HEADS)
+@pytest.mark.parametrize("name", task_head.HEADS)
 def test_a_file_holds_a_fine_tuned_model(fine_tuned, batch, tmp_path, name):
     folder, expected = fine_tuned(name)
     logits = np.asarray(reloaded(folder, tmp_path / "model.keras")(batch)["logits"])

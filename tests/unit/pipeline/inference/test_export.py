@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from models.bert.encoder import BertEncoder, MaskedLanguageHead
-from models.checkpoints import checkpoint
+from models.checkpoints import checkpoint, task_head
 from models.export import onnx_graph
 from models.text.tokenization import SPECIAL, TextRules
 from pipeline import cli
@@ -34,9 +34,7 @@ def push(name, version, kind, replace=()):
     extra = pathlib.Path("runs", name, "serving_model", name, str(version), "assets.extra")
     logits = keras.layers.Dense(2, kernel_initializer="random_normal", bias_initializer="random_normal")
     logits.build((None, 16))
-    head = (
-        checkpoint.Head(checkpoint.HEADS["classification"], logits, LABELS, 0.1, 32) if kind == "classifier" else None
-    )
+    head = task_head.Head(task_head.HEADS["classification"], logits, LABELS, 0.1, 32) if kind == "classifier" else None
     mlm = MaskedLanguageHead(encoder) if kind == "base" else None
     rules = TextRules("bert_uncased", replace).dump()
     checkpoint.save(extra / "checkpoint", encoder, VOCABULARY, rules, mlm, head=head)

@@ -16,7 +16,7 @@ from components.records import records
 from configs import environment
 from configs.base import ConfigError
 from configs.yaml import loader
-from models.checkpoints import checkpoint
+from models.checkpoints import layout
 from pipeline import cli
 from pipeline.run import imports
 from pipeline.start import preview
@@ -136,11 +136,11 @@ def test_weights_of_torch_are_fetched_where_there_are_no_others(bucket):
     handler, address = bucket
     given, where = experiment(address), environment.load("local")
     handler.objects["models/tiny/pytorch_model.bin"] = (TINY.parent / "bert_tiny.bin").read_bytes()
-    assert checkpoint.weights_file(imports.start(given, where).folder).name == "model.safetensors"
+    assert layout.weights_file(imports.start(given, where).folder).name == "model.safetensors"
     assert "pytorch_model.bin" not in handler.read
     del handler.objects["models/tiny/model.safetensors"]
     folder = imports.start(given, where).folder
-    assert checkpoint.weights_file(folder).read_bytes() == handler.objects["models/tiny/pytorch_model.bin"]
+    assert layout.weights_file(folder).read_bytes() == handler.objects["models/tiny/pytorch_model.bin"]
 
 
 def test_check_names_the_address_without_its_keys(bucket):
