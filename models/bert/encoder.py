@@ -16,129 +16,11 @@ import keras
 from keras import ops
 
 from models.bert import kernels
+from models.bert.block import Block, Dropout, LayerNorm, Linear, Select, initializer
 
 Tensor = Any
 # Google's reference: added to the scores of pairs that must not attend; exp() of it is 0 in float32 and bfloat16.
 _BLOCKED = -1e9
-
-
-def _initializer() -> keras.initializers.Initializer:
-    """Truncated normal, 0.02 (Devlin et al.'s released code). A new one each time: an instance repeats its numbers."""
-    return keras.initializers.TruncatedNormal(stddev=0.02)
-
-
-class Linear(keras.layers.Layer):
-    """``x·kernel + bias``: (…, inputs) to (…, width)."""
-
-    def __init__(self, inputs: int, width: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.inputs, self.width = inputs, width
-        self.build()
-
-    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
-        """Creates the weights; both widths are known without an input."""
-        self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.width), initializer=_initializer())
-        self.bias = self.add_weight(name="bias", shape=(self.width,), initializer="zeros")
-        self.built = True
-
-    def call(self, x: Tensor) -> Tensor:
-        """(…, inputs) to (…, width)."""
-        return kernels.linear(x, self.kernel, self.bias)
-
-
-class LayerNorm(keras.layers.Layer):
-    """Layer normalisation over the last axis, with scale and offset (D,)."""
-
-    def __init__(self, width: int, epsilon: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.width, self.epsilon = width, epsilon
-        self.build()
-
-    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
-        """Creates the weights; the width is known without an input."""
-        self.gamma = self.add_weight(name="gamma", shape=(self.width,), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(self.width,), initializer="zeros")
-        self.built = True
-
-    def call(self, x: Tensor) -> Tensor:
-        """(…, D) to (…, D)."""
-        return kernels.layer_norm(x, self.gamma, self.beta, self.epsilon)
-
-
-Dropout = Callable[[Tensor, float], Tensor]
-Select = Callable[[Tensor], Tensor]
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
-
-
-class Block(keras.layers.Layer):
-    """Self-attention and feed-forward, each followed by dropout, the residual and LayerNorm."""
-
-    def __init__(
-        self,
-        hidden_dim: int,
-        num_heads: int,
-        intermediate_dim: int,
-        dropout: float,
-        attention_dropout: float,
-        epsilon: float,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.hidden_dim, self.num_heads, self.intermediate_dim = hidden_dim, num_heads, intermediate_dim
-        self.dropout, self.attention_dropout, self.epsilon = dropout, attention_dropout, epsilon
-        self.build()
-
-    def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
-        """Creates the weights; every width is known without an input."""
-        self.qkv = Linear(self.hidden_dim, 3 * self.hidden_dim, name="qkv")
-        self.projection = Linear(self.hidden_dim, self.hidden_dim, name="projection")
-        self.attention_norm = LayerNorm(self.hidden_dim, self.epsilon, name="attention_norm")
-        self.intermediate = Linear(self.hidden_dim, self.intermediate_dim, name="intermediate")
-        self.output_dense = Linear(self.intermediate_dim, self.hidden_dim, name="output")
-        self.output_norm = LayerNorm(self.hidden_dim, self.epsilon, name="output_norm")
-        self.built = True
-
-    def call(
-        self,
-        x: Tensor,
-        bias: Tensor,
-        drop: Dropout,
-        to_grid: Select = _same,
-        from_grid: Select = _same,
-        residual: Select = _same,
-    ) -> tuple[Tensor, Tensor]:
-        """One block.
-
-        Args:
-          x: (B, S, D), or (T, D) with ``to_grid`` and ``from_grid``.
-          bias: (B, 1, 1 or S, S), added to the attention scores.
-          drop: tensor and rate to the dropped-out tensor.
-          to_grid: (T, 3D) to (B, S, 3D).
-          from_grid: (B, S, D) to (T, D), or to the (K, D) that are wanted.
-          residual: (T, D) to the same of ``x``.
-
-        Returns:
-          The output, of the shape of ``x`` or (K, D), and the attention weights (B, H, S, S).
-        """
-        context, weights = self._attend(to_grid(self.qkv(x)), bias, drop)
-        x = self.attention_norm(residual(x) + drop(self.projection(from_grid(context)), self.dropout))
-        hidden = self.output_dense(kernels.gelu(self.intermediate(x)))
-        return self.output_norm(x + drop(hidden, self.dropout)), weights
-
-    def _attend(self, qkv: Tensor, bias: Tensor, drop: Dropout) -> tuple[Tensor, Tensor]:
-        """Scaled dot-product attention: (B, S, 3D) to (B, S, D) and the weights (B, H, S, S)."""
-        batch, length = ops.shape(qkv)[:2]
-        depth = self.hidden_dim // self.num_heads
-        grid = ops.reshape(qkv, (batch, length, 3, self.num_heads, depth))
-        # Unstacking: slices would each cost a padded gradient of the whole.
-        query, key, value = ops.unstack(ops.transpose(grid, (2, 0, 3, 1, 4)), 3)
-        scores = kernels.products(query * depth**-0.5, key) + bias
-        weights = ops.softmax(scores, axis=-1)
-        context = ops.transpose(ops.matmul(drop(weights, self.attention_dropout), value), (0, 2, 1, 3))
-        return ops.reshape(context, (batch, length, self.hidden_dim)), weights
 
 
 class BertEncoder(keras.layers.Layer):
@@ -155,6 +37,7 @@ class BertEncoder(keras.layers.Layer):
       dropout: of the embeddings and of each sublayer's output.
       attention_dropout: of the attention weights.
       layer_norm_epsilon: of every LayerNorm.
+      causal: whether a token attends only to itself and to those before it in its row.
 
     Raises:
       ValueError: if ``num_heads`` does not divide ``hidden_dim``.
@@ -173,6 +56,7 @@ class BertEncoder(keras.layers.Layer):
         dropout: float = 0.1,
         attention_dropout: float = 0.1,
         layer_norm_epsilon: float = 1e-12,
+        causal: bool = False,
         name: str = "encoder",
         **kwargs: Any,
     ) -> None:
@@ -184,14 +68,14 @@ class BertEncoder(keras.layers.Layer):
         self.vocabulary_size, self.max_positions, self.num_segments = vocabulary_size, max_positions, num_segments
         self.num_layers, self.hidden_dim, self.num_heads = num_layers, hidden_dim, num_heads
         self.intermediate_dim, self.layer_norm_epsilon = intermediate_dim or 4 * hidden_dim, layer_norm_epsilon
-        self.dropout, self.attention_dropout = dropout, attention_dropout
+        self.dropout, self.attention_dropout, self.causal = dropout, attention_dropout, causal
         self.build()
 
     def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
         """Creates the weights; every width is known without an input."""
 
         def table(name: str, rows: int) -> Any:
-            return self.add_weight(name=name, shape=(rows, self.hidden_dim), initializer=_initializer())
+            return self.add_weight(name=name, shape=(rows, self.hidden_dim), initializer=initializer())
 
         self.token_embedding = table("token_embedding", self.vocabulary_size)
         self.position_embedding = table("position_embedding", self.max_positions)
@@ -208,6 +92,7 @@ class BertEncoder(keras.layers.Layer):
         return Block(
             self.hidden_dim,
             self.num_heads,
+            self.hidden_dim // self.num_heads,
             self.intermediate_dim,
             self.dropout,
             self.attention_dropout,
@@ -241,6 +126,7 @@ class BertEncoder(keras.layers.Layer):
         training: bool = False,
         return_all: bool = False,
         wanted: Tensor | None = None,
+        head_mask: Tensor | None = None,
     ) -> dict[str, Any]:
         """The padded grid.
 
@@ -253,21 +139,20 @@ class BertEncoder(keras.layers.Layer):
           training: whether to drop out.
           return_all: whether to return ``hidden_states`` and ``attentions`` too.
           wanted: int (K,), tokens by their place in the grid B·S: the last block computes no others. None computes all.
+          head_mask: float (L, H) or (B, L, H), L being the blocks: what each head's attention weights are multiplied
+            with; 0 takes a head out.
 
         Returns:
           ``sequence`` (B, S, D), with ``wanted`` (K, D) in its order; ``pooled`` (B, D) from each row's first token;
           with ``return_all``, ``hidden_states`` (the embeddings' and each block's output, B, S, D) and ``attentions``
-          (each block's weights, B, H, S, S).
+          (each block's weights, B, H, S, S, before dropout and ``head_mask``).
         """
         self._check_length(token_ids.shape[1])
         if position_ids is None:
             positions = self.position_embedding[: ops.shape(token_ids)[1]]
         else:
             positions = ops.take(self.position_embedding, position_ids, axis=0)
-        allowed = padding_mask[:, None, None, :]
-        if group_ids is not None:
-            allowed = ops.logical_and(allowed, ops.equal(group_ids[:, None, :, None], group_ids[:, None, None, :]))
-        bias = self._bias(allowed)
+        bias = self._bias(padding_mask, group_ids)
         drop = self._dropper(training)
         x = self._embed(token_ids, segment_ids, positions, drop)
         batch, length = ops.shape(token_ids)
@@ -276,11 +161,12 @@ class BertEncoder(keras.layers.Layer):
             # The pooler reads the rows' first tokens.
             kept = ops.concatenate([wanted, ops.cast(ops.arange(batch) * length, wanted.dtype)])
             last = dict.fromkeys(
-                ("from_grid", "residual"), lambda x: ops.take(ops.reshape(x, (-1, self.hidden_dim)), kept, axis=0)
+                ("from_grid", "residual"), lambda x: ops.take(ops.reshape(x, (-1, x.shape[-1])), kept, axis=0)
             )
         hidden_states, attentions = [x], []
-        for block in self.blocks:
-            x, weights = block(x, bias=bias, drop=drop, **(last if block is self.blocks[-1] else {}))
+        for index, block in enumerate(self.blocks):
+            masked = _of_block(head_mask, index)
+            x, weights = block(x, bias=bias, drop=drop, **masked, **(last if block is self.blocks[-1] else {}))
             hidden_states.append(x)
             attentions.append(weights)
         sequence, first = (x, x[:, 0]) if wanted is None else (x[:-batch], x[-batch:])
@@ -294,6 +180,8 @@ class BertEncoder(keras.layers.Layer):
         padding_mask: Tensor,
         training: bool = False,
         wanted: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
     ) -> dict[str, Any]:
         """The same on the real tokens only; padded again for attention alone. TensorFlow, any B and S.
 
@@ -304,6 +192,8 @@ class BertEncoder(keras.layers.Layer):
           training: whether to drop out.
           wanted: int (K,), real tokens by their place in the grid B·S: the last block computes no others, and
             ``sequence`` holds these, in this order. None computes all; an empty one only ``pooled``.
+          position_ids: int (B, S); 0 … S-1 where not given.
+          head_mask: float (L, H) or (B, L, H), as above.
 
         Returns:
           ``sequence`` (T, D): the real tokens, row after row; ``indices`` int64 (T,): their places in the grid B·S;
@@ -316,14 +206,16 @@ class BertEncoder(keras.layers.Layer):
         self._check_length(token_ids.shape[1])
         tokens = RealTokens(padding_mask)
         grid = {
-            "bias": self._bias(padding_mask[:, None, None, :]),
+            "bias": self._bias(padding_mask),
             "drop": self._dropper(training),
             "to_grid": tokens.scatter,
         }
-        positions = tf.gather(self.position_embedding, tokens.positions)
+        place = tokens.positions if position_ids is None else tokens.gather(position_ids)
+        positions = tf.gather(self.position_embedding, place)
         x = self._embed(tokens.gather(token_ids), tokens.gather(segment_ids), positions, grid["drop"])
-        for block in self.blocks[:-1]:
-            x, _ = block(x, from_grid=tokens.gather, **grid)
+        for index, block in enumerate(self.blocks[:-1]):
+            x, _ = block(x, from_grid=tokens.gather, **_of_block(head_mask, index), **grid)
+        grid |= _of_block(head_mask, self.num_layers - 1)
         if wanted is None:
             x, _ = self.blocks[-1](x, from_grid=tokens.gather, **grid)
             return {
@@ -335,7 +227,7 @@ class BertEncoder(keras.layers.Layer):
         kept = tf.concat([wanted, tf.cast(tokens.first, wanted.dtype)], axis=0)
         x, _ = self.blocks[-1](
             x,
-            from_grid=lambda x: tf.gather(tf.reshape(x, [-1, self.hidden_dim]), kept),
+            from_grid=lambda x: tf.gather(tf.reshape(x, [-1, x.shape[-1]]), kept),
             residual=lambda x: tf.gather(x, tokens.ordinals(kept)),
             **grid,
         )
@@ -346,8 +238,14 @@ class BertEncoder(keras.layers.Layer):
         x = ops.take(self.token_embedding, token_ids, axis=0) + ops.take(self.segment_embedding, segment_ids, axis=0)
         return drop(self.embedding_norm(x + positions), self.dropout)
 
-    def _bias(self, allowed: Tensor) -> Tensor:
-        """What is added to the attention scores: nothing where ``allowed``, bool (B, 1, 1 or S, S)."""
+    def _bias(self, padding_mask: Tensor, group_ids: Tensor | None = None) -> Tensor:
+        """What is added to the attention scores, (B, 1, 1 or S, S): nothing where a token may attend to another."""
+        allowed = padding_mask[:, None, None, :]
+        if group_ids is not None:
+            allowed = ops.logical_and(allowed, ops.equal(group_ids[:, None, :, None], group_ids[:, None, None, :]))
+        if self.causal:
+            place = ops.arange(ops.shape(padding_mask)[1])
+            allowed = ops.logical_and(allowed, place[:, None] >= place)
         return ops.cast(ops.where(allowed, 0.0, _BLOCKED), self.compute_dtype)
 
     def _pool(self, first: Tensor) -> Tensor:
@@ -361,6 +259,10 @@ class BertEncoder(keras.layers.Layer):
             raise ValueError(
                 f"rows must not be longer than max_positions, {self.max_positions} tokens. Received: {length} tokens"
             )
+
+
+def _of_block(head_mask: Tensor | None, index: int) -> dict[str, Tensor]:
+    return {} if head_mask is None else {"head_mask": head_mask[..., index, :]}
 
 
 class MaskedLanguageHead(keras.layers.Layer):

@@ -14,7 +14,8 @@ from models.checkpoints.task_head import HeadKind
 from schemas import DataError
 
 if TYPE_CHECKING:  # tfx-bert check reads folders without TensorFlow
-    from models.bert.encoder import BertEncoder, Block, MaskedLanguageHead, NextSentenceHead
+    from models.bert.block import Block
+    from models.bert.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
 
 # What torch's wrappers put in front of the names: DataParallel, compile, and Lightning's modules.
 _WRAPPED = re.compile(r"^(?:module\.|_orig_mod\.|model\.)+")

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from models.bert import kernels
+from models.bert.block import Block
 from models.bert.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
 from models.bert.heads import pretraining_loss
 from models.checkpoints import checkpoint
@@ -82,6 +83,79 @@ def test_padding_free_equals_the_grid_for_any_batch_and_length():
         assert difference(ops.convert_to_numpy(grid["sequence"])[inputs[2]], free["sequence"]) < 1e-6
         assert difference(grid["pooled"], free["pooled"]) < 1e-6
         np.testing.assert_array_equal(free["indices"], np.flatnonzero(inputs[2]))
+
+
+def both(encoder, **arguments):
+    """The real tokens' vectors and the pooled ones; on the grid, without padding, and where a few are wanted."""
+    grid = encoder(*INPUTS, **arguments)
+    sequence = ops.convert_to_numpy(grid["sequence"]).reshape(-1, encoder.hidden_dim)
+    free = encoder.padding_free(*INPUTS, **arguments)
+    assert difference(sequence[free["indices"]], free["sequence"]) < 1e-6
+    for compute in (encoder, encoder.padding_free):
+        some = compute(*INPUTS, wanted=tf.constant([0, 3, 25]), **arguments)
+        assert difference(sequence[[0, 3, 25]], some["sequence"]) < 2e-6
+        assert difference(grid["pooled"], some["pooled"]) < 1e-6
+    return sequence
+
+
+def test_a_causal_token_sees_only_what_is_before_it():
+    keras.utils.set_random_seed(3)
+    encoder = small(hidden_dim=32, causal=True)
+    whole = both(encoder).reshape(*MASK.shape, -1)
+    for length in (1, 3, 7):
+        start = encoder(*(x[:, :length] for x in INPUTS))["sequence"]
+        assert difference(whole[:, :length][MASK[:, :length]], ops.convert_to_numpy(start)[MASK[:, :length]]) < 1e-6
+    keras.utils.set_random_seed(3)
+    assert difference(both(small(hidden_dim=32)).reshape(whole.shape)[:, 0], whole[:, 0]) > 1e-4
+    packed = encoder(*INPUTS, group_ids=np.ones_like(INPUTS[0]))["sequence"]
+    assert difference(ops.convert_to_numpy(packed)[MASK], whole[MASK]) < 1e-6
+
+
+def test_position_ids_are_those_of_the_tokens(encoder):
+    plain = np.broadcast_to(np.arange(MASK.shape[1]), MASK.shape)
+    assert difference(both(encoder, position_ids=plain), both(encoder)) == 0
+    reversed_ = both(encoder, position_ids=plain[:, ::-1].copy())
+    moved = (encoder.position_embedding.value, tf.reverse(encoder.position_embedding[: MASK.shape[1]], [0]))
+    try:
+        encoder.position_embedding.assign(tf.concat([moved[1], moved[0][MASK.shape[1] :]], 0))
+        assert difference(reversed_[MASK.ravel()], both(encoder)[MASK.ravel()]) < 1e-6
+    finally:
+        encoder.position_embedding.assign(moved[0])
+
+
+def without_heads(block, kept):
+    """The block that has the heads ``kept`` of another alone."""
+    narrow = Block(block.hidden_dim, len(kept), block.head_dim, block.intermediate_dim, 0.0, 0.0, block.epsilon)
+    for layer in ("attention_norm", "intermediate", "output_dense", "output_norm"):
+        for mine, its in zip(getattr(narrow, layer).variables, getattr(block, layer).variables, strict=True):
+            mine.assign(its)
+    columns = np.concatenate([np.arange(head * block.head_dim, (head + 1) * block.head_dim) for head in kept])
+    heads = block.num_heads * block.head_dim
+    of_three = np.concatenate([part * heads + columns for part in range(3)])
+    narrow.qkv.kernel.assign(ops.convert_to_numpy(block.qkv.kernel)[:, of_three])
+    narrow.qkv.bias.assign(ops.convert_to_numpy(block.qkv.bias)[of_three])
+    narrow.projection.kernel.assign(ops.convert_to_numpy(block.projection.kernel)[columns])
+    narrow.projection.bias.assign(block.projection.bias)
+    return narrow
+
+
+def test_a_masked_head_is_one_that_was_pruned():
+    """What is left of a block is computed by a narrower one, which knows no mask."""
+    keras.utils.set_random_seed(4)
+    encoder = small(num_layers=3, hidden_dim=32, num_heads=4)
+    for variable in encoder.trainable_variables:
+        variable.assign_add(keras.random.normal(variable.shape, stddev=0.1))
+    mask = np.array([[1, 0, 1, 1], [1, 1, 1, 1], [0, 0, 1, 0]], np.float32)
+    masked, whole = both(encoder, head_mask=mask), both(encoder)
+    assert difference(masked, whole) > 1e-2
+    assert difference(both(encoder, head_mask=np.ones_like(mask)), whole) == 0
+    rows = np.stack([mask, np.ones_like(mask)] * 2)  # every other row loses heads
+    of_rows = both(encoder, head_mask=rows).reshape(*MASK.shape, -1)
+    for row, expected in enumerate([masked, whole] * 2):
+        assert difference(of_rows[row], expected.reshape(of_rows.shape)[row]) < 1e-6
+    object.__setattr__(encoder, "block_0", without_heads(encoder.block_0, [0, 2, 3]))  # a built layer takes no new ones
+    object.__setattr__(encoder, "block_2", without_heads(encoder.block_2, [2]))  # a built layer takes no new ones
+    assert difference(both(encoder), masked) < 1e-6
 
 
 @pytest.mark.parametrize("way", ["grid", "padding_free"])
@@ -312,8 +386,8 @@ def test_a_tensorflow_checkpoint_brings_the_weights_back(tmp_path):
 def test_the_grid_runs_on_another_keras_backend():
     script = """
 import keras, numpy as np, sys
-from models.checkpoints import checkpoint
 from models.bert.encoder import BertEncoder
+from models.checkpoints import checkpoint
 golden = np.load(sys.argv[1] + "/bert_tiny.npz")
 encoder = BertEncoder(**checkpoint.read(sys.argv[1] + "/bert_tiny").encoder)
 checkpoint.load(sys.argv[1] + "/bert_tiny", encoder)
