@@ -110,7 +110,7 @@ def test_check_accepts_a_whole_experiment(folder):
 
 
 def test_check_accepts_own_csv_from_a_korean_folder(folder):
-    """experience.md, YAML a."""
+    """Two files in cp949 under a pattern, Korean column names and labels, and a checkpoint folder."""
     klue, data = folder / "klue-bert-base", folder / "data"
     klue.mkdir()
     data.mkdir()
@@ -124,7 +124,7 @@ def test_check_accepts_own_csv_from_a_korean_folder(folder):
 
 
 def test_check_accepts_own_corpus(folder):
-    """experience.md, YAML b."""
+    """Messages in gzipped JSON Lines, grouped by room and ordered by time."""
     (folder / "data").mkdir()
     with gzip.open(folder / "data" / "chat.jsonl.gz", "wt", encoding="utf-8") as file:
         for number in range(6):
@@ -135,7 +135,6 @@ def test_check_accepts_own_corpus(folder):
 
 
 def test_a_cluster_is_checked_too(folder):
-    """experience.md, YAML c."""
     write_csv(folder / "r.csv")
     assert "60 records" in tfx_bert("check", write_yaml(folder / "x.yaml"), "--env", GOLDEN / "cluster.yaml")
 

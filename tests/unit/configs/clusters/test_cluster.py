@@ -8,7 +8,7 @@ from configs.clusters.kubeflow import Kubeflow
 from configs.clusters.pools import quantity
 from configs.clusters.vertex import Vertex
 
-# experience.md (c), letter for letter: its digest is an ellipsis, which loads, and which `compile` refuses.
+# The digest of its image is an ellipsis: it loads, and `compile` refuses it.
 GOLDEN = Path(__file__).parents[3] / "data" / "experiments" / "cluster.yaml"
 KUBEFLOW = """\
 kind: kubeflow

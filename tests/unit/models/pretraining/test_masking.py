@@ -1,4 +1,4 @@
-"""Masked language model: counts, shares and what is never touched (references.md, oracles 8 and 9)."""
+"""Masked language model: counts, shares and what is never touched."""
 
 import dataclasses
 from typing import get_args

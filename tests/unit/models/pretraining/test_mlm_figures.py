@@ -1,4 +1,4 @@
-"""Held-out figures of a pretrained model; and that the objective can be learned at all (references: oracles 18, 19)."""
+"""Held-out figures of a pretrained model; and that the objective can be learned at all."""
 
 import math
 
@@ -71,7 +71,7 @@ def test_one_batch_can_be_learned_by_heart():
 
 
 def counting(generator, shuffled=False):
-    """Rows that count upwards from anywhere, one token of each masked: its neighbours tell it. (Oracle 20.)"""
+    """Rows that count upwards from anywhere, one token of each masked: its neighbours tell it."""
     ids = 5 + (generator.integers(0, 55, size=(64, 1)) + np.arange(12)) % 55
     masked = np.arange(64) * 12 + generator.integers(0, 12, size=64)
     hidden = ids.ravel()[masked].copy()

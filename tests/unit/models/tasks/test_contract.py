@@ -249,7 +249,7 @@ def test_the_losses_of_shares_add_up_to_that_of_the_batch(example, monkeypatch):
 
 
 def test_labels_drawn_at_random_are_learned_by_heart_and_held_out_ones_are_not():
-    """Oracle 20: nothing of the label reaches the inputs. Of 400 held-out records chance is .5 with a sd of .025."""
+    """Nothing of the label reaches the inputs. Of 400 held-out records chance is .5 with a sd of .025."""
     the_task = task.load("classification")({"labels": ["no", "yes"], "max_length": 16, "dropout": 0.0})
     generator = np.random.default_rng(9)
 
