@@ -37,6 +37,7 @@ from components import artifacts
 from components.storage import files
 from models import progress
 from models.training import replicas
+from pipeline import exits
 from pipeline.cluster import workers
 from schemas import DataError
 
@@ -160,7 +161,7 @@ def _clear(outputs: Sequence[Any], file: str) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit code: 0; 3 where the data is at fault; 1."""
+    """Runs the node; its exit code tells faults of the data from others."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--executor_class_path", required=True)
     parser.add_argument("--json_serialized_invocation_args", required=True)
@@ -183,7 +184,7 @@ def main(argv: Sequence[str]) -> int:
         progress.emit(progress.Notice(sentence))
         if _TERMINATION.exists():
             _TERMINATION.write_text(sentence)
-        return 3 if isinstance(error, DataError) else 1
+        return exits.DATA if isinstance(error, DataError) else exits.FAILED
     finally:
         progress.logger.removeHandler(handler)
     return 0

@@ -25,6 +25,7 @@ from typing import Literal
 
 from components.storage import files
 from models import progress
+from pipeline import exits
 from pipeline.cluster import handover, workers
 from pipeline.cluster.compile import Compiled, Spec
 from pipeline.cluster.handover import Outputs, Platform, Refused
@@ -36,7 +37,6 @@ State = Literal["ran", "cached", "skipped", "failed"]
 _IMAGE = Path(__file__).parents[2]
 _ADDRESS = re.compile(rf"\b({'|'.join(files.MOUNTS)})")
 _DONE = ("ran", "cached")
-_DATA = 3  # the exit code of a container whose data is at fault
 
 
 class TaskError(RunError):
@@ -230,7 +230,7 @@ class _Run:
                 return outputs
             if self._stopping.is_set():
                 raise TaskError(f"{name} was stopped")
-            if code == _DATA:  # a second attempt would read the same bad data
+            if code == exits.DATA:  # a second attempt would read the same bad data
                 raise DataError(sentence)
             if attempt + 1 < attempts:
                 progress.emit(progress.Notice(f"{name}: {sentence} Attempt {attempt + 2} of {attempts}"))

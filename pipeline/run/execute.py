@@ -13,12 +13,11 @@ from configs.environment import Environment, Local
 from configs.experiment import Experiment
 from configs.yaml.loader import near
 from models.progress import RunStarted
+from pipeline import exits
 from pipeline.run.result import RunError
 from pipeline.start.check import access
 from pipeline.terminal import noise, summary, view
 from schemas import DataError
-
-EXITS = {"done": 0, "blessed": 0, "failed": 1, "running": 1, "not_blessed": 4, "interrupted": 130}
 
 
 def execute(
@@ -73,7 +72,7 @@ def execute(
             logging.getLogger("tfx_bert").removeHandler(mover)
             view.detach(screen)
         summary.verdict(console, result, experiment)
-    return EXITS[result.verdict]
+    return exits.OF_VERDICT[result.verdict]
 
 
 class _LogMover(logging.Handler):

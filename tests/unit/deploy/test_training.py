@@ -13,7 +13,7 @@ from configs import environment
 from configs.clusters.cluster import Cluster
 from configs.clusters.kubeflow import Kubeflow
 from configs.yaml import loader
-from pipeline import cli
+from pipeline import cli, exits
 
 ROOT = pathlib.Path(__file__).parents[3]
 TRAINING = ROOT / "deploy/kubernetes/training"
@@ -94,7 +94,7 @@ def test_what_cannot_get_better_is_not_tried_again():
     assert drained == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     assert final["action"] == "FailJob"
     assert final["onExitCodes"]["containerName"] == pod()["containers"][0]["name"]
-    assert final["onExitCodes"]["values"] == [cli.EXIT_CONFIG, cli.EXIT_DATA, cli.EXIT_NOT_BLESSED]
+    assert final["onExitCodes"]["values"] == [exits.CONFIG, exits.DATA, exits.NOT_BLESSED]
     assert pod()["restartPolicy"] == "Never"  # Kubernetes refuses the policy with another one
     assert spec["backoffLimit"] > 0
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from configs.base import ConfigError
-from pipeline import cli
+from pipeline import cli, exits
 from pipeline.inference import predict
 from schemas import DataError
 from tests import bert_folder
@@ -234,13 +234,13 @@ def test_what_caused_an_exception_is_what_is_told():
         except DataError as error:
             raise RuntimeError("Beam wraps it") from error
     except RuntimeError as error:
-        assert cli.explain(error) == ("r.csv:3 is wrong", 3)
+        assert exits.explain(error) == ("r.csv:3 is wrong", 3)
 
 
 def test_exit_codes_by_kind():
-    assert cli.explain(ConfigError("x"))[1] == 2
+    assert exits.explain(ConfigError("x"))[1] == 2
     full = OSError(28, "No space left on device", "/runs/model")
-    assert cli.explain(full) == ("the disk is full (/runs/model); free space and run again", 1)
+    assert exits.explain(full) == ("the disk is full (/runs/model); free space and run again", 1)
 
 
 def test_a_fault_that_nobody_foresaw_shows_no_traceback(folder, monkeypatch):
