@@ -9,7 +9,7 @@ import pydantic
 from typing_extensions import override
 
 from models import task
-from models.tasks.pooled import Labels, PooledTask
+from models.pooled_task import Labels, PooledTask
 from models.training import calibration
 
 

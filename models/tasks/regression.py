@@ -9,7 +9,7 @@ import pydantic
 from typing_extensions import override
 
 from models import task
-from models.tasks.pooled import PooledTask
+from models.pooled_task import PooledTask
 
 
 class Config(pydantic.BaseModel):
