@@ -82,7 +82,7 @@ def test_another_broken_pipe_is_told(folder, capsys):
     raised = BrokenPipeError(errno.EPIPE, "the cluster hung up")
     command = click.Command("x", callback=lambda: (_ for _ in ()).throw(raised))
     with pytest.raises(SystemExit, match="1"):
-        cli._Group("tfx-bert", commands={"x": command})(["x"])
+        exits.Group("tfx-bert", commands={"x": command})(["x"])
     assert "the cluster hung up" in capsys.readouterr().err
 
 
