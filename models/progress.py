@@ -1,4 +1,4 @@
-"""What a running node tells the person who waits: log records that carry figures, so that no layer knows the screen.
+"""Progress events: log records that carry numbers, so that nodes know nothing about the terminal.
 
 A handler on the logger ``tfx_bert`` draws them (a terminal), prints them (a pipe) or writes them as JSON (a container).
 Each record has an attribute ``event``: one of the dataclasses below. Record text is never logged.
@@ -30,7 +30,7 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """Where a training loop stands.
+    """The state of a training loop.
 
     Attributes:
       step: optimizer steps done.
@@ -60,7 +60,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Notice:
-    """Something a person should know although the run goes on, such as a checkpoint that could not be read."""
+    """A notice that does not stop the run, such as an unreadable checkpoint."""
 
     text: str
 
@@ -70,7 +70,7 @@ class Notice:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoints:
-    """Where a training keeps its checkpoints: of no use any more once its node's outputs are published."""
+    """The folder of a training's checkpoints. It is not needed once the node's outputs are published."""
 
     folder: str
 
@@ -80,7 +80,7 @@ class Checkpoints:
 
 @dataclasses.dataclass(frozen=True)
 class RunStarted:
-    """A run has its folder and its plan.
+    """A run started: its folder exists and its nodes are known.
 
     Attributes:
       name: of the experiment.
@@ -112,7 +112,7 @@ class NodeStarted:
 
 @dataclasses.dataclass(frozen=True)
 class NodeFinished:
-    """A node is through.
+    """A node finished.
 
     Attributes:
       node: its id.
@@ -133,7 +133,7 @@ _EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Even
 
 
 class Json(logging.Formatter):
-    """A line of JSON a record: what a container's log keeps, and what ``read`` reads."""
+    """Formats each record as one line of JSON, for a container's log. ``read`` parses it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """``{"severity": …, "message": …, "event": "Step", …}``; the first two are what log collectors look for."""

@@ -1,4 +1,4 @@
-"""The gate behind ExampleValidator: TFX only writes anomalies down, this node stops the run on them."""
+"""The gate behind ExampleValidator: TFX only records anomalies, this node stops the run."""
 
 import json
 from typing import Any

@@ -39,7 +39,7 @@ class Spec(component_spec.ComponentSpec):
 
 
 class CheckpointImporter(base_component.BaseComponent):
-    """An Importer that is a container of ours.
+    """An Importer that runs in our own container.
 
     Kubeflow's takes what an object store serves, and its launcher then reads that with the credentials of the pod's
     environment, whatever is configured for pipeline_root; ``minio://`` it cannot read so at all (importer_launcher.go).

@@ -13,7 +13,7 @@ from models import progress
 
 
 class Executor(base_executor.BaseExecutor):
-    """Looks at every file, in every run."""
+    """Reads every file in every run."""
 
     def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]

@@ -186,4 +186,4 @@ def save(
             if (stage / name).exists():
                 (stage / name).replace(folder / name)
             else:
-                (folder / name).unlink(missing_ok=True)  # of an older checkpoint
+                (folder / name).unlink(missing_ok=True)  # left by an older checkpoint

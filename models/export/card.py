@@ -1,4 +1,4 @@
-"""The model card: what a model is, for the person who meets it in a folder or on the server's page."""
+"""The model card, shown in the model's folder and on the server's page."""
 
 import pathlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Texts that every export must answer as the trained model did, alone and in a batch."""
+"""Golden requests: every export must answer them as the trained model did, alone and in a batch."""
 
 import json
 import pathlib

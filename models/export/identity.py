@@ -1,4 +1,4 @@
-"""When two exports are one model: all that decides an answer, and nothing of how it happened to be written.
+"""Digests a SavedModel by what decides its answers, so that two exports of one model compare equal.
 
 Two exports of one model differ in their bytes. TensorFlow numbers functions, layers and custom gradients by what the
 process has traced before, Keras saves the variables in the order of a set of Python ids, so that each has another key,

@@ -14,7 +14,7 @@ import numpy as np
 from models.export import golden, serving_ops
 
 SIGNATURES = ("serving_default", "serving_examples", "embed", "transform_features")
-# Batched and single rows take other kernels; float32 through 12 layers.
+# Tolerance: batched and single rows use different kernels, in float32 through 12 layers.
 TOLERANCE = 1e-4
 
 

@@ -1,4 +1,4 @@
-"""What TensorFlow Serving would refuse, or ignore, in a graph: its operations, and the attributes that they take.
+"""Checks graphs against TensorFlow Serving: unknown operations are refused, unknown attributes ignored.
 
 ``serving_ops.xz`` holds the definitions, an ``OpList``; ``scripts/serving_ops`` writes it.
 """

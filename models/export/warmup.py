@@ -1,4 +1,4 @@
-"""Requests that a server answers before it announces the model, so that the first real one is not the slow one.
+"""Warm-up requests: a server answers them before it announces the model, so that the first real request is fast.
 
 TensorFlow Serving replays ``assets.extra/tf_serving_warmup_requests``, a TFRecord file of at most 1,000 logs.
 """

@@ -126,7 +126,7 @@ def batches(
     Raises:
       DataError: the files give no row.
     """
-    # An epoch without a row would be repeated for ever.
+    # Without this check an epoch without rows would repeat forever.
     if not list(_epoch(files, feature_spec, recipe, _TRAIN, tf.constant(0, tf.int64)).take(1)):
         other = ", or for nsp and sop nothing but one sentence" if recipe.pairs else ""
         raise DataError(f"the corpus holds no words to pretrain on{other}. Received: {len(files)} files")
@@ -196,7 +196,7 @@ def _pieces(files: Any, spec: Mapping[str, Any], recipe: Recipe, seed: Any) -> t
     def cut(batch: Any, records: Any) -> dict[str, Any]:
         ids = tf.io.parse_example(records, {"token_ids": spec["token_ids"]})["token_ids"]
         ids = ids.with_row_splits_dtype(tf.int64)
-        # Its content names a document, so that a copy of it is no other document.
+        # Hash the content, so that duplicates count as one document.
         documents = tf.strings.to_hash_bucket_fast(records, 2**62)
         if recipe.pairs:
             return segments(ids, documents, recipe.max_length, tf.random.fold_in(seed, batch))
@@ -273,7 +273,7 @@ def _pairs(pieces: Mapping[str, Any], recipe: Recipe, seed: Any) -> dict[str, An
     swapped = (alone | (tf.random.stateless_uniform([count], flip) < 0.5)) & tf.reduce_any(other, axis=1)
     found = tf.gather(drawn, tf.argmax(other, axis=1), axis=1, batch_dims=1)
     source = tf.where(swapped, found, tf.range(count))
-    # A drawn chunk of one sentence gives that sentence.
+    # A chunk of one sentence contributes that sentence.
     second = tf.gather(tf.concat([b, a], axis=0), source + count * tf.cast(tf.gather(alone, source), tf.int32))
     token_ids, segment_ids = tokenization.pair(a, second, recipe.ids.cls, recipe.ids.sep, recipe.max_length)
     rows = _int32(token_ids=token_ids, segment_ids=segment_ids, next_sentence_label=swapped)

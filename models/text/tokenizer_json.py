@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"\\(?:x\{[0-9A-Fa-f]+\}|[pP]\{\^?\w+\}|[dswDSWtnrf]|[^\w\s]
 
 
 class Inexpressible(ValueError):
-    """A rule that ``tokenizer.json`` has no words for."""
+    """A rule that ``tokenizer.json`` cannot express."""
 
 
 def build(vocabulary: Sequence[str], rules: TextRules) -> Tokenizer:

@@ -22,11 +22,11 @@ _ALONE = (
     r"\x{16D6D}-\x{16D6F}\x{1E5FF}\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
     r"\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}\x{2F800}-\x{2FA1F}])"
 )
-# Distinct words in memory: some 200 MB. Beyond, the rarest are forgotten, so that no corpus fills the machine.
+# Distinct words kept in memory, about 200 MB. Above this, the rarest are dropped, so that memory stays bounded.
 _MAX_WORDS = 2_000_000
-# Running words that the learner reads; more of them, in the same proportions, change nothing but its time.
+# Running words that the learner reads. Counts are scaled down to this: more words change only its time.
 _MAX_LEARNED = 20_000_000
-# A pair of pieces that was seen once is no evidence for a piece.
+# Minimum frequency of a merge: a pair that occurs once does not justify a piece.
 _MIN_FREQUENCY = 2
 _TOP = 20
 
@@ -118,7 +118,7 @@ def _alphabet(counts: Mapping[str, int], limit: int) -> set[str]:
 
 
 def _running(words: Mapping[str, int]) -> Iterator[str]:
-    """Each word as often as it counts, in lines of a bounded length."""
+    """Repeats each word by its count, in lines of bounded length."""
     scale = max(1, sum(words.values()) // _MAX_LEARNED)
     for word in sorted(words):
         times = max(1, words[word] // scale)

@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017, section 4.2): logits are divided by one number, so that scores can be trusted.
+"""Temperature scaling (Guo et al. 2017, section 4.2): divides logits by one number, so that scores are calibrated.
 
 The order of a text's scores stays, and so does its label.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-# Logits that say nothing, or the opposite, would be divided by infinity.
+# Bounds: uninformative logits would otherwise get an infinite temperature.
 _BOUND = 10.0
 
 
@@ -37,13 +37,13 @@ def temperature(logits: np.ndarray, right: np.ndarray) -> float:
 
 
 def expected_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """How far confidence and accuracy lie apart, mean over answers in equally wide bins (Guo et al. 2017, eq. 3)."""
+    """Expected calibration error: mean gap of confidence and accuracy over equal bins (Guo et al. 2017, eq. 3)."""
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(which, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(right))
 
 
 def divide(layer: Any, by: float) -> None:
-    """Divides what a ``keras.layers.Dense`` gives, by its kernel and bias: every export then gives the same."""
+    """Divides the output of a ``keras.layers.Dense`` through its weights, so that every export format agrees."""
     for variable in layer.variables:
         variable.assign(variable / by)

@@ -193,7 +193,7 @@ def _tensorflow_variable(variable: Any) -> tf.Variable:
 
 
 def _summed(gradient: Tensor | tf.IndexedSlices | None, variable: Any) -> Tensor | tf.IndexedSlices:
-    """The gradient with every row once: rows that repeat in IndexedSlices add up before their norm is taken."""
+    """Sums repeated rows of IndexedSlices, so that the gradient's norm is right."""
     if gradient is None:
         return tf.zeros(variable.shape, variable.dtype)
     if not isinstance(gradient, tf.IndexedSlices):

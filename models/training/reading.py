@@ -18,9 +18,9 @@ def rows(files: list[str], spec: Mapping[str, Any]) -> tf.data.Dataset:
 
 
 def untuned() -> tf.data.Options:
-    """Of a dataset and all that is made of it: TensorFlow's search for the best number of threads is off.
+    """Switches off tf.data's thread tuning for a dataset and everything derived from it.
 
-    It sleeps twice as long each time, up to a minute, and the end of an iteration may have to wait until it wakes: that
+    The tuner sleeps twice as long each time, up to a minute, and the end of an iteration may wait until it wakes. That
     made every third epoch of 3 s one of 5.1 s (TensorFlow 2.21).
     """
     options = tf.data.Options()

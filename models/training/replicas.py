@@ -27,7 +27,7 @@ class WorkerLost(RuntimeError):
 def strategy() -> Any:
     """A ``tf.distribute.Strategy``: mirrored over workers and GPUs, or TensorFlow's default one, which adds nothing.
 
-    What is trained, and the optimizer's state, are made in its ``scope()``. Several workers wait for each other here,
+    Create the model and the optimizer's state in its ``scope()``. Several workers wait for each other here,
     and TensorFlow refuses them once it has run an operation in the process.
     """
     cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
@@ -45,14 +45,14 @@ def chief() -> bool:
 
 
 def gathered(value: int) -> list[int]:
-    """``value`` of every replica in the order of their ids, once all have come here."""
+    """Collects ``value`` from every replica, in the order of their ids. Waits for all of them."""
     values = strategy().experimental_distribute_values_from_function(lambda _: tf.constant([value]))
     return [int(each) for each in strategy().gather(values, axis=0)]
 
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """A training: what the workers begin together, and none leaves before all are through.
+    """Runs a training on all workers: they start together, and none leaves before all have finished.
 
     Raises:
       WorkerLost: another one ended; a restart of all goes on from the checkpoint.
@@ -101,7 +101,7 @@ def share(batch: Mapping[str, Any], part: Any = 0, parts: int = 1) -> Mapping[st
 
 
 def mean(losses: Any, weights: Any = None, step_count: Any = None) -> Any:
-    """This replica's part of the mean over all of them: float32 scalar; their sum is the mean, 0 of nothing.
+    """This replica's share of the global mean, a float32 scalar: the replicas' shares sum to it. 0 without rows.
 
     Args:
       losses: float32 (N,), of this replica, each times its weight.
@@ -126,10 +126,10 @@ def total(gradients: Sequence[Any]) -> Sequence[Any]:
 
 
 def diverge(model: Any) -> None:
-    """Lets dropout draw other numbers on each replica; the first one's, which a checkpoint keeps, stay as they are."""
+    """Gives each replica its own dropout seeds. The first replica's stay as they are: a checkpoint keeps them."""
     weights = {id(variable) for variable in model.weights}
     ids = strategy().experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
     for seeds in (variable for variable in model.variables if id(variable) not in weights):
         for number, copy in zip(*map(strategy().experimental_local_results, (ids, seeds.value)), strict=True):
-            # Seeds and counts are below 2^32: what is above is of the call before this one.
+            # Seeds and counts are below 2^32. Higher bits come from an earlier call.
             copy.assign(copy % 2**32 + tf.constant([number << 32, 0], copy.dtype))

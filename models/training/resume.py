@@ -1,4 +1,4 @@
-"""What a killed training needs to end with the weights of an uninterrupted one."""
+"""Exact resume: a training that was killed ends with the weights of an uninterrupted one."""
 
 from typing import Any, Protocol
 
@@ -61,7 +61,7 @@ class TrainingState:
         self._checkpoint = checkpoint
 
     def restore(self) -> int:
-        """Goes to the newest readable checkpoint: the steps done, 0 without one. Unreadable ones are named.
+        """Restores the newest readable checkpoint; returns its step, or 0. Reports unreadable ones.
 
         Raises:
           ValueError: the workers found different ones.
@@ -90,7 +90,7 @@ class TrainingState:
         return 0
 
     def save(self) -> None:
-        """Writes a checkpoint, then drops the third newest."""
+        """Writes a checkpoint and keeps the newest two."""
         if replicas.chief():
             self._manager.save(checkpoint_number=int(self.step))
             self._push()
@@ -100,7 +100,7 @@ class TrainingState:
             self._mirror.push(last="checkpoint")  # TensorFlow's name for the file that names the others
 
     def keep_best(self, score: float) -> bool:
-        """Keeps the weights aside if ``score`` is better than any before."""
+        """Saves the weights separately if ``score`` is the best so far."""
         if score <= float(self.best_score):
             return False
         if replicas.chief():
@@ -111,6 +111,6 @@ class TrainingState:
         return True
 
     def restore_best(self) -> None:
-        """Goes back to the weights of the best epoch."""
+        """Restores the weights of the best epoch."""
         replicas.gathered(0)  # the chief may still be writing
         self._weights.read(f"{self._place}/best").assert_consumed()

@@ -25,7 +25,7 @@ _REPORT_SECONDS = 1.0
 
 
 class NotFinite(ValueError):
-    """The loss is not a number any more."""
+    """The loss became NaN or infinite."""
 
 
 class Loop:
@@ -95,14 +95,14 @@ class Loop:
         return loss, tape.gradient(loss, self._variables)
 
     def _accumulated(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The sums over the micro-batches: each one's loss is its part of the whole step's mean."""
+        """Sums loss and gradients over the micro-batches. Each loss is a share of the whole step's mean."""
 
         def add(sums: tuple[tf.Tensor, list[tf.Tensor]], part: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
             loss, gradients = self._gradients(batch, part)
             return sums[0] + loss, [_sum(*each) for each in zip(sums[1], gradients, strict=True)]
 
         nothing = (tf.constant(0.0), [tf.zeros(variable.shape, variable.dtype) for variable in self._variables])
-        # One at a time, or the memory of all would be needed.
+        # Sequential: in parallel they would need the memory of the whole batch.
         sums: tuple[tf.Tensor, list[tf.Tensor]] = tf.foldl(add, tf.range(self.accumulate), nothing, 1)
         return sums
 
@@ -129,7 +129,7 @@ class Loop:
             done += 1
             now = time.monotonic()
             if done == start + 1 and done < self.steps:
-                # The first step is traced and compiled: its time says nothing about the ones that follow.
+                # Do not time the first step: it includes tracing and compilation.
                 since, began, began_at, tokens = now, now, done, 0
             if now - since < _REPORT_SECONDS and done < self.steps:
                 continue
@@ -172,7 +172,7 @@ class Loop:
 
 @contextlib.contextmanager
 def computing_in(precision: Precision, model: keras.layers.Layer) -> Iterator[None]:
-    """What is traced inside computes in ``precision`` from float32 weights, in every layer of ``model``."""
+    """Makes every layer of ``model`` compute in ``precision`` while the block is traced. Weights stay float32."""
     layers = list(model._flatten_layers())
     before = [layer.dtype_policy for layer in layers]
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"

@@ -1,4 +1,4 @@
-"""Bytes to text: which encoding a file is in, and what did not decode."""
+"""Text encodings: detects the encoding of a file and reports what did not decode."""
 
 import codecs
 import gzip
@@ -11,9 +11,9 @@ from typing import IO, Any, cast
 from components.storage.s3_place import is_s3
 from configs.encoding import Encoding
 
-# The commonest syllables of written Korean. They are a third of every text, and bytes that are no Korean hit few.
+# The most frequent syllables of Korean: a third of every text. Bytes of another language hit few of them.
 _COMMON = frozenset("이다는을가에의지고하은도로한기나사아어리")
-# What a person may try where the bytes do not tell.
+# Encodings to suggest if detection fails.
 EXAMPLES = "cp1252 (Western European), cp1250, cp1251 (Cyrillic), cp932 (Japanese), gb18030 (Chinese) …"
 _CHUNK = 1 << 20  # characters a read
 
@@ -48,12 +48,12 @@ def open_bytes(path: str, *, unpack: bool = True) -> IO[bytes]:
 
 
 def recognised(path: str) -> Encoding | None:
-    """The encoding that a file is surely in, a damaged letter of UTF-8 here and there allowed; ``None``: none."""
+    """The encoding that a file is certainly in, with a few damaged UTF-8 characters allowed; ``None`` if unsure."""
     return decodes_as(path, None) or ("utf-8" if _mostly_utf8(path) else None)
 
 
 def decodes_as(path: str, encoding: Encoding | None) -> Encoding | None:
-    """The encoding, other than ``encoding``, that decodes the whole file and makes sense of it; ``None``: none does."""
+    """Another encoding that decodes the whole file into plausible text; ``None`` if there is none."""
     with open_bytes(path) as stream:
         start = stream.read(4)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -111,7 +111,7 @@ def _mostly_utf8(path: str) -> bool:
 
 
 def _makes_sense(path: str, encoding: Encoding) -> bool:
-    """Whether the file decodes and reads as what is written in that encoding."""
+    """Whether the decoded file is plausible text for that encoding."""
     found = Counter[str]()
     try:
         with io.TextIOWrapper(cast("io.BufferedReader", open_bytes(path)), encoding=encoding, newline="") as stream:
@@ -145,7 +145,7 @@ _JUDGED: dict[Encoding, Callable[[Counter[str]], bool]] = {
 
 
 def undecodable(values: Mapping[str, Any], encoding: Encoding) -> str | None:
-    """The reason why a row holds something that is no text: bytes that did not decode travel as lone surrogates."""
+    """The reason why a row is not valid text: undecodable bytes are kept as lone surrogates."""
     try:
         for text in _strings((*values, *values.values())):
             if not text.isascii():

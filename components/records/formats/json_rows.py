@@ -14,7 +14,7 @@ _DEEP = "JSON nested too deep, or a number too long"
 
 
 class Object(dict[str, Any]):
-    """A JSON object that remembers whether a key came twice."""
+    """A JSON object that remembers duplicate keys."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -27,7 +27,7 @@ class Object(dict[str, Any]):
 
 
 def read_jsonl(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
-    """An object a line, or an array of objects."""
+    """Reads an object per line, or an array of objects."""
     for number, found in objects(path, source):
         yield Bad(path, number, found) if isinstance(found, str) else _chosen(path, number, found, columns)
 
@@ -45,7 +45,7 @@ def columns_of(found: Sequence[Object], prefix: str = "") -> list[str]:
 
 
 def objects(path: str, source: Source) -> Iterator[tuple[int, Object | str]]:
-    """Each object of a file with its line, from 1; what is none is the reason why.
+    """Yields each object of a file with its line, from 1; in place of an invalid one, the reason.
 
     Raises:
       DataError: an array that is not JSON, or a single object over many lines.
@@ -76,7 +76,7 @@ def begins_array(path: str) -> bool:
 
 
 def _refuse_single(path: str, source: Source) -> None:
-    """Raises DataError where the whole file is one object. Takes it into memory."""
+    """Raises DataError if the whole file is one object. Reads it into memory."""
     try:
         json.loads(text(path, source))
     except (ValueError, RecursionError):

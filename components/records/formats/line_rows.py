@@ -1,4 +1,4 @@
-"""Text that is read line by line: documents of sentences, and CoNLL's columns."""
+"""Line formats: documents of sentences, and CoNLL columns."""
 
 import itertools
 import re
@@ -62,7 +62,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _fault(sentence: Sequence[Sequence[str]]) -> str:
-    """Why the lines of a sentence are no words with their tags."""
+    """The reason why the lines of a sentence are not words with tags."""
     fewest = min(map(len, sentence), default=2)
     if fewest < 2:
         return f"{fewest} column, a word and its tag are expected"

@@ -47,7 +47,7 @@ def column_names(path: str) -> list[str]:
 
 @contextlib.contextmanager
 def _whole(path: str) -> Iterator[None]:
-    """Turns what Arrow raises for a damaged file into DataError: its own exceptions, and OSError without a number."""
+    """Turns Arrow's errors for damaged files into DataError: its own exceptions, and OSError without errno."""
     import pyarrow
 
     try:
@@ -84,7 +84,7 @@ def _values(column: Any) -> list[Any]:
         values: list[Any] = column.to_pylist()
     except UnicodeDecodeError:
         kind, values = "binary", column.cast(pyarrow.binary()).to_pylist()
-    except (ValueError, OverflowError, LookupError):  # a time that Python has not
+    except (ValueError, OverflowError, LookupError):  # a time outside of Python's range
         values = column.cast(pyarrow.string()).to_pylist()
     return [_decoded(value) for value in values] if "binary" in kind else values
 

@@ -59,7 +59,7 @@ def _separated(path: str, source: Source, columns: Sequence[str] | None, reader:
                 ) from None
             yield Bad(path, start, _csv_reason(error))
             continue
-        if not cells or (start == 1 and _names_separator(path, cells)):  # a blank line is no record
+        if not cells or (start == 1 and _names_separator(path, cells)):  # skip blank lines
             continue
         if len(cells) != len(names):
             yield Bad(path, start, f"{len(cells)} columns, header has {len(names)}")
@@ -70,7 +70,7 @@ def _separated(path: str, source: Source, columns: Sequence[str] | None, reader:
 
 
 def _repeats(cells: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether a row is the header, as in files that were put together, each with its byte-order mark."""
+    """Whether a row repeats the header, as in concatenated files."""
     return [cells[0].removeprefix("\ufeff"), *cells[1:]] == names
 
 
