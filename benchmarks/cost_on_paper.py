@@ -96,7 +96,7 @@ def main() -> None:
     tokens = sum(rows * length for length, rows in ROWS.items())
     budget = f"pretrain={{tokens: {tokens:.0f}, pack: true, objectives: [mlm]}}"
     experiment = loader.load("from_scratch", ["encoder=bert_base", budget])
-    shape = dataclasses.replace(estimate.shape(experiment), vocabulary=VOCABULARY)
+    shape = {**estimate.shape(experiment), "vocabulary_size": VOCABULARY}
     amounts = {"corpus": (1, 1.0), "task.data": (1, 1.0)}
     estimated = estimate.flops(experiment, amounts, shape)["pretraining"]
     print(table(operations))

@@ -94,7 +94,7 @@ def main() -> None:
     experiment = loader.load(options.experiment)
     assert experiment.task is not None
     data = runs.prepare(experiment, options.sample)
-    tokenizer = training.tokenizer(str(data.graph))
+    tokenizer = Tokenizer.read(training.vocabulary_folder(str(data.graph)))
     texts = [text for split in ("train", "eval", "test") for text, _ in data.records(split)]
     reference = hugging_face(tokenizer, experiment.task.own()["max_length"])
     ids = from_transform(data)(tf.constant(texts)).to_list()

@@ -314,7 +314,7 @@ def fine_tuning(options: argparse.Namespace, folder: str) -> dict[str, Callable[
     grouped = list(task.pad(by_length(given.training_rows(records)), ROWS).as_numpy_iterator())
     picked = np.random.default_rng(1).choice(len(grouped), min(options.steps, len(grouped)), replace=False)
     keras.utils.set_random_seed(experiment.seed)
-    encoder = nodes.encoder(base, None, len(checkpoint.read(base).vocabulary))
+    encoder = BertEncoder(**checkpoint.read(base).encoder)
     model = given.build(encoder)
     checkpoint.load(base, encoder)
     settings = experiment.train.model_dump(mode="json")

@@ -39,6 +39,7 @@ class Task(abc.ABC):
     TensorFlow and Keras are imported inside methods, so that ``check`` and ``--help`` stay light.
 
     Attributes:
+      family: the name of the family in ``models/families/``, or its dotted path: what a record and the network are.
       schema: the name of the record kind in ``schemas/``.
       gold: what a record is judged by: features of the raw record that are absent when it is served.
       targets: what ``featurize`` makes of ``gold``: features that only training and ``score`` read.
@@ -54,6 +55,7 @@ class Task(abc.ABC):
         transformers can load it; None where transformers has no such head.
     """
 
+    family: ClassVar[str] = "text"
     schema: ClassVar[str]
     gold: ClassVar[tuple[str, ...]] = ("label",)
     targets: ClassVar[tuple[str, ...]] = ("label_id",)

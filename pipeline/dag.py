@@ -37,7 +37,7 @@ from configs.clusters.vertex import Vertex
 from configs.environment import Environment, Local
 from configs.experiment import Experiment
 from configs.sources import Unlabelled
-from models import task
+from models import families, task, vocabularies
 from pipeline.run import imports
 
 
@@ -91,6 +91,7 @@ class _Dag:
         self.root = environment.folder(experiment.name)
         given = experiment.task
         self.task: dict[str, Any] = {"type": given.type, "config": given.own()} if given else {}
+        self.family = families.load(task.load(given.type).family if given else "text")
         self.bless = experiment.evaluate.bless.model_dump(mode="json", exclude_none=True)
         self.nodes: list[BaseNode] = []
 
@@ -101,6 +102,10 @@ class _Dag:
     def digest(self, *modules: str) -> str:
         """Of the code behind a node."""
         return digest.of_source(*modules) if isinstance(self.environment, Local) else self.environment.image
+
+    def by_name(self) -> tuple[str, ...]:
+        """The modules of the family: found by name, they are in no import that a digest could follow."""
+        return families.module(self.family.name), vocabularies.module(self.family.vocabulary)
 
     def add(self, node: BaseNode, name: str, source: _Source | str = "") -> Any:
         """With two sources the nodes of the corpus carry its name: ``CorpusTransform`` beside ``Transform``."""
@@ -160,7 +165,8 @@ class _Dag:
         wanted, path = self.experiment.vocabulary, imports.vocabulary(self.experiment, self.environment)
         node = VocabularyGen(
             [source.examples for source in sources],
-            source_digest=self.digest("components.data.vocabulary_gen"),
+            source_digest=self.digest("components.data.vocabulary_gen", vocabularies.module(self.family.vocabulary)),
+            kind=self.family.vocabulary,
             learn=wanted.learn if wanted else None,
             path=self.seen(path) if path else None,
             base_model=base,
@@ -181,7 +187,9 @@ class _Dag:
             vocabulary=vocabulary,
             featurizer=f"{module}.{'Corpus' if source.kind == 'corpus' else 'Task'}",
             config={} if source.kind == "corpus" else self.task["config"],
-            source_digest=self.digest("components.data.transform", "components.data.featurize", module),
+            source_digest=self.digest(
+                "components.data.transform", "components.data.featurize", module, *self.by_name()
+            ),
         )
         # A gate has no consumers: without this, Transform may run before it.
         node.add_upstream_node(source.gate)
@@ -191,19 +199,20 @@ class _Dag:
     def pretrain(self, transform: Transform, base: Channel | None) -> Channel:
         assert self.experiment.pretrain is not None
         config = {"pretrain": self.experiment.pretrain.model_dump(mode="json", exclude_none=True)}
-        config |= self._common("components.train.pretrainer", base=base)
+        config |= self._common("components.train.pretrainer", *self.by_name(), base=base)
         return self._trainer("Pretrainer", "components.train.pretrainer", transform, base, config)
 
     def train(self, transform: Transform, base: Channel | None) -> Channel:
         config: dict[str, Any] = {"task": self.task}
         config["train"] = self.experiment.train.model_dump(mode="json", exclude_none=True)
-        config |= self._common("components.train.trainer", f"models.tasks.{self.task['type']}", base=base)
+        modules = (f"models.tasks.{self.task['type']}", *self.by_name())
+        config |= self._common("components.train.trainer", *modules, base=base)
         best = None
         if tune := self.experiment.tune:
             searched = {
                 **config,
                 "tune": tune.model_dump(mode="json"),
-                "source_digest": self.digest("components.train.tuner", f"models.tasks.{self.task['type']}"),
+                "source_digest": self.digest("components.train.tuner", *modules),
             }
             node = Tuner(
                 tuner_fn="components.train.tuner.tuner_fn", **self._trained_on(transform, base), custom_config=searched
@@ -293,7 +302,9 @@ class _Dag:
         return evaluator
 
     def validate(self, model: Channel) -> ServingValidator:
-        source = self.digest("components.deploy.serving_validator", "models.export.serving_check")
+        source = self.digest(
+            "components.deploy.serving_validator", "models.export.serving_check", families.module(self.family.name)
+        )
         validator = ServingValidator(model, source)
         self.add(validator, "ServingValidator")
         return validator

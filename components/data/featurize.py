@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.text.tokenization import Tokenizer
+from models import vocabularies
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,16 +15,21 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     Args:
       inputs: string tensors (N,) or (N, 1) for columns with one value, sparse or ragged ones for the others.
       custom_config: ``vocabulary``, a folder; ``featurizer``, the dotted path of a callable that, called with
-        ``config``, gives an object with ``featurize(record, tokenizer)``.
+        ``config``, gives an object with ``featurize(record, vocabulary)``.
 
     Returns:
       What ``featurize`` gives: int64, float32 or string tensors, a row in, a row out.
     """
-    module, name = custom_config["featurizer"].rsplit(".", 1)
-    featurizer = getattr(importlib.import_module(module), name)(custom_config["config"])
     record = {name: _column(value) for name, value in inputs.items()}
-    features: dict[str, Any] = featurizer.featurize(record, Tokenizer.read(custom_config["vocabulary"]))
+    vocabulary = vocabularies.read(custom_config["vocabulary"])
+    features: dict[str, Any] = featurizer(custom_config).featurize(record, vocabulary)
     return features
+
+
+def featurizer(custom_config: Mapping[str, Any]) -> Any:
+    """The object that ``preprocessing_fn`` asks: ``featurize``, and the name of its ``family``."""
+    module, name = custom_config["featurizer"].rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)(custom_config["config"])
 
 
 def _column(value: Any) -> Any:

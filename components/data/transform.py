@@ -18,8 +18,8 @@ from tfx.utils import json_utils
 from typing_extensions import override
 
 from components.artifacts import Vocabulary
-from models import progress
-from models.text import tokenization
+from components.data import featurize
+from models import families, progress, vocabularies
 
 VOCABULARY = "vocabulary"
 # Figures of the summary come from this many rows, so that their cost does not grow with the data.
@@ -62,35 +62,17 @@ class Executor(executor.Executor):
         shutil.copytree(folder, pathlib.Path(graph) / VOCABULARY)
         examples = output_dict[standard_component_specs.TRANSFORMED_EXAMPLES_KEY]
         train = artifact_utils.get_split_uris(examples, "train")
-        progress.emit(progress.Summary(_summary(graph, train, _cut(config["config"]))))
+        featurizer, vocabulary = featurize.featurizer(config), vocabularies.read(folder)
+        line = families.load(featurizer.family).summarize(_first_rows(graph, train), vocabulary, config["config"])
+        progress.emit(progress.Summary(line))
 
 
-def _cut(config: dict[str, Any]) -> int | None:
-    """The length that rows are cut to; None where they are not, or are read in windows."""
-    return None if "stride" in config else config.get("max_length")
-
-
-def _summary(graph: str, folders: list[str], max_length: int | None) -> str:
-    """``27 tokens mean · 0.02 % [UNK] · 0.1 % at max_length``, over the first rows of the train split."""
-    unk_id = tokenization.Tokenizer.read(pathlib.Path(graph) / VOCABULARY).unk_id
-    rows = tokens = unknown = full = 0
-    for ids in _token_ids(graph, folders):
-        rows += int(ids.nrows())
-        tokens += int(tf.size(ids.flat_values))
-        unknown += int(tf.math.count_nonzero(ids.flat_values == unk_id))
-        full += int(tf.math.count_nonzero(ids.row_lengths() == max_length)) if max_length else 0
-    if not rows:
-        return "0 rows"
-    cut = f" · {100 * full / rows:.1f} % at max_length" if max_length else ""
-    return f"{tokens / rows:.0f} tokens mean · {100 * unknown / max(tokens, 1):.2f} % [UNK]{cut}"
-
-
-def _token_ids(graph: str, folders: list[str]) -> Iterator[Any]:
-    spec = {"token_ids": tft.TFTransformOutput(graph).transformed_feature_spec()["token_ids"]}
+def _first_rows(graph: str, folders: list[str]) -> Iterator[Any]:
+    """Batches of transformed features."""
+    spec = tft.TFTransformOutput(graph).transformed_feature_spec()
     files = sorted(itertools.chain.from_iterable(tf.io.gfile.glob(f"{folder}/*") for folder in folders))
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(_SAMPLE).batch(_BATCH)
-    for batch in records:
-        yield tf.io.parse_example(batch, spec)["token_ids"]
+    for records in tf.data.TFRecordDataset(files, compression_type="GZIP").take(_SAMPLE).batch(_BATCH):
+        yield tf.io.parse_example(records, spec)
 
 
 class Transform(base_beam_component.BaseBeamComponent):

@@ -1,6 +1,5 @@
-"""VocabularyGen: a WordPiece vocabulary, learned from the train splits or imported, and how well it covers them."""
+"""VocabularyGen: a vocabulary, learned from the train splits or imported, and how well it covers them."""
 
-import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -16,21 +15,14 @@ from typing_extensions import override
 from components.artifacts import Vocabulary
 from components.storage.files import fileio
 from components.train import training
-from models import progress
-from models.checkpoints import checkpoint
-from models.text import wordpiece
-from models.text.tokenization import TextRules, Tokenizer, vocabulary
+from models import progress, vocabularies
 from schemas import DataError
 
-# The features that hold text, in records of every kind.
-_TEXT = ("text", "text_pair", "sentences")
 _BATCH = 1000  # records parsed at once
-# Shares of the running words that are [UNK]: from the first on it is told, from the second on the run stops.
-_MANY_UNKNOWN, _NEARLY_ALL_UNKNOWN = 0.2, 0.8
 
 
 class Spec(component_spec.ComponentSpec):
-    """See ``VocabularyGen``; ``settings`` is a JSON object of its arguments."""
+    """Two sources in, a vocabulary out; ``settings`` is a JSON object of the arguments of ``VocabularyGen``."""
 
     PARAMETERS = {
         "settings": component_spec.ExecutionParameter(type=str),
@@ -46,7 +38,7 @@ class Spec(component_spec.ComponentSpec):
 
 
 class Executor(base_executor.BaseExecutor):
-    """Writes ``vocab.txt``, ``text.json`` and ``report.json``."""
+    """Reads the records; ``models/vocabularies/<kind>.py`` does the rest."""
 
     @override
     def Do(
@@ -55,71 +47,45 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """See ``VocabularyGen``.
+        """Learns or imports the vocabulary, as its kind does.
 
         Raises:
-          DataError: the train splits have no text, nearly all words are [UNK], or the imported vocabulary is at fault.
+          DataError: the train splits have no text, or the imported vocabulary is at fault.
         """
         settings = json.loads(exec_properties["settings"])
         sources = [input_dict["examples"], input_dict.get("more_examples", [])]
-        texts = _texts([uri for source in sources if source for uri in artifact_utils.get_split_uris(source, "train")])
-        if settings["learn"]:
-            rules = _rules(settings, None)
-            counts = wordpiece.count(texts, rules)
-            pieces = wordpiece.learn(counts, settings["learn"], rules.reserve)
-        else:
-            pieces, rules = _imported(input_dict.get("base_model"), settings)
-            counts = wordpiece.count(texts, rules)
-        if not counts:
-            raise DataError("the train split has no text: there is nothing to learn from")
-        report = wordpiece.report(Tokenizer(pieces, rules), counts)
-        _judge(report)
+        splits = [uri for source in sources if source for uri in artifact_utils.get_split_uris(source, "train")]
         folder = pathlib.Path(artifact_utils.get_single_uri(output_dict["vocabulary"]))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), "utf-8")
-        (folder / "text.json").write_text(json.dumps(rules.dump(), ensure_ascii=False, indent=1), "utf-8")
-        (folder / "report.json").write_text(report.dump(), "utf-8")
-        progress.emit(progress.Summary(str(report)))
+        summary = vocabularies.load(settings["kind"]).learn(
+            _texts(splits, settings["features"]),
+            settings,
+            folder,
+            imported=_content(settings["path"]) if settings["path"] else None,
+            base=_checkpoint(input_dict.get("base_model")),
+        )
+        progress.emit(progress.Summary(summary))
 
 
-def _texts(folders: Sequence[str]) -> Iterator[Any]:
-    """String tensors (N,) of every text in the records of ``folders``."""
+def _texts(folders: Sequence[str], features: Sequence[str]) -> Iterator[Any]:
+    """String tensors (N,) of what the records of ``folders`` hold in ``features``."""
     files = sorted(name for folder in folders for name in tf.io.gfile.glob(f"{folder}/*"))
-    spec = {name: tf.io.VarLenFeature(tf.string) for name in _TEXT}
+    spec = {name: tf.io.VarLenFeature(tf.string) for name in features}
     for records in tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH):
         yield tf.concat([feature.values for feature in tf.io.parse_example(records, spec).values()], axis=0)
 
 
-def _judge(report: wordpiece.Report) -> None:
-    """Stops a run whose words nearly all become [UNK]; says so where many do."""
-    cure = "take a vocabulary or a checkpoint of the texts' language and spelling, or learn one (vocabulary.learn)"
-    if report.unknown >= _NEARLY_ALL_UNKNOWN:
-        raise DataError(f"{report.unknown:.0%} of the {report.words:,} words are [UNK] with this vocabulary; {cure}")
-    if report.unknown >= _MANY_UNKNOWN:
-        progress.emit(progress.Notice(f"{report.unknown:.0%} of the words are [UNK]; {cure}"))
-
-
-def _rules(settings: dict[str, Any], base: TextRules | None) -> TextRules:
-    """The experiment's rules over imported ones: its mode or theirs, its replacements or theirs, both reserves."""
-    base = base or TextRules()
-    given = TextRules.load({"mode": settings["mode"] or base.mode, "replace": settings["replace"]})
-    reserve = tuple(dict.fromkeys((*base.reserve, *settings["reserve"])))
-    return dataclasses.replace(given, replace=given.replace or base.replace, reserve=reserve)
-
-
-def _imported(base_model: list[types.Artifact] | None, settings: dict[str, Any]) -> tuple[list[str], TextRules]:
+def _checkpoint(base_model: list[types.Artifact] | None) -> pathlib.Path | None:
     if not base_model:
-        return _read(settings["path"]), _rules(settings, None)
-    folder = training.base_checkpoint(path_utils.serving_model_path(artifact_utils.get_single_uri(base_model)))
-    assert folder is not None
-    read = checkpoint.read(folder)
-    return list(read.vocabulary), _rules(settings, TextRules.load(read.rules))
+        return None
+    return training.base_checkpoint(path_utils.serving_model_path(artifact_utils.get_single_uri(base_model)))
 
 
-def _read(path: str) -> list[str]:
+def _content(path: str) -> bytes:
     try:
         with fileio.open(path, "rb") as file:
-            return vocabulary(file.read(), path)
+            content: bytes = file.read()
+            return content
     except (tf.errors.NotFoundError, FileNotFoundError):
         raise DataError(f"{path} does not exist: it should hold the vocabulary, a piece a line") from None
 
@@ -128,13 +94,15 @@ class VocabularyGen(base_component.BaseComponent):
     """Learns a vocabulary from the train splits, or imports one; reports on it either way.
 
     Args:
-      examples: one or two Examples channels; their features ``text``, ``text_pair`` and ``sentences`` are read.
+      examples: one or two Examples channels.
       source_digest: of the code behind this node; another one runs it again.
+      kind: the vocabulary's module in ``models/vocabularies/``, or its dotted path.
+      features: of the records, those that it is learned from.
       learn: pieces to learn, or
-      path: … a ``vocab.txt``, content-addressed: TFX does not see a file that was edited in place; or
-      base_model: … a Model whose vocabulary, casing and rules are taken.
+      path: … a file to import, content-addressed: TFX does not see a file that was edited in place; or
+      base_model: … a Model whose vocabulary and rules are taken.
       reserve: pieces that are never split.
-      mode: see ``TextRules``; None takes the imported folder's, else ``bert_uncased``.
+      mode: how text becomes words; None takes the imported folder's, else the kind's own.
       replace: ``[{"pattern": …, "with": …}]``; empty takes the imported folder's.
 
     Outputs: ``vocabulary``.
@@ -148,6 +116,8 @@ class VocabularyGen(base_component.BaseComponent):
         examples: Sequence[types.BaseChannel],
         *,
         source_digest: str,
+        kind: str = "wordpiece",
+        features: Sequence[str] = ("text", "text_pair", "sentences"),
         learn: int | None = None,
         path: str | None = None,
         base_model: types.BaseChannel | None = None,
@@ -157,12 +127,15 @@ class VocabularyGen(base_component.BaseComponent):
     ):
         if not 1 <= len(examples) <= 2:
             raise ValueError(f"one or two sources can be read. Received: {len(examples)}")
-        if sum(given is not None for given in (learn, path, base_model)) != 1:
+        if sum(each is not None for each in (learn, path, base_model)) != 1:
             raise ValueError(
                 f"give one of learn, path and base_model. Received: learn={learn}, path={path}, base_model={base_model}"
             )
-        settings = {"learn": learn, "path": path, "reserve": list(reserve), "mode": mode, "replace": list(replace)}
-        _rules(settings, None)  # raises ValueError for a reserve that cannot work
+        settings = {
+            **{"kind": kind, "features": list(features), "learn": learn, "path": path},
+            **{"reserve": list(reserve), "mode": mode, "replace": list(replace)},
+        }
+        vocabularies.load(kind).check(settings)
         first, *more = examples
         super().__init__(
             spec=Spec(

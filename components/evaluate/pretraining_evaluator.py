@@ -20,6 +20,7 @@ from models.bert.heads import PAIR_LABELS, PretrainingModel
 from models.checkpoints import checkpoint
 from models.pretraining import mlm_figures, pretraining_data
 from models.pretraining.masking import Ids
+from models.text.tokenization import Tokenizer
 from models.training.reading import rows
 
 
@@ -49,7 +50,7 @@ class Executor(base_executor.BaseExecutor):
     def _figures(self, inputs: dict[str, list[Any]], settings: Any, seed: int, name: str) -> mlm_figures.Figures:
         graph = artifact_utils.get_single_uri(inputs["transform_graph"])
         spec = tft.TFTransformOutput(graph).transformed_feature_spec()
-        tokenizer = training.tokenizer(graph)
+        tokenizer = Tokenizer.read(training.vocabulary_folder(graph))
         files = {
             split: training.matching([f"{uri}/*" for uri in artifact_utils.get_split_uris(inputs["examples"], split)])
             for split in ("train", "test")

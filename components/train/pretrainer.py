@@ -11,7 +11,7 @@ from tfx.components.trainer import fn_args_utils
 
 from components.train import training
 from configs.pretraining import Pretrain
-from models import progress
+from models import families, progress
 from models.bert.heads import PAIR_LABELS, PretrainingModel, pretraining_loss
 from models.checkpoints import checkpoint
 from models.export import card, saved_model
@@ -38,10 +38,10 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     config = fn_args.custom_config
     training.seeded(config["seed"], config)
     transformed = tft.TFTransformOutput(fn_args.transform_output)
-    tokenizer = training.tokenizer(fn_args.transform_output)
-    folder = training.base_checkpoint(fn_args.base_model)
+    tokenizer = Tokenizer.read(training.vocabulary_folder(fn_args.transform_output))
+    text, folder = families.load("text"), training.base_checkpoint(fn_args.base_model)
     with replicas.strategy().scope():
-        encoder = training.encoder(folder, config["encoder"], tokenizer.size)
+        encoder = text.network(config["encoder"], tokenizer, folder)
         model = PretrainingModel(encoder, bool(PAIR_LABELS.keys() & config["pretrain"]["objectives"]))
     if folder:
         checkpoint.load(folder, encoder, model.masked_language, model.next_sentence)
@@ -69,11 +69,10 @@ def _export(
 
     saved_model.write(
         fn_args.serving_model_dir,
+        family="text",
         model=model,
-        encoder=encoder,
         the_task=None,
         featurize=featurize,
-        columns=["text"],
         raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
     )
     extra = saved_model.assets(fn_args.serving_model_dir)
@@ -92,7 +91,7 @@ def _export(
         extra,
         "Base model",
         {
-            "Encoder": card.encoder(encoder, tokenizer.rules.mode),
+            "Encoder": families.load("text").describe(model, tokenizer),
             "Objectives": _objectives(config["pretrain"]["objectives"]),
             "Training": card.training(config["pretrain"], config["seed"], fn_args.base_model),
             "Result": result,

@@ -13,9 +13,7 @@ from tfx.components.trainer import fn_args_utils
 
 from components.train import training
 from components.train.fine_tuning import Calibration, FineTuning
-from models import progress, task
-from models.bert.encoder import BertEncoder
-from models.checkpoints import checkpoint, task_head
+from models import families, progress, task, vocabularies
 from models.export import card, saved_model
 from models.training import calibration, replicas
 from models.training.optimizer import layer_decay
@@ -71,7 +69,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         _export(fn_args, config, prepared.task, model, tft.TFTransformOutput(fn_args.transform_output))
         folder = saved_model.assets(fn_args.serving_model_dir)
         came_to.write(folder)
-        _card(folder, fn_args, config, model.encoder, came_to)
+        _card(folder, fn_args, config, prepared.task, model, came_to)
         progress.emit(progress.Summary(str(came_to)))
 
 
@@ -121,15 +119,16 @@ def train_once(
       phase: what a person is told in front of the epoch.
     """
     settings, seed, the_task = config["train"], config["seed"], prepared.task
-    folder, tokenizer = training.base_checkpoint(fn_args.base_model), training.tokenizer(fn_args.transform_output)
+    family, folder = families.load(the_task.family), training.base_checkpoint(fn_args.base_model)
+    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
     training.seeded(seed, config)
     with replicas.strategy().scope():
-        encoder = training.encoder(folder, config["encoder"], tokenizer.size)
-        model = the_task.build(encoder)
+        network = family.network(config["encoder"], vocabulary, folder)
+        model = the_task.build(network)
     if folder:
-        checkpoint.load(folder, encoder)
+        family.load(folder, network)
     if frozen := settings.get("freeze"):
-        encoder.freeze(0 if frozen == "embeddings" else frozen)
+        network.freeze(0 if frozen == "embeddings" else frozen)
     batch_size, epochs = settings["batch_size"], settings["epochs"]
     epoch_steps = math.ceil(prepared.records / batch_size)
     loop = training.loop(
@@ -139,7 +138,7 @@ def train_once(
         steps=epoch_steps * epochs,
         key=training.key(prepared.files, folder, config),
         logs=f"{fn_args.model_run_dir}/seed-{seed}",
-        factors=layer_decay(model.trainable_variables, encoder.layers_of_variables, settings["layer_decay"]),
+        factors=layer_decay(model.trainable_variables, network.layers_of_variables, settings["layer_decay"]),
     )
     state, metric = loop.state, the_task.metrics[0]
     evaluate = _scorer(the_task, model, the_task.eval_batches(prepared.held_out, batch_size))
@@ -194,27 +193,19 @@ def _calibrate(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Cal
 def _export(
     fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, model: Any, transformed: Any
 ) -> None:
-    raw = transformed.raw_feature_spec()
-    columns = [name for name in ("text", "text_pair") if name in raw]
+    family, raw = families.load(the_task.family), transformed.raw_feature_spec()
+    served = [each.name for each in family.inputs if each.name in raw and each.name not in the_task.gold]
     saved_model.write(
         fn_args.serving_model_dir,
+        family=family.name,
         model=model,
-        encoder=model.encoder,
         the_task=the_task,
         featurize=transformed.transform_features_layer(),
-        columns=columns,
-        raw_spec={name: raw[name] for name in columns},
+        raw_spec={name: raw[name] for name in served},
     )
     folder = saved_model.assets(fn_args.serving_model_dir)
-    tokenizer = training.tokenizer(fn_args.transform_output)
-    own = config["task"]["config"]
-    head = None
-    if the_task.head:
-        kind = task_head.HEADS[the_task.head]
-        head = task_head.Head(kind, model.logits, the_task.logit_names, own["dropout"], own["max_length"])
-    checkpoint.save(
-        folder / training.CHECKPOINT, model.encoder, list(tokenizer.vocabulary), tokenizer.rules.dump(), head=head
-    )
+    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
+    family.save(folder / training.CHECKPOINT, model, the_task, vocabulary)
     made_with = {name: config[name] for name in ("task", "train", "encoder", "seed")}
     (folder / "experiment.yaml").write_text(yaml.safe_dump(made_with, allow_unicode=True, sort_keys=False), "utf-8")
 
@@ -223,24 +214,21 @@ def _card(
     folder: pathlib.Path,
     fn_args: fn_args_utils.FnArgs,
     config: dict[str, Any],
-    encoder: BertEncoder,
+    the_task: task.Task,
+    model: Any,
     came_to: FineTuning,
 ) -> None:
-    own = config["task"]["config"]
-    tokenizer = training.tokenizer(fn_args.transform_output)
+    own, family = config["task"]["config"], families.load(the_task.family)
+    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
     card.write(
         folder,
         config["task"]["type"].replace("_", " ").capitalize()
         + (f": {', '.join(own['labels'])}" if "labels" in own else ""),
         {
-            "Encoder": card.encoder(encoder, tokenizer.rules.mode),
+            "Encoder": family.describe(model, vocabulary),
             "Training": card.training(config["train"], came_to.seed, fn_args.base_model),
             "Result": f"{came_to}; the figures of the test split: tfx-bert show",
             **({"Seeds": came_to.seeds} if came_to.seeds else {}),
         },
-        [
-            *([f"Texts are cut after {own['max_length']} tokens."] if "stride" not in own else []),
-            "Every text gets an answer, also one that is unlike all it was trained on.",
-            "It was judged on texts like those that it was trained on; nothing is said about others.",
-        ],
+        family.limits(own),
     )

@@ -16,16 +16,13 @@ from components import digest
 from components.storage import files
 from components.storage.files import fileio
 from models import progress
-from models.bert.encoder import BertEncoder
-from models.checkpoints import checkpoint, layout
 from models.export import saved_model
-from models.text.tokenization import Tokenizer
 from models.training import replicas
 from models.training.optimizer import SCHEDULES, AdamW
 from models.training.resume import TrainingState
 from models.training.training_loop import Batch, Loop
 
-CHECKPOINT = "checkpoint"  # inside assets.extra: a Hugging Face BERT folder
+CHECKPOINT = "checkpoint"  # inside assets.extra: what a training starts from, in the family's format
 # Where a training keeps its checkpoints, and how often it writes one, decide no weight. TFX reuses a trainer by its
 # custom_config, so they reach it by the process's environment, as they reach a container.
 _ROOT, _SECONDS, _RESUME = "TFX_BERT_CHECKPOINT_ROOT", "TFX_BERT_CHECKPOINT_SECONDS", "TFX_BERT_RESUME"
@@ -64,9 +61,9 @@ def seeded(seed: int, config: dict[str, Any]) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def tokenizer(transform_graph: str) -> Tokenizer:
-    """The one that made the ids: Transform keeps its vocabulary beside its graph."""
-    return Tokenizer.read(pathlib.Path(transform_graph) / "vocabulary")
+def vocabulary_folder(transform_graph: str) -> pathlib.Path:
+    """The vocabulary that made the ids: Transform keeps a copy beside its graph."""
+    return pathlib.Path(transform_graph) / "vocabulary"
 
 
 def matching(patterns: list[str]) -> list[str]:
@@ -75,26 +72,8 @@ def matching(patterns: list[str]) -> list[str]:
 
 
 def base_checkpoint(base_model: str | None) -> pathlib.Path | None:
-    """The Hugging Face folder inside a base model."""
+    """The checkpoint inside a base model, in the family's format."""
     return saved_model.assets(base_model) / CHECKPOINT if base_model else None
-
-
-def encoder(folder: pathlib.Path | None, shape: dict[str, Any] | None, vocabulary_size: int) -> BertEncoder:
-    """A built encoder, of the checkpoint's shape or of ``shape``; its weights are loaded by the caller.
-
-    Raises:
-      ValueError: the checkpoint's vocabulary is not the one that made the ids.
-    """
-    if folder is None:
-        if shape is None:
-            raise ValueError("an encoder needs a checkpoint or a shape")
-        return BertEncoder(vocabulary_size=vocabulary_size, **shape)
-    read = checkpoint.read(folder)
-    if len(read.vocabulary) != vocabulary_size:
-        raise ValueError(
-            f"{folder} has {len(read.vocabulary):,} pieces, the records were tokenized with {vocabulary_size:,}"
-        )
-    return BertEncoder(**read.encoder)
 
 
 def folder(key: str) -> str:
@@ -144,5 +123,5 @@ def loop(
 
 def key(files: list[str], folder: pathlib.Path | None, config: dict[str, Any]) -> str:
     """The digest that names a training: its records, its start, its settings."""
-    start = [str(layout.weights_file(folder))] if folder else []
+    start = sorted(str(path) for path in folder.iterdir()) if folder else []
     return digest.of_files([*files, *start], config=config)

@@ -2,10 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # whoever looks for a card needs no Keras
-    from models.bert.encoder import BertEncoder
+from typing import Any
 
 FILE = "model_card.md"  # inside assets.extra
 
@@ -22,14 +19,6 @@ def write(folder: pathlib.Path, title: str, facts: Mapping[str, str], limits: li
     lines = [f"# {title}", "", *(f"- **{name}**: {value}" for name, value in facts.items())]
     lines += ["", "## Limits", "", *(f"- {limit}" for limit in limits)]
     (folder / FILE).write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def encoder(made: "BertEncoder", mode: str) -> str:
-    """The facts of an encoder in one line."""
-    return (
-        f"BERT of {made.num_layers} layers, {made.hidden_dim} wide, {made.num_heads} heads, "
-        f"{made.count_params() / 1e6:.1f} M parameters; {made.vocabulary_size:,} pieces, {mode}"
-    )
 
 
 def training(settings: Mapping[str, Any], seed: int, start: str | None) -> str:

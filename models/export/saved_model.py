@@ -1,12 +1,13 @@
-"""The SavedModel: raw text in, answer out, everything inside (docs/one_record.md walks through it).
+"""The SavedModel: raw strings in, answer out, everything inside (docs/one_record.md walks through it).
 
 Signatures:
 
-- ``serving_default``: strings by column, each (B,) -> what a person reads.
+- ``serving_default``: strings by input of the family, each (B,) -> what a person reads.
 - ``serving_examples``: ``examples`` string (B,), serialized tf.Example of raw records -> the same, plus ``all_classes``
   for TFMA.
-- ``embed``: strings by column -> ``pooled`` and ``mean`` float32 (B, D).
-- ``transform_features``: ``examples`` -> ``token_ids`` int64 (B, S), cut or padded with 0, and features to slice by.
+- ``transform_features``: ``examples`` -> the features that the model reads, ragged ones cut or padded with 0 to one
+  width, and features to slice by.
+- those of the family, such as ``embed``: strings by input -> ``pooled`` and ``mean`` float32 (B, D).
 
 A row of an output has the same shape in every batch: TensorFlow Serving's batching splits and joins requests of each
 signature, and looks at the number of rows only (tensorflow/serving, batching/batching_session.cc, SplitInputTask).
@@ -22,33 +23,37 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from models.bert.encoder import BertEncoder
+from models import families
 from models.export import golden, warmup
-from models.task import Task, Tensors, dense
+from models.families import Family, Input
+from models.task import Task, Tensors
+
+Signature = tuple[Callable[..., dict[str, Any]], list[tf.TensorSpec]]
 
 
 def write(
     folder: str,
     *,
+    family: str,
     model: Any,
-    encoder: BertEncoder,
     the_task: Task | None,
     featurize: Any,
-    columns: list[str],
     raw_spec: Mapping[str, Any],
 ) -> None:
     """Writes the SavedModel into ``folder``.
 
     Args:
       folder: does not exist yet.
-      model: a built Keras layer: batch to outputs; holds ``encoder``.
-      encoder: gives ``embed``.
-      the_task: gives the answers; without one (a base model) ``serving_default`` is ``embed``.
-      featurize: raw columns to features: ``TFTransformOutput.transform_features_layer()``, or a function.
-      columns: of text, in order: the arguments of ``serving_default``.
-      raw_spec: how a serialized raw record is parsed, without what it is judged by.
+      family: the name of a module in ``models/families/``, or its dotted path.
+      model: a built Keras layer: batch to outputs.
+      the_task: gives the answers; without one (a base model) ``serving_default`` answers as ``embed``.
+      featurize: raw record to features: ``TFTransformOutput.transform_features_layer()``, or a function.
+      raw_spec: how a serialized raw record is parsed, without what it is judged by; of its features ``serving_default``
+        takes those that are inputs of the family.
     """
-    made = signatures(model, encoder, the_task, featurize, columns, raw_spec)
+    its = families.load(family)
+    inputs = inputs_of(its, raw_spec)
+    made = signatures(its, model, the_task, featurize, raw_spec)
     archive = keras.export.ExportArchive()
     archive.track(model)
     # ExportArchive lists the weights again under these names, and the file would hold each of them twice.
@@ -59,53 +64,46 @@ def write(
     for name, (function, takes) in made.items():
         archive.add_endpoint(name, function, takes)
     archive.write_out(folder, verbose=False)
-    golden.write(assets(folder), columns, tf.function(made["serving_default"][0]), the_task)
-    warmup.write(assets(folder), columns)
+    golden.write(assets(folder), family, inputs, tf.function(made["serving_default"][0]), the_task)
+    warmup.write(assets(folder), inputs)
+
+
+def inputs_of(family: Family, raw_spec: Mapping[str, Any]) -> tuple[Input, ...]:
+    """The arguments of ``serving_default``, in the family's order."""
+    return tuple(each for each in family.inputs if each.name in raw_spec)
 
 
 def signatures(
+    family: Family,
     model: Any,
-    encoder: BertEncoder,
     the_task: Task | None,
     featurize: Any,
-    columns: list[str],
     raw_spec: Mapping[str, Any],
-) -> dict[str, tuple[Callable[..., dict[str, Any]], list[tf.TensorSpec]]]:
+) -> dict[str, Signature]:
     """Each signature by name, as a function, and what it takes; the arguments are those of ``write``."""
 
     def features_of(record: Tensors) -> dict[str, Any]:
-        features = featurize(dict(record))
+        features = featurize({name: _as_parsed(value, raw_spec.get(name)) for name, value in record.items()})
         return {name: value for name, value in features.items() if not the_task or name not in the_task.targets}
+
+    inputs = inputs_of(family, raw_spec)
+    endpoints = family.endpoints(model, the_task, features_of, inputs)
 
     def answered(record: Tensors) -> dict[str, Any]:
         if the_task is None:
-            return embedded(record)
+            return endpoints["embed"].answer(record)
         features = features_of(record)
         return the_task.answer(model(the_task.inputs(features), training=False), features, record)
-
-    def embedded(record: Tensors) -> dict[str, Any]:
-        # A task that reads in windows gives rows of any length.
-        features = features_of(record)
-        kept = {name: features[name][:, : encoder.max_positions] for name in ("token_ids", "segment_ids")}
-        return embed(encoder, dense(kept))
 
     def parsed(examples: tf.Tensor) -> Tensors:
         record: Tensors = tf.io.parse_example(examples, dict(raw_spec))
         return record
 
-    def serve(*texts: tf.Tensor) -> dict[str, Any]:
-        return answered(_batch(columns, texts))
-
     def serve_examples(examples: tf.Tensor) -> dict[str, Any]:
         out = answered(parsed(examples))
         return {**out, "all_classes": out["labels"]} if "labels" in out else out
 
-    embedded_columns = columns[:1] if the_task and the_task.separate_encoding else columns
-
-    def serve_embedding(*texts: tf.Tensor) -> dict[str, Any]:
-        return embedded(_batch(embedded_columns, texts))
-
-    length = the_task.config.max_length if the_task else encoder.max_positions
+    length = family.longest_row(model, the_task)
 
     def transform_features(examples: tf.Tensor) -> dict[str, Any]:
         return {
@@ -113,33 +111,40 @@ def signatures(
             for name, value in features_of(parsed(examples)).items()
         }
 
-    texts = [tf.TensorSpec([None], tf.string, name=column) for column in columns]
     examples = [tf.TensorSpec([None], tf.string, name="examples")]
     return {
-        "serving_default": (serve, texts),
+        "serving_default": _of_strings(family, inputs, answered),
         "serving_examples": (serve_examples, examples),
-        "embed": (serve_embedding, texts[: len(embedded_columns)]),
+        **{name: _of_strings(family, each.inputs, each.answer) for name, each in endpoints.items()},
         "transform_features": (transform_features, examples),
     }
 
 
-def _batch(columns: list[str], texts: Sequence[tf.Tensor]) -> Tensors:
-    """The columns as given, each (B,).
+def _as_parsed(value: Any, spec: Any) -> Any:
+    """A feature as ``tf.io.parse_example`` gives it, which is what Transform's graph takes."""
+    sparse = isinstance(spec, tf.io.VarLenFeature) and isinstance(value, tf.RaggedTensor)
+    return value.to_sparse() if sparse else value
+
+
+def _of_strings(family: Family, inputs: Sequence[Input], answer: Callable[[Tensors], dict[str, Any]]) -> Signature:
+    """The signature that takes ``inputs`` and answers the record that they stand for."""
+
+    def serve(*values: tf.Tensor) -> dict[str, Any]:
+        return answer(family.record(_batch([each.name for each in inputs], values)))
+
+    return serve, [tf.TensorSpec([None], tf.string, name=each.name) for each in inputs]
+
+
+def _batch(names: list[str], values: Sequence[tf.Tensor]) -> Tensors:
+    """The arguments as given, each (B,).
 
     TensorFlow Serving feeds whatever shape a request has, and tensorflow-text ends the process on some of them.
     """
-    ranked = [tf.ensure_shape(text, [None]) for text in texts]
-    for column, text in zip(columns[1:], ranked[1:], strict=True):
-        message = f"{column} and {columns[0]} must have as many texts"
-        tf.debugging.assert_equal(tf.size(text), tf.size(ranked[0]), message=message)
-    return dict(zip(columns, ranked, strict=True))
-
-
-def embed(encoder: BertEncoder, batch: Tensors) -> dict[str, Any]:
-    """``pooled``: tanh-pooled [CLS]; ``mean``: mean of the last layer over the real tokens. float32 (B, D)."""
-    out = encoder.padding_free(batch["token_ids"], batch["segment_ids"], batch["padding_mask"], training=False)
-    row = tf.cast(tf.where(batch["padding_mask"])[:, 0], tf.int32)
-    return {"pooled": out["pooled"], "mean": tf.math.segment_mean(out["sequence"], row)}
+    ranked = [tf.ensure_shape(value, [None]) for value in values]
+    for name, value in zip(names[1:], ranked[1:], strict=True):
+        message = f"{name} and {names[0]} must have as many texts"
+        tf.debugging.assert_equal(tf.size(value), tf.size(ranked[0]), message=message)
+    return dict(zip(names, ranked, strict=True))
 
 
 def assets(folder: str) -> pathlib.Path:

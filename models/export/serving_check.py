@@ -6,15 +6,16 @@ Prints one JSON document, ``{"faults": [...], "signatures": [...], "ops": n}``; 
 import json
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from models import families
 from models.export import golden, serving_ops
+from models.families import Family
 
-SIGNATURES = ("serving_default", "serving_examples", "embed", "transform_features")
-# Tolerance: batched and single rows use different kernels, in float32 through 12 layers.
+# Batched and single rows take other kernels; float32 through 12 layers.
 TOLERANCE = 1e-4
 
 
@@ -24,23 +25,24 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
     import tensorflow_text  # noqa: F401
 
     kept = golden.read(folder / "assets.extra")
+    family = families.load(kept["family"])
     nodes = list(_nodes(folder))
     faults = list(dict.fromkeys(fault for node in nodes for fault in serving_ops.faults(node)))
     model = tf.saved_model.load(str(folder))
-    faults += [f"signature {name} is missing" for name in SIGNATURES if name not in model.signatures]
-    there, asked = [name for name in SIGNATURES if name in model.signatures], {}
+    faults += [f"signature {name} is missing" for name in family.signatures if name not in model.signatures]
+    there, asked = [name for name in family.signatures if name in model.signatures], {}
     if varying := [fault for name in there for fault in _varying(name, model.signatures[name])]:
         return {"faults": [*faults, *varying], "signatures": sorted(model.signatures), "ops": 0}
     for name in there:
-        takes = model.signatures[name].structured_input_signature[1]  # of a pair `embed` may take one text
-        asked[name] = {key: values for key, values in _arguments(name, kept["inputs"]).items() if key in takes}
+        takes = model.signatures[name].structured_input_signature[1]
+        asked[name] = _arguments(takes, kept["inputs"], family)
     in_session = _session(folder, asked)
     for name in there:
         call = model.signatures[name]
         batched = _call(call, asked[name])
         if name.startswith("serving"):
             faults += _compare(f"{name}, the reloaded model against the trained one", kept["outputs"], batched)
-        faults += _compare(f"{name}, single texts against the batch", batched, _one_by_one(call, asked[name]))
+        faults += _compare(f"{name}, single rows against the batch", batched, _one_by_one(call, asked[name]))
         faults += _compare(f"{name}, a TF1 session against TF2", batched, in_session[name])
     return {"faults": faults, "signatures": sorted(model.signatures), "ops": len({node.op for node in nodes})}
 
@@ -62,18 +64,13 @@ def _varying(name: str, signature: Any) -> Iterator[str]:
             yield f"{name}: {output} is {spec.shape}, but a row must have the same shape in every batch"
 
 
-def _arguments(signature: str, texts: Mapping[str, list[str]]) -> dict[str, list[Any]]:
-    """The golden texts as a signature takes them: by column, or as serialized Examples."""
-    if signature in ("serving_default", "embed"):
-        return dict(texts)
-    import tensorflow as tf
-
-    def feature(value: str) -> Any:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
-
-    rows = [dict(zip(texts, row, strict=True)) for row in zip(*texts.values(), strict=True)]
-    features = [tf.train.Features(feature={name: feature(value) for name, value in row.items()}) for row in rows]
-    return {"examples": [tf.train.Example(features=each).SerializeToString() for each in features]}
+def _arguments(takes: Iterable[str], inputs: Mapping[str, list[str]], family: Family) -> dict[str, list[Any]]:
+    """The golden values as a signature takes them: by input, or as serialized Examples."""
+    if "examples" not in takes:
+        known = {each.name: list(each.golden) for each in family.inputs}
+        return {name: {**known, **inputs}[name] for name in takes}  # an endpoint may have inputs of its own
+    rows = [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
+    return {"examples": [family.example(row).SerializeToString() for row in rows]}
 
 
 def _call(signature: Any, arguments: Mapping[str, list[Any]]) -> dict[str, Any]:
@@ -108,7 +105,7 @@ def _compare(what: str, expected: Mapping[str, Any], got: Mapping[str, Any]) -> 
     """Floats within the tolerance, integers exactly. Not text: a label may turn where two scores are equal."""
     for name, value in expected.items():
         wanted, seen = np.asarray(value), np.asarray(got.get(name, np.nan))
-        # Empty lists, as of texts in which no span was found, have no type in golden.json.
+        # Empty lists, as of texts without a span, have no type in golden.json.
         if wanted.dtype.kind not in "fi" or wanted.size == seen.size == 0:
             continue
         if wanted.shape != seen.shape or seen.dtype.kind not in "fi" or not np.isfinite(seen).all():
@@ -120,7 +117,7 @@ def _compare(what: str, expected: Mapping[str, Any], got: Mapping[str, Any]) -> 
         allowed = TOLERANCE if wanted.dtype.kind == "f" else 0
         rows = np.abs(wanted - seen).reshape(len(wanted), -1).max(axis=1)
         if rows.max() > allowed:
-            yield f"{what}: {name} differs by {rows.max():.1e} on golden text {rows.argmax()} (allowed {allowed:.0e})"
+            yield f"{what}: {name} differs by {rows.max():.1e} on golden value {rows.argmax()} (allowed {allowed:.0e})"
 
 
 if __name__ == "__main__":

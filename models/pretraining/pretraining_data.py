@@ -36,6 +36,8 @@ class Corpus:
       config: nothing is read from it.
     """
 
+    family = "text"
+
     def __init__(self, config: Mapping[str, Any]):
         del config
 

@@ -335,10 +335,10 @@ def _answer(
     """Appends a list of the cells for each record that has none yet; a batch is one write."""
     if done == job.usable:
         return
-    answer, _ = predict.load(folder)
+    answer, names = predict.load(folder), golden.read(folder / "assets.extra")["inputs"]
     for batch in predict.batches(itertools.islice(job.good(), done, None), _BATCH):
         texts = zip(*(texts for _, texts in batch), strict=True)
-        outputs = answer(dict(zip(("text", "text_pair"), map(list, texts), strict=False)))
+        outputs = answer(dict(zip(names, map(list, texts), strict=True)))
         arrays = {name: value.numpy() for name, value in outputs.items()}
         found = [list(the_task.to_row(nth(arrays, index)).values()) for index in range(len(batch))]
         file.write("".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in found).encode())

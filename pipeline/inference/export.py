@@ -13,6 +13,7 @@ from components.deploy.versions import versions
 from models import task
 from models.checkpoints import checkpoint, layout, task_head
 from models.export import golden
+from models.families.text import TEXTS
 from pipeline.inference.predict import newest
 from pipeline.run import lineage
 from pipeline.run.result import RunError, RunResult, runs_of
@@ -140,7 +141,7 @@ def _golden_batch(said: checkpoint.Checkpoint) -> Batch:
     from models.text import tokenization
 
     tokenizer = tokenization.Tokenizer(said.vocabulary, tokenization.TextRules.load(said.rules))
-    a, b = (tokenizer.tokenize(texts) for texts in (golden.TEXTS, golden.TEXTS[::-1]))
+    a, b = (tokenizer.tokenize(texts) for texts in (TEXTS, TEXTS[::-1]))
     length = min(_LENGTH, said.encoder["max_positions"])
     token_ids, segment_ids = tokenization.pair(a, b, tokenizer.cls_id, tokenizer.sep_id, length)
     return task.dense({"token_ids": token_ids, "segment_ids": segment_ids})

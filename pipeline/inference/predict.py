@@ -11,7 +11,9 @@ from rich.text import Text
 
 from components.deploy.versions import versions
 from components.records.formats.encodings import undecodable
+from models import families
 from models.export import golden
+from models.families import Family
 from models.task import Task, nth
 from pipeline.run.result import RunError
 from pipeline.terminal import noise
@@ -36,15 +38,17 @@ def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
     given = _decoded(texts) if texts else _lines(sys.stdin.buffer)
     folder = newest(root, model)
     the_task = task_of(folder)
+    family = families.load(the_task.family)
     noise.hush()
     with noise.captured(root / folder.parents[2].name / "predict.log") as terminal:
         console = Console(file=terminal, highlight=False, markup=False)
         if not texts and sys.stdin.isatty():
             console.print(Text("one text a line, Ctrl-D ends", "dim"))
         with console.status(f"loading {folder}"):
-            answer, columns = load(folder)
+            answer = load(folder)
+        names = list(golden.read(folder / "assets.extra")["inputs"])
         for batch in batches(given, 1 if sys.stdin.isatty() else _BATCH):
-            outputs = {name: value.numpy() for name, value in answer(_arguments(batch, columns)).items()}
+            outputs = {name: value.numpy() for name, value in answer(_arguments(batch, family, names)).items()}
             for index, text in enumerate(batch):
                 line = the_task.summarize(nth(outputs, index))
                 console.print(Text.assemble((f'"{_short(text)}"', "dim"), " → ", line), soft_wrap=True)
@@ -104,31 +108,30 @@ def task_of(folder: Path) -> Task:
     return the_task
 
 
-def load(folder: Path) -> tuple[Any, list[str]]:
-    """The serving signature of a SavedModel, and its arguments."""
+def load(folder: Path) -> Any:
+    """The serving signature of a SavedModel: a list of strings by argument to tensors by output."""
     import tensorflow as tf
     import tensorflow_text  # noqa: F401 (its ops are in the graph)
 
     module = tf.saved_model.load(str(folder))
     signature = module.signatures["serving_default"]
-    columns = list(signature.structured_input_signature[1])
 
     def answer(arguments: dict[str, list[str]]) -> Any:
         # The signature holds its variables through the module.
         assert module is not None
         return signature(**{name: tf.constant(values) for name, values in arguments.items()})
 
-    return answer, columns
+    return answer
 
 
-def _arguments(batch: list[str], columns: list[str]) -> dict[str, list[str]]:
-    if "text_pair" not in columns:
-        return {"text": batch}
-    pairs = [text.split("\t") for text in batch]
-    for text, pair in zip(batch, pairs, strict=True):
-        if len(pair) != 2:
-            raise RunError(f"this model takes two texts with a tab between them. Received: {_short(text)!r}")
-    return {"text": [pair[0] for pair in pairs], "text_pair": [pair[1] for pair in pairs]}
+def _arguments(batch: list[str], family: Family, names: list[str]) -> dict[str, list[str]]:
+    rows = []
+    for line in batch:
+        try:
+            rows.append(family.parse(line, names))
+        except ValueError as error:
+            raise RunError(f"{error}. Received: {_short(line)!r}") from None
+    return {name: [row[name] for row in rows] for name in names}
 
 
 def batches(items: Iterable[Item], count: int) -> Iterator[list[Item]]:

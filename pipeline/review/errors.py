@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.export import golden
 from models.task import Task, nth, strings
 from pipeline.inference.predict import task_of
 from pipeline.run import lineage
@@ -26,7 +27,7 @@ class Answer:
 
     Attributes:
       origin: ``file:line``.
-      text: of the record; both texts of a pair.
+      text: what the model was asked; both texts of a pair.
       expected: the right answer.
       summary: the model's answer; of a classifier the label alone.
       wrong: how wrong that is, 0 for right.
@@ -91,7 +92,7 @@ def test_answers(folder: Path, result: RunResult) -> list[Answer]:
     import tensorflow_text  # noqa: F401 (its ops are in the graph)
 
     model = Path(models[-1]) / "Format-Serving"
-    the_task = task_of(model)
+    the_task, inputs = task_of(model), list(golden.read(model / "assets.extra")["inputs"])
     module = tf.saved_model.load(str(model))
     ask = module.signatures["serving_examples"]
     argument = next(iter(ask.structured_input_signature[1]))
@@ -100,12 +101,12 @@ def test_answers(folder: Path, result: RunResult) -> list[Answer]:
     for batch in tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH):
         outputs = {name: value.numpy() for name, value in ask(**{argument: batch}).items()}
         answers += [
-            _answer(serialized, nth(outputs, index), the_task) for index, serialized in enumerate(batch.numpy())
+            _answer(serialized, nth(outputs, index), the_task, inputs) for index, serialized in enumerate(batch.numpy())
         ]
     return answers
 
 
-def _answer(serialized: bytes, answer: dict[str, Any], the_task: Task) -> Answer:
+def _answer(serialized: bytes, answer: dict[str, Any], the_task: Task, inputs: list[str]) -> Answer:
     import tensorflow as tf
 
     features = tf.train.Example.FromString(serialized).features.feature
@@ -117,7 +118,7 @@ def _answer(serialized: bytes, answer: dict[str, Any], the_task: Task) -> Answer
 
     gold = {name: values(name) for name in the_task.gold}
     judged = np.array(the_task.row_metrics(answer, gold))
-    text = " | ".join(part for name in ("text", "text_pair") for part in strings(values(name)))
+    text = " | ".join(part for name in inputs for part in strings(values(name)))
     summary = answer["label"].item().decode() if the_task.single_label else the_task.summarize(answer)
     score = answer["score"].item() if the_task.single_label else None
     (origin,) = strings(values("origin"))

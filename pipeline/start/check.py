@@ -16,6 +16,7 @@ from configs.base import ConfigError
 from configs.environment import Environment, Local
 from configs.experiment import Experiment, Task
 from configs.sources import Source
+from models import families
 from models import task as tasks
 from models.checkpoints import checkpoint as checkpoints
 from models.checkpoints import layout
@@ -109,9 +110,9 @@ def checkpoint(folder: Path, name: str | None = None) -> tuple[checkpoints.Check
         found, count = checkpoints.read(folder), checkpoints.checked(folder)
     except DataError as error:
         raise ConfigError(f"$.checkpoint: {error}") from None
-    shape = estimate.shape_of_encoder(found.encoder)
-    millions = shape.parameters / 1e6
-    return found, f"BERT of {shape.layers} layers, {shape.width} wide, {millions:.1f} M parameters, {count} tensors"
+    layers, width = found.encoder["num_layers"], found.encoder["hidden_dim"]
+    millions = families.load("text").cost(found.encoder, found.encoder["vocabulary_size"]).parameters / 1e6
+    return found, f"BERT of {layers} layers, {width} wide, {millions:.1f} M parameters, {count} tensors"
 
 
 def _start(experiment: Experiment, environment: Environment) -> str:

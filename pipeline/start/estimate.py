@@ -3,14 +3,16 @@
 import math
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.records.formats import encodings
 from configs.encoder import Encoder
 from configs.experiment import Experiment
+from models import families
+from models import task as tasks
 from models.checkpoints.layout import encoder_arguments
+from models.families import Cost
 from pipeline.terminal.numbers import clock, size
 
 # Share of a plain matrix product's rate that training reached on two cores, medians over BERT-small and MiniLM.
@@ -21,64 +23,42 @@ FIXED, PER_RECORD = 45.0, {"task.data": 0.002, "corpus": 0.0002, "score": 0.002}
 BASE_MEMORY = 1.4e9
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The size of an encoder."""
-
-    layers: int
-    width: int
-    inner: int
-    positions: int
-    vocabulary: int
-
-    @property
-    def dense(self) -> int:
-        """Parameters that every token is multiplied with."""
-        d, f = self.width, self.inner
-        return self.layers * (4 * (d * d + d) + 2 * d * f + f + d + 4 * d) + d * d + d
-
-    @property
-    def parameters(self) -> int:
-        """All of them (Devlin et al. 2019: 110 M for BERT-base)."""
-        return self.dense + (self.vocabulary + self.positions + 2 + 2) * self.width
-
-
-def shape_of_encoder(arguments: dict[str, Any]) -> Shape:
-    """From the arguments of ``models.bert.encoder.BertEncoder``."""
-    keys = ("num_layers", "hidden_dim", "intermediate_dim", "max_positions", "vocabulary_size")
-    return Shape(*(int(arguments[key]) for key in keys))
-
-
-def shape(experiment: Experiment, start: Path | None = None) -> Shape:
-    """Of the encoder that the experiment trains, from the Hugging Face folder ``start`` where there is one."""
+def shape(experiment: Experiment, start: Path | None = None) -> dict[str, Any]:
+    """Arguments of the encoder that the experiment trains, of the Hugging Face folder ``start`` where there is one."""
     if start:
-        return shape_of_encoder(encoder_arguments(start / "config.json"))
-    encoder, vocabulary = experiment.encoder or Encoder(), experiment.vocabulary
+        return encoder_arguments(start / "config.json")
+    vocabulary = experiment.vocabulary
     if vocabulary and vocabulary.path:
         pieces = lines(vocabulary.path, "text")
     else:
         pieces = vocabulary.learn if vocabulary and vocabulary.learn else 30_522
-    inner = encoder.intermediate_dim or 4 * encoder.hidden_dim
-    return Shape(encoder.num_layers, encoder.hidden_dim, inner, encoder.max_positions, round(pieces))
+    return {"vocabulary_size": round(pieces), **(experiment.encoder or Encoder()).model_dump()}
 
 
-def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of: Shape) -> dict[str, float]:
+def cost(experiment: Experiment, size_of: dict[str, Any]) -> Cost:
+    """What the network costs; ``size_of`` as ``shape`` gives it."""
+    family = families.load(tasks.load(experiment.task.type).family if experiment.task else "text")
+    return family.cost(size_of, size_of["vocabulary_size"])
+
+
+def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of: dict[str, Any]) -> dict[str, float]:
     """Operations of each training: 6 · parameters · tokens (Kaplan et al. 2020, section 2.1), forward and backward.
 
     Args:
       experiment: its budgets.
       amounts: records of each source, and their mean length in tokens.
-      size_of: the encoder.
+      size_of: as ``shape`` gives it.
     """
-    work = {}
+    work, multiplied = {}, cost(experiment, size_of).multiplied
     if experiment.pretrain:
         budget = experiment.pretrain
         longest = math.inf if budget.pack else amounts["corpus"][1]
         row = sum(share * min(length, longest) for share, length in budget.lengths)
         step = min(budget.batch_size * row, budget.batch_tokens or math.inf)
         seen = budget.tokens or (budget.steps or 0) * step
-        head = size_of.width * (size_of.vocabulary + size_of.width) * budget.mask_share
-        work["pretraining"] = 6 * (size_of.dense + head) * seen
+        width = size_of["hidden_dim"]
+        head = width * (size_of["vocabulary_size"] + width) * budget.mask_share
+        work["pretraining"] = 6 * (multiplied + head) * seen
     if experiment.task:
         records, mean = amounts["task.data"]
         length = min(mean, getattr(experiment.task, "max_length", mean))
@@ -89,22 +69,22 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
             most = int(max(choices)) if isinstance(choices, list) else experiment.train.epochs
             epochs = most * (tune.trials + trainings)
         seen = records * length * experiment.task.data.split.train * epochs
-        work["fine-tuning"] = 6 * size_of.dense * seen
+        work["fine-tuning"] = 6 * multiplied * seen
         if experiment.score:
             records, mean = amounts["score"]
             # Forward alone.
-            work["scoring"] = 2 * size_of.dense * records * min(mean, getattr(experiment.task, "max_length", mean))
+            work["scoring"] = 2 * multiplied * records * min(mean, getattr(experiment.task, "max_length", mean))
     return work
 
 
-def memory(experiment: Experiment, size_of: Shape) -> float:
-    """Peak bytes: weights, gradients, two moments; activations (Korthikanti et al. 2022, eq. 1); all in fp32."""
+def memory(experiment: Experiment, size_of: dict[str, Any]) -> float:
+    """Peak bytes: weights, gradients, two moments, the activations of the longest step; all in float32."""
     rows = [(experiment.train.batch_size, getattr(experiment.task, "max_length", 128))] if experiment.task else []
     if experiment.pretrain:
         pretrain = experiment.pretrain
         rows.append((math.ceil(pretrain.batch_size / pretrain.accumulate), pretrain.max_length))
-    activations = max(2 * 34 * batch * length * size_of.width * size_of.layers for batch, length in rows)
-    return BASE_MEMORY + 16 * size_of.parameters + activations
+    of = cost(experiment, size_of)
+    return BASE_MEMORY + 16 * of.parameters + of.activations * max(batch * length for batch, length in rows)
 
 
 def text(experiment: Experiment, amounts: dict[str, tuple[int, float]], start: Path | None) -> str:

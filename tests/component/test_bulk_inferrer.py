@@ -36,11 +36,10 @@ def model(request, tmp_path_factory):
     task = Task({"labels": LABELS, "max_length": 16})
     saved_model.write(
         str(folder / "Format-Serving"),
+        family="text",
         model=task.build(encoder),
-        encoder=encoder,
         the_task=task,
         featurize=lambda record: task.featurize(record, TOKENIZER),
-        columns=columns,
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
     )
     return folder, columns

@@ -38,11 +38,10 @@ def write_model(folder, labels, seed):
         variable.assign(variable * 8 if "norm" not in variable.path else variable)
     saved_model.write(
         str(folder / "Format-Serving"),
+        family="text",
         model=model,
-        encoder=encoder,
         the_task=task,
         featurize=lambda record: task.featurize(record, TOKENIZER),
-        columns=["text"],
         raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
     )
     return folder

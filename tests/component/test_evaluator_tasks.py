@@ -70,11 +70,10 @@ def write_model(folder, the_task, columns, seed):
         variable.assign(variable * 8 if "norm" not in variable.path else variable)
     saved_model.write(
         str(folder / "Format-Serving"),
+        family="text",
         model=model,
-        encoder=encoder,
         the_task=the_task,
         featurize=lambda record: the_task.featurize(record, TOKENIZER),
-        columns=columns,
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
     )
     return folder

@@ -122,11 +122,10 @@ def exported(tmp_path_factory):
     task = Task({"labels": ["no", "yes"], "max_length": 16})
     saved_model.write(
         str(folder / "Format-Serving"),
+        family="text",
         model=task.build(encoder),
-        encoder=encoder,
         the_task=task,
         featurize=lambda record: task.featurize(record, tokenizer),
-        columns=["text"],
         raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
     )
     return folder
@@ -152,7 +151,7 @@ def test_a_model_that_answers_something_else_stops_the_run(exported, tmp_path):
     kept["outputs"]["score"][0] += 0.5
     path.write_text(json.dumps(kept), "utf-8")
     try:
-        with pytest.raises(serving_validator.ServingFault, match=r"score differs by 5\.0e-01 on golden text 0"):
+        with pytest.raises(serving_validator.ServingFault, match=r"score differs by 5\.0e-01 on golden value 0"):
             validate(exported, tmp_path)
     finally:
         path.write_text(before, "utf-8")

@@ -50,11 +50,10 @@ def model(tmp_path_factory):
         variable.assign(variable * 20 if "norm" not in variable.path else variable)
     saved_model.write(
         str(folder),
+        family="text",
         model=layer,
-        encoder=encoder,
         the_task=TASK,
         featurize=lambda record: TASK.featurize(record, TOKENIZER),
-        columns=["text"],
         raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
     )
     return folder
@@ -63,7 +62,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(model):
     """Of the model itself, all texts at once: spans of the text as it was given, and no white space at their ends."""
-    answer, _ = LOAD(model)
+    answer = LOAD(model)
     outputs = {name: value.numpy() for name, value in answer({"text": TEXTS}).items()}
     found = [places(TASK.to_row(task.nth(outputs, row))["spans"]) for row in range(len(TEXTS))]
     for text, offsets, told in zip(TEXTS, found, outputs["span"], strict=True):

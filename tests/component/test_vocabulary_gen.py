@@ -84,6 +84,7 @@ def test_imports_a_vocabulary_and_reports_unknown_words(tmp_path, corpus):
         "top_unknown": [["lowest", 3]],
     }
     assert json.loads((folder / "text.json").read_text()) == {
+        "kind": "wordpiece",
         "mode": "uncased_nfc",
         "replace": [{"pattern": "x", "with": "y"}],
         "reserve": [],
@@ -107,7 +108,7 @@ def test_imports_casing_and_rules_with_a_checkpoint_folder(tmp_path, corpus):
     (folder / "tokenizer_config.json").write_text(json.dumps({"tfx_bert": rules}))
     (folder / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     out = run(tmp_path / "out", [corpus], base_model=base)
-    assert json.loads((out / "text.json").read_text()) == rules
+    assert json.loads((out / "text.json").read_text()) == {"kind": "wordpiece", **rules}
 
 
 def test_a_train_split_without_text_is_refused(tmp_path):

@@ -76,11 +76,10 @@ def write_text_model(folder, columns, seed, answer=True):
         variable.assign(variable * 5 if "norm" not in variable.path else variable)
     saved_model.write(
         str(folder),
+        family="text",
         model=model,
-        encoder=encoder,
         the_task=task if answer else None,
         featurize=lambda record: task.featurize(record, tokenizer),
-        columns=columns,
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
     )
     extra = saved_model.assets(str(folder))

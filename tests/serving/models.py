@@ -106,11 +106,10 @@ def classifier(folder: Path) -> None:
         variable.assign(variable * 5 if "norm" not in variable.path else variable)
     saved_model.write(
         str(folder),
+        family="text",
         model=model,
-        encoder=encoder,
         the_task=task,
         featurize=lambda record: task.featurize(record, tokenizer),
-        columns=["text"],
         raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
     )
 

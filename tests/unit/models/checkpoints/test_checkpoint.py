@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from models.bert.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
 from models.checkpoints import checkpoint, task_head, weights
-from models.export import golden
+from models.families.text import TEXTS
 from models.text.tokenization import SPECIAL
 from schemas import DataError
 
@@ -384,5 +384,5 @@ def test_the_demo_checkpoint_goes_round(tmp_path):
     theirs, ours = (Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (MINILM, tmp_path))
     theirs.no_truncation()
     theirs.no_padding()
-    for text in golden.TEXTS:
+    for text in TEXTS:
         assert ours.encode(text, "a pair").ids == theirs.encode(text, "a pair").ids

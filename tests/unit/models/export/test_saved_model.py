@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from models import families
 from models.bert.encoder import BertEncoder
 from models.export import golden, saved_model, serving_check, serving_ops
 from models.tasks.classification import Task
@@ -33,11 +34,10 @@ def write(folder, columns, answer=True):
         variable.assign(variable * 5 if "norm" not in variable.path else variable)
     saved_model.write(
         str(folder),
+        family="text",
         model=model,
-        encoder=encoder,
         the_task=task if answer else None,
         featurize=lambda record: task.featurize(record, TOKENIZER),
-        columns=columns,
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
     )
     return model
@@ -69,7 +69,7 @@ def serialized(**columns):
 def test_a_server_could_load_it(exported):
     report = serving_check.check(exported)
     assert report["faults"] == []
-    assert report["signatures"] == sorted(serving_check.SIGNATURES)
+    assert report["signatures"] == sorted(families.load("text").signatures)
 
 
 def test_text_and_examples_give_the_same_answer(exported):
@@ -176,7 +176,7 @@ def test_another_answer_than_the_trained_model_gave_is_a_fault(copy):
     path.write_text(json.dumps(kept))
     assert serving_check.check(copy)["faults"] == [
         f"{signature}, the reloaded model against the trained one: "
-        "scores differs by 1.0e-02 on golden text 3 (allowed 1e-04)"
+        "scores differs by 1.0e-02 on golden value 3 (allowed 1e-04)"
         for signature in ("serving_default", "serving_examples")
     ]
 
@@ -190,7 +190,7 @@ def test_a_check_compares_every_signature_in_every_way(exported, monkeypatch):
 
     monkeypatch.setattr(serving_check, "_compare", noted)
     assert serving_check.check(exported)["faults"] == []
-    alone, session = "single texts against the batch", "a TF1 session against TF2"
+    alone, session = "single rows against the batch", "a TF1 session against TF2"
     trained = "the reloaded model against the trained one"
     assert compared == [
         *(f"serving_default, {way}" for way in (trained, alone, session)),
@@ -202,8 +202,9 @@ def test_a_check_compares_every_signature_in_every_way(exported, monkeypatch):
 
 def test_every_signature_is_asked_alone_in_a_batch_and_in_a_session(exported):
     texts = golden.read(exported / "assets.extra")["inputs"]
-    asked = {name: serving_check._arguments(name, texts) for name in serving_check.SIGNATURES}
-    model = tf.saved_model.load(str(exported))
+    model, family = tf.saved_model.load(str(exported)), families.load("text")
+    takes = {name: model.signatures[name].structured_input_signature[1] for name in family.signatures}
+    asked = {name: serving_check._arguments(each, texts, family) for name, each in takes.items()}
     for name, answers in serving_check._session(exported, asked).items():
         alone = serving_check._one_by_one(model.signatures[name], asked[name])
         assert answers.keys() == alone.keys() == model.signatures[name].structured_outputs.keys()

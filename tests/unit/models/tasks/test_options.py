@@ -14,11 +14,13 @@ import pydantic
 import pytest
 import tensorflow as tf
 
-from models import task
+from models import families, task
 from models.bert.encoder import BertEncoder
-from models.export import golden, saved_model, serving_check, serving_ops
+from models.export import saved_model, serving_check, serving_ops
+from models.families.text import TEXTS
 from tests.unit.models.tasks import test_contract as contract
 
+FAMILY = families.load("text")
 TASKS = [name for name in contract.RECORDS if "(" not in name]
 # Values to try for an option, by what it accepts.
 VALUES = (True, False, 1, 2, 9, 20, 0.25, 3.5, ["WHAT", "HOW", "no"], [0.0, 2.0], {"negative": 2.0})
@@ -85,11 +87,10 @@ def made(request):
     model = the_task.build(BertEncoder(vocabulary_size=contract.TOKENIZER.size, **sizes))
     columns = [column for column in ("text", "text_pair") if column in record]
     functions = saved_model.signatures(
+        FAMILY,
         model,
-        model.encoder,
         the_task,
         lambda given: the_task.featurize(given, contract.TOKENIZER),
-        columns,
         {column: tf.io.FixedLenFeature([], tf.string) for column in columns},
     )
     traced = {
@@ -120,15 +121,19 @@ def test_tensorflow_serving_knows_the_graph_and_can_split_and_join_its_batches(m
         assert list(serving_check._varying(name, function)) == []
 
 
+def golden_texts(columns):
+    return {each.name: list(each.golden) for each in FAMILY.inputs if each.name in columns}
+
+
 def test_parts_of_requests_joined_in_any_order_are_the_answers_of_the_whole(made):
     """As TensorFlow Serving's batching computes them: what a text is answered does not depend on its neighbours."""
     *_, columns, traced = made
-    texts = golden.arguments(columns)
+    texts = golden_texts(columns)
     for name, function in traced.items():
-        asked = serving_check._arguments(name, texts)
+        asked = serving_check._arguments(traced[name].structured_input_signature[1], texts, FAMILY)
         whole = serving_check._call(function, asked)
         assert list(serving_check._compare(name, whole, whole)) == []  # finite
-        ends = (0, 1, 6, len(golden.TEXTS))  # the long texts in the second part, none in the first
+        ends = (0, 1, 6, len(TEXTS))  # the long texts in the second part, none in the first
         parts = [range(start, end) for start, end in itertools.pairwise(ends)]
         answers = [
             serving_check._call(function, {key: [values[row] for row in part] for key, values in asked.items()})
@@ -146,8 +151,8 @@ def test_parts_of_requests_joined_in_any_order_are_the_answers_of_the_whole(made
 
 def test_every_answer_can_be_told_and_is_a_row_of_one_table(made):
     the_task, *_, columns, traced = made
-    outputs = serving_check._call(traced["serving_default"], golden.arguments(columns))
-    answers = [task.nth(outputs, row) for row in range(len(golden.TEXTS))]
+    outputs = serving_check._call(traced["serving_default"], golden_texts(columns))
+    answers = [task.nth(outputs, row) for row in range(len(TEXTS))]
     assert all(the_task.summarize(answer) for answer in answers)
     kinds = [[(name, type(value)) for name, value in the_task.to_row(answer).items()] for answer in answers]
     assert kinds == [kinds[0]] * len(kinds)

@@ -53,11 +53,10 @@ def write_model(folder, columns=("text",)):
     )  # both labels
     saved_model.write(
         str(folder),
+        family="text",
         model=model,
-        encoder=encoder,
         the_task=task,
         featurize=lambda record: task.featurize(record, TOKENIZER),
-        columns=list(columns),
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
     )
 
@@ -91,7 +90,7 @@ def folder(runs, tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def ask(runs):
     """What the model itself says of texts, loaded once."""
-    answer, _ = predict.load(runs / "runs/reviews/serving_model/reviews/1")
+    answer = predict.load(runs / "runs/reviews/serving_model/reviews/1")
 
     def scores(texts):
         return answer({"text": texts})["scores"].numpy()

@@ -15,7 +15,7 @@ AMOUNTS = {"corpus": (64_000, 20.0), "task.data": (10_000, 27.0)}
 def test_operations_follow_parameters_and_tokens():
     experiment = loader.load("from_scratch")
     size = estimate.shape(experiment)
-    work, dense = estimate.flops(experiment, AMOUNTS, size), size.dense
+    work, dense = estimate.flops(experiment, AMOUNTS, size), estimate.cost(experiment, size).multiplied
     assert work["fine-tuning"] == pytest.approx(6 * dense * 10_000 * 27 * 0.8 * 5)
     twice = estimate.flops(loader.load("from_scratch", ["train.epochs=10"]), AMOUNTS, size)
     assert twice["fine-tuning"] == 2 * work["fine-tuning"]

@@ -1,0 +1,210 @@
+"""What a family of models takes and how it is made: a module for each family, found by its name.
+
+``models/families/<name>.py`` defines ``Family``, a subclass of the one here; a dotted path names a module elsewhere. A
+task says which family it belongs to (``Task.family``). TensorFlow is imported inside methods: ``tfx-bert check`` loads
+families too.
+"""
+
+import abc
+import dataclasses
+import importlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from models.task import Task
+    from models.vocabularies import Vocabulary
+
+Tensors = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """An argument of a serving signature: string (B,).
+
+    Attributes:
+      name: of the argument, and of the record's feature that it becomes.
+      golden: values that every export is checked with, hostile ones among them; as many for each input of a family.
+      sized: a value of so many units (words, items), for the requests that warm a server up.
+    """
+
+    name: str
+    golden: tuple[str, ...]
+    sized: Callable[[int], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """A signature beside ``serving_default``, which has a task's answers.
+
+    Attributes:
+      answer: raw record to named outputs, in the graph; a row of an output has the same shape in every batch.
+      inputs: its arguments.
+    """
+
+    answer: Callable[[Tensors], dict[str, Any]]
+    inputs: tuple[Input, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a network costs, for the estimate of ``tfx-bert check``.
+
+    Attributes:
+      parameters: all of them.
+      multiplied: those that every unit (token, item) of a row is multiplied with.
+      activations: bytes that a training step keeps for every unit of a batch, in float32.
+    """
+
+    parameters: int
+    multiplied: int
+    activations: float
+
+
+class Network(Protocol):
+    """What a task's ``build`` puts a head on: a built ``keras.layers.Layer``.
+
+    Attributes:
+      layers_of_variables: from the input to the output, for layer-wise learning rates.
+    """
+
+    @property
+    def layers_of_variables(self) -> list[list[Any]]:
+        """The embeddings' variables, then each layer's."""
+
+    def freeze(self, blocks: int) -> None:
+        """Takes the embeddings and the first ``blocks`` layers behind them out of training."""
+
+
+class Family(abc.ABC):
+    """A family in one file.
+
+    Attributes:
+      vocabulary: the module in ``models/vocabularies/`` that turns strings into ids.
+      inputs: the arguments of all its signatures, in the order in which a person gives them. ``serving_default`` takes
+        those that are features of the records.
+      signatures: those that every export has.
+    """
+
+    vocabulary: ClassVar[str]
+    inputs: ClassVar[tuple[Input, ...]]
+    signatures: ClassVar[tuple[str, ...]]
+
+    @property
+    def name(self) -> str:
+        """What ``load`` finds it by."""
+        return type(self).__module__.removeprefix(f"{__name__}.")
+
+    @abc.abstractmethod
+    def network(self, shape: Mapping[str, Any] | None, vocabulary: "Vocabulary", start: Path | None) -> Any:
+        """A built ``Network``.
+
+        Args:
+          shape: the YAML's ``encoder``; None with a checkpoint.
+          vocabulary: that makes the ids.
+          start: a checkpoint, whose shape is taken; its weights are not loaded.
+
+        Raises:
+          ValueError: the checkpoint's vocabulary is not the one that makes the ids.
+        """
+
+    @abc.abstractmethod
+    def load(self, folder: Path, network: Any) -> None:
+        """Assigns the weights of a checkpoint to a ``network`` that was built of it."""
+
+    @abc.abstractmethod
+    def save(self, folder: Path, model: Any, the_task: "Task", vocabulary: Any) -> None:
+        """Writes a checkpoint that ``network`` and ``load`` read.
+
+        Args:
+          folder: does not exist yet.
+          model: what ``the_task.build`` made, trained.
+          the_task: that was trained on.
+          vocabulary: that made the ids.
+        """
+
+    def record(self, arguments: Tensors) -> dict[str, Any]:
+        """The raw record that a request's arguments stand for, in the graph: here the arguments themselves.
+
+        Args:
+          arguments: string (B,), by the names of ``inputs``.
+
+        Returns:
+          Tensors by feature; ragged where a record holds several values of one.
+        """
+        return dict(arguments)
+
+    def example(self, arguments: Mapping[str, str]) -> "tf.train.Example":
+        """``record``, of one request, as a raw record on disk."""
+        import tensorflow as tf
+
+        example = tf.train.Example()
+        for name, value in arguments.items():
+            example.features.feature[name].bytes_list.value.append(value.encode())
+        return example
+
+    @abc.abstractmethod
+    def parse(self, line: str, names: Collection[str]) -> dict[str, str]:
+        """A line of ``tfx-bert predict`` as arguments.
+
+        Args:
+          line: without its end.
+          names: of the inputs that the model takes.
+
+        Raises:
+          ValueError: it is not what the model takes; the sentence says what is.
+        """
+
+    @abc.abstractmethod
+    def endpoints(
+        self, model: Any, the_task: "Task | None", features_of: Callable[[Tensors], dict[str, Any]], inputs: Any
+    ) -> dict[str, Endpoint]:
+        """The signatures beside ``serving_default``, ``serving_examples`` and ``transform_features``.
+
+        Args:
+          model: what ``the_task.build`` made; of a base model the network with the heads of its pretraining.
+          the_task: None for a base model, whose ``serving_default`` answers as its endpoint ``embed`` does.
+          features_of: raw record to the features that the model was trained on, less those of the right answer.
+          inputs: of ``serving_default``.
+        """
+
+    @abc.abstractmethod
+    def longest_row(self, model: Any, the_task: "Task | None") -> int:
+        """How wide ``transform_features`` makes a ragged feature: longer rows are cut, shorter ones filled with 0."""
+
+    @abc.abstractmethod
+    def summarize(self, batches: Iterable[Tensors], vocabulary: Any, config: Mapping[str, Any]) -> str:
+        """What Transform made, in one line.
+
+        Args:
+          batches: the features of the train split's first rows.
+          vocabulary: that made the ids.
+          config: the task's own keys of the YAML.
+        """
+
+    @abc.abstractmethod
+    def describe(self, model: Any, vocabulary: Any) -> str:
+        """The network in one line, for the model card."""
+
+    def limits(self, config: Mapping[str, Any]) -> list[str]:
+        """What a model cannot do, a sentence each, for the model card; ``config`` as for ``summarize``."""
+        del config
+        return []
+
+    @abc.abstractmethod
+    def cost(self, shape: Mapping[str, Any], vocabulary_size: int) -> Cost:
+        """What a network of ``shape``, the YAML's ``encoder``, costs."""
+
+
+def module(name: str) -> str:
+    """The dotted path of the family ``name``."""
+    return name if "." in name else f"{__name__}.{name}"
+
+
+def load(name: str) -> Family:
+    """The family ``name``."""
+    family: Family = importlib.import_module(module(name)).Family()
+    return family
