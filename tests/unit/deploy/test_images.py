@@ -99,11 +99,10 @@ def test_serving_pins_the_server_and_leaves_root():
 
 def test_the_packages_and_nothing_else_are_in_the_context():
     listed = {line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")}
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    folders = {f"!{name.partition('.')[0]}" for name in packages}
-    assert (
-        listed == {"*", "**/__pycache__", "!pyproject.toml", "!README.md", "!LICENSE", "!requirements/*.txt"} | folders
-    )
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    folders = {f"!{name.removesuffix('*')}" for name in packages}
+    metadata = {"!pyproject.toml", "!README.md", "!LICENSE", "!requirements/run.in"}
+    assert listed == {"*", "**/__pycache__", "!requirements/*.txt"} | metadata | folders
 
 
 # scripts/image and scripts/image-test

@@ -43,7 +43,7 @@ def setup(tmp_path):
 def test_another_platform_is_pointed_to_the_container(setup):
     sentence = setup({"uname": "[ $1 = -s ] && echo Darwin || echo arm64"})
     assert sentence.startswith(
-        "✗ TFX has wheels for Linux x86-64 only, this is Darwin arm64: run 'docker run --platform"
+        "✗ this project is locked and tested on Linux x86-64 only, this is Darwin arm64: run 'docker run --platform"
     )
 
 
@@ -51,7 +51,7 @@ def test_another_python(setup):
     other = 'case "$1" in --version) echo Python 3.12.1;; *) exit 1;; esac'
     sentence = setup({"python3": other, "python3.11": other}, PYTHON="")
     assert sentence.startswith(
-        "✗ Python 3.11 with venv was not found (python3 is Python 3.12.1); TFX needs exactly 3.11"
+        "✗ Python 3.11 with venv was not found (python3 is Python 3.12.1); the lock is for Python 3.11"
     )
 
 
