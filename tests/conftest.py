@@ -1,5 +1,6 @@
 """For every test."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -9,9 +10,24 @@ from typing import Any
 
 import pytest
 
+from tests import warm_python
+
 # A shell's background job ignores Ctrl-C, and hands that down: tests that press it, here or in a process of theirs,
 # would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_with_the_tests = contextlib.ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One for all workers of xdist."""
+    if not hasattr(config, "workerinput"):
+        _with_the_tests.enter_context(warm_python.started())
+
+
+def pytest_unconfigure() -> None:
+    _with_the_tests.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from tests.e2e.tiny import COMMAND, EXPERIMENT, result, states, tfx_bert
+from tests.e2e.tiny import EXPERIMENT, result, states, tfx_bert, warm
 
 pytestmark = pytest.mark.e2e
 
@@ -89,7 +89,7 @@ def test_pairs_are_judged_by_slice_and_asked_with_a_tab(pairs):
     asked = tfx_bert(pairs, "predict", "--model", "pairs", "Where are you?\tAt home.")
     assert '"Where are you? | At home." → ' in asked
     refused = subprocess.run(
-        [*COMMAND, "predict", "--model", "pairs", "one text"], cwd=pairs, capture_output=True, text=True, check=False
+        [*warm(), "predict", "--model", "pairs", "one text"], cwd=pairs, capture_output=True, text=True, check=False
     )
     assert refused.returncode == 1
     assert "with a tab between them" in refused.stderr
@@ -107,7 +107,7 @@ def test_the_compiled_pipeline_ends_where_the_local_one_does(pairs):
     same bucket: another learning rate has a baseline, and twice the same is pushed once."""
     (pairs / "kubeflow.yaml").write_text(f"kind: kubeflow{CLUSTER}", "utf-8")
     (pairs / "vertex.yaml").write_text(f"kind: vertex\nproject: p\nregion: r{CLUSTER}", "utf-8")
-    command = [*COMMAND, "run", "pairs.yaml", "--dry-run", "--env"]
+    command = [*warm(), "run", "pairs.yaml", "--dry-run", "--env"]
     home = pairs / "runs/pairs/dry-run/bucket/gcs/bucket/runs/pairs"
     with subprocess.Popen([*command, "kubeflow.yaml"], cwd=pairs, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not list(home.glob("checkpoints/*/checkpoint")):

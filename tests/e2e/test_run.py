@@ -12,15 +12,15 @@ import time
 import numpy as np
 import pytest
 
-from tests.e2e.tiny import COMMAND, HOSTILE, result, states, tfx_bert, weights
+from tests.e2e.tiny import COMMAND, HOSTILE, result, states, tfx_bert, warm, weights
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
 def first(folder):
-    """What the first run printed."""
-    return tfx_bert(folder, "run", "tiny.yaml")
+    """What the first run printed, in a process that imports everything itself."""
+    return tfx_bert(folder, "run", "tiny.yaml", command=COMMAND)
 
 
 def test_a_run_goes_through_every_node_and_pushes(folder, first):
@@ -50,7 +50,7 @@ def test_the_pushed_model_answers_text(folder, first):
     answer = tfx_bert(folder, "predict", "--model", "tiny", "a gorgeous film")
     assert "negative" in answer or "positive" in answer
     # And over REST the same.
-    server = subprocess.Popen([*COMMAND, "serve", "tiny", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([*warm(), "serve", "tiny", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         address = next(line for line in server.stdout if "http://" in line).partition("http://")[2].split()[0]
         status = 404  # while it loads
@@ -181,9 +181,7 @@ def test_killed_in_a_training_it_resumes_to_the_same_weights(folder, first):
     """
     experiment = ["run", "tiny.yaml", "--set", "name=killed", "--env", "often.yaml"]
     checkpoints = folder / "runs/killed/checkpoints"
-    process = subprocess.Popen(
-        [*COMMAND, *experiment], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([*warm(), *experiment], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not list(checkpoints.glob("*/checkpoint")):
         assert process.poll() is None, "the run ended before it could be killed"
@@ -210,9 +208,7 @@ def test_two_runs_at_once_are_refused(folder, first):
         while not (folder / "runs/tiny/.running").exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        refused = subprocess.run(
-            [*COMMAND, "run", "tiny.yaml"], cwd=folder, capture_output=True, text=True, check=False
-        )
+        refused = subprocess.run([*warm(), "run", "tiny.yaml"], cwd=folder, capture_output=True, text=True, check=False)
         assert refused.returncode == 1
         assert f"another run of tiny is under way (process {process.pid}" in refused.stdout + refused.stderr
     finally:

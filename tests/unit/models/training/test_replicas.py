@@ -1,5 +1,6 @@
 """Two replicas train as one device does. Two CPUs are two devices only in a process of its own: this file again."""
 
+import os
 import pathlib
 import pickle
 import subprocess
@@ -17,7 +18,7 @@ def got(tmp_path_factory):
     """What ``main`` found."""
     folder = tmp_path_factory.mktemp("replicas")
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.unit.models.test_replicas", str(folder)], cwd=ROOT, capture_output=True, text=True
+        [os.environ["WARM_PYTHON"], "-m", __name__, str(folder)], cwd=ROOT, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     return pickle.loads((folder / "found").read_bytes())

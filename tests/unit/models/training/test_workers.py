@@ -43,7 +43,7 @@ def started(job, folder):
     files = [folder / f"{job}-{task['type']}" for task in TASKS]
     children = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.models.test_workers", job, str(folder), str(file)],
+            [os.environ["WARM_PYTHON"], "-m", __name__, job, str(folder), str(file)],
             cwd=ROOT,
             env={**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})},
             stderr=file.with_suffix(".log").open("w"),
