@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from serving import json_examples, json_requests, json_responses
 from serving.batching import Batcher
 from serving.errors import invalid
+from serving.json import json_examples, json_requests, json_responses
 from serving.metrics import Metrics
 from serving.process import Servable
 from serving.servable import DEFAULT_SIGNATURE, Signature, check_rank

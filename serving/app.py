@@ -15,11 +15,12 @@ from typing import Any
 
 import orjson
 
-from serving import json_responses, openapi, page
+from serving import openapi, page
 from serving.api import PATH, Api, Asked
 from serving.batching import Batcher
 from serving.config import ModelConfig
 from serving.errors import ApiError, invalid
+from serving.json import json_responses
 from serving.metrics import Metrics
 from serving.process import Process
 from serving.versions import Models

@@ -21,7 +21,7 @@ from models.bert.encoder import BertEncoder
 from models.export import saved_model
 from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 from pipeline.inference import bulk, predict
-from serving import json_requests, json_responses
+from serving.json import json_requests, json_responses
 from serving.servable import Servable
 
 TOKENIZER = Tokenizer([*SPECIAL, "anna", "oslo", "한글", "e", "##e", "é", "in", "##in", "."], TextRules("uncased_nfc"))

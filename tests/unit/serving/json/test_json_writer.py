@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import json_reader
-from serving.json_numbers import double
-from serving.json_writer import quoted, show
+from serving.json import json_reader
+from serving.json.json_numbers import double
+from serving.json.json_writer import quoted, show
 
 
 def test_strings():

@@ -4,8 +4,8 @@ import math
 import re
 from typing import Any
 
-from serving.json_numbers import double
-from serving.json_reader import pairs
+from serving.json.json_numbers import double
+from serving.json.json_reader import pairs
 
 _LIMIT = 256  # kMaxJsonDebugStringBytes of tensorflow/serving's util/json_tensor.cc
 _SPECIAL = re.compile(r'["\\\x00-\x1f]')

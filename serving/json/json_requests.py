@@ -10,11 +10,11 @@ from typing import Any
 
 import orjson
 
-from serving import json_reader, json_values
 from serving.errors import ApiError, invalid
-from serving.json_reader import pairs
-from serving.json_values import is_object
-from serving.json_writer import show
+from serving.json import json_reader, json_values
+from serving.json.json_reader import pairs
+from serving.json.json_values import is_object
+from serving.json.json_writer import show
 
 MAX_RANK = 254  # of TensorFlow's TensorShape
 

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from serving.errors import ApiError, invalid
-from serving.json_writer import show
+from serving.json.json_writer import show
 
 MAX_NUMPY_RANK = 64
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2
 
-from serving import json_examples, json_reader, json_requests, json_values
 from serving.errors import ApiError
+from serving.json import json_examples, json_reader, json_requests, json_values
 
 INT, TEXT, FLOAT, DOUBLE = "int32", "string", "float", "double"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from serving import json_values
 from serving.errors import invalid
-from serving.json_reader import pairs
-from serving.json_writer import show
+from serving.json import json_values
+from serving.json.json_reader import pairs
+from serving.json.json_writer import show
 
 # Of tensorflow/core/example/feature.proto: the number of the list in a Feature, and the name in an error sentence.
 _BYTES, _FLOATS, _INTEGERS = (1, "bytes"), (2, "float"), (3, "int64")

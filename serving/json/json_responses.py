@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serving.errors import invalid
-from serving.json_writer import quoted
+from serving.json.json_writer import quoted
 
 Array = Any  # np.ndarray; strings are an object array of bytes
 

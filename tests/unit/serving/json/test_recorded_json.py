@@ -7,10 +7,10 @@ import pathlib
 
 import numpy as np
 
-from serving import json_requests, json_responses
 from serving.errors import ApiError, invalid
+from serving.json import json_requests, json_responses
 
-RECORDED = pathlib.Path(__file__).parents[2] / "data/tfserving_json"
+RECORDED = pathlib.Path(__file__).parents[3] / "data/tfserving_json"
 
 
 def lines(name):

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from serving.errors import invalid
-from serving.json_numbers import INVALID, end_of, fault, number, word
+from serving.json.json_numbers import INVALID, end_of, fault, number, word
 
 MAX_DEPTH = 1_000_000  # of lists and objects in each other: a hundred bytes of memory each
 

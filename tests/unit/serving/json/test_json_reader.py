@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import json_reader
 from serving.errors import ApiError
+from serving.json import json_reader
 
 
 def test_what_a_text_is_read_as():

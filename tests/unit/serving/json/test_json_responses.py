@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import json_responses
 from serving.errors import ApiError
+from serving.json import json_responses
 
 
 def texts(*rows):
