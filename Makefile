@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 EXPERIMENT ?= sentiment
 
-.PHONY: help run serve soak test conformance compile-kubeflow compile-vertex image image-test check lint types format setup data lock clean
+.PHONY: help run serve soak test conformance compile-kubeflow compile-vertex image image-test docs lint types format setup data lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ types: setup ## mypy, strict
 
 format: setup ## formats the code
 	@ruff format . && ruff check --fix .
+
+docs: setup ## the documents as a site with search: build/site/index.html
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet && echo build/site/index.html
 
 setup: ## .venv from the locked requirements; a second call does nothing
 	@scripts/setup

@@ -1,0 +1,1 @@
+"""Measurements of speed, accuracy and memory, and the peers that they compare with."""

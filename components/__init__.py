@@ -1,1 +1,1 @@
-
+"""The nodes of the pipeline: thin adapters to TFX."""

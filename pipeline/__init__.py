@@ -1,1 +1,1 @@
-
+"""The DAG, and the ``tfx-bert`` command."""

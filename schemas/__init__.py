@@ -1,4 +1,4 @@
-"""What a record is: one TFMD schema a record kind, and the error for data that breaks it."""
+"""One TFMD schema for each kind of record, and the error for data that breaks it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

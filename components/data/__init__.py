@@ -1,1 +1,1 @@
-"""The nodes from files to transformed records: ExampleGen, its digest and gate, the vocabulary, Transform."""
+"""The nodes from files to transformed records: ExampleGen, its digest and gate, VocabularyGen, Transform."""

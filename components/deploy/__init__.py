@@ -1,1 +1,1 @@
-"""The nodes behind a blessed model: serving validation, Pusher, bulk inference, Vertex."""
+"""The nodes that check and deliver a model: ServingValidator, Pusher, BulkInferrer, Vertex's registry."""

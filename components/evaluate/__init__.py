@@ -1,1 +1,1 @@
-"""The nodes that judge a model: figures, verdict, baseline, and the pages that show them."""
+"""The nodes that evaluate a model: metrics, verdict, baseline, and reports for the platforms' pages."""

@@ -1,1 +1,1 @@
-"""From rows of files to records, and back to files."""
+"""Reads files as rows and rows as records, and writes answered rows to files."""

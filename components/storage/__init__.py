@@ -1,1 +1,1 @@
-"""File systems: this machine's, TensorFlow's, and S3."""
+"""File systems: this machine's, TensorFlow's and S3."""

@@ -1,1 +1,1 @@
-"""What runs inside TFX's Trainer and Tuner."""
+"""What TFX's Trainer and Tuner run."""

@@ -1,1 +1,1 @@
-"""Where an experiment runs when it is not this machine: Kubeflow, Vertex, and what Kubernetes accepts."""
+"""Where an experiment runs when not on this machine: Kubeflow, Vertex, and the rules of Kubernetes."""

@@ -1,1 +1,1 @@
-"""YAML files to typed configuration; every fault has a line and a sentence."""
+"""Reads YAML files as typed configuration, and names the line of every fault."""

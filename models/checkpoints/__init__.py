@@ -1,1 +1,1 @@
-"""Pretrained weights: Hugging Face folders in and out, other formats in."""
+"""Pretrained weights: reads and writes Hugging Face folders, and reads other formats."""

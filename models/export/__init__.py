@@ -1,1 +1,1 @@
-"""What a trained model is written as: the SavedModel and what it carries, Keras, ONNX."""
+"""Writes a trained model: as a SavedModel with all that it carries, as a Keras file, as an ONNX graph."""

@@ -1,1 +1,1 @@
-"""Tokenized documents to masked batches, and how well a model predicts them."""
+"""Turns tokenized documents into masked batches, and measures how well a model predicts them."""

@@ -1,1 +1,1 @@
-
+"""One module for each task that a model can be fine-tuned for."""

@@ -1,1 +1,1 @@
-"""WordPiece: learned, in the graph, and for Hugging Face's tokenizers."""
+"""WordPiece: learned from text, applied in the graph, and written for Hugging Face's tokenizers."""

@@ -1,1 +1,1 @@
-"""The training loop: optimizer, resume, replicas, reading, calibration."""
+"""The training loop: optimizer, resuming, replicas, reading, calibration."""

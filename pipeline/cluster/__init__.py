@@ -1,1 +1,1 @@
-"""The same pipeline on Kubeflow and Vertex."""
+"""Compiles, submits and follows the same pipeline on Kubeflow and Vertex."""

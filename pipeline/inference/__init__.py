@@ -1,1 +1,1 @@
-"""Commands that use a pushed model: predict, serve, export."""
+"""The commands that use a pushed model: predict, serve, export."""

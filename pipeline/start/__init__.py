@@ -1,1 +1,1 @@
-"""Commands before a run: init, check, data."""
+"""The commands before a run: init, check, data."""

@@ -1,1 +1,1 @@
-"""What a person sees: progress, summary, numbers."""
+"""What a person sees on the terminal: progress, summary, numbers."""

@@ -1,1 +1,1 @@
-"""A module a file format: bytes to rows."""
+"""One module for each file format, from bytes to rows."""

@@ -1,1 +1,1 @@
-"""What Kubeflow, Argo, Kubernetes or Vertex would refuse or drop of a compiled pipeline."""
+"""Finds what Kubeflow, Argo, Kubernetes or Vertex would refuse or drop of a compiled pipeline."""

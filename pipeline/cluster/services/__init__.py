@@ -1,1 +1,1 @@
-"""The APIs of Kubeflow, Argo and Vertex: what they say of runs."""
+"""The APIs of Kubeflow, Argo and Vertex, and what they say of runs."""
