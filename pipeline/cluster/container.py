@@ -33,7 +33,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
-from components import artifacts
+from components import artifacts, beam_package
 from components.storage import files
 from models import progress
 from models.training import replicas
@@ -106,6 +106,7 @@ def run(arguments: argparse.Namespace, beam: Sequence[str]) -> None:
     Raises:
       Exception: whatever the executor raised.
     """
+    beam_package.build_where_needed()
     # TFX imports an artifact's class by the title of its type.
     compiler_utils.TITLE_TO_CLASS_PATH.update(artifacts.titles())
     mounted = not any("Dataflow" in flag for flag in beam if flag.startswith("--runner"))

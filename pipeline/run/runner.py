@@ -21,6 +21,7 @@ from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline, RunOptions
 
+from components import beam_package
 from components.storage.files import fileio
 from components.train import training
 from configs.environment import Local
@@ -141,6 +142,7 @@ def _run(
     to_nodes: Sequence[str],
     interrupted: threading.Event,
 ) -> None:
+    beam_package.build_where_needed()
     runner = BeamDagRunner() if environment.orchestrator == "beam" else LocalDagRunner()
     options = RunOptions(from_nodes=list(from_nodes), to_nodes=list(to_nodes)) if from_nodes or to_nodes else None
     with launcher.watched(interrupted) as failures:

@@ -13,6 +13,14 @@ def transforming():
     return SimpleNamespace(pieces=PIECES, example=example, run=run)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_package():
+    """As in a run."""
+    from components import beam_package
+
+    beam_package.build_where_needed()
+
+
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
     """Google's storage, as TensorFlow's own client speaks to it."""
