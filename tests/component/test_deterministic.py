@@ -3,6 +3,7 @@
 Determinism of operations cannot be switched off again in a process: this file runs itself in one of its own.
 """
 
+import os
 import pathlib
 import pickle
 import subprocess
@@ -18,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("deterministic")
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.component.test_deterministic", str(folder)],
+        [os.environ["WARM_PYTHON"], "-m", __name__, str(folder)],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-3000:]

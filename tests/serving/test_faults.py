@@ -147,14 +147,23 @@ def test_what_is_no_http(client, line):
 
 
 def test_clients_that_vanish(client):
-    for _ in range(50):
+    """They leave nothing behind: no open connection, no error, and no answer that another client gets."""
+    server = psutil.Process(client.process.pid)
+    before, logged = server.num_fds(), client.log.stat().st_size
+    for number in range(50):
+        body = json.dumps({"instances": [float(number)]}).encode()
         raw = connected(client)
-        raw.sendall(head(len(GOOD)) + GOOD)
+        raw.sendall(head(len(body)) + body)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         raw.close()  # with a reset
     for _ in range(50):
         with connected(client) as raw:
             raw.sendall(head(len(GOOD)) + GOOD[:5])
+    for number in range(50, 60):
+        rows = [float(number), -0.5, float(-number)]
+        assert client.post(HALF, {"instances": rows}) == (200, {"predictions": [row / 2 + 4 for row in rows]})
+    client.until(lambda _: server.num_fds() <= before)
+    assert client.log.read_bytes()[logged:] == b""
 
 
 def test_an_answer_that_takes_too_long(client):

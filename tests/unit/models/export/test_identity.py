@@ -1,11 +1,11 @@
 """When two exports are one model."""
 
 import json
+import os
 import pathlib
 import re
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ write(sys.argv[1], ["text"])
 
 
 def process(folder, traced):
-    return subprocess.Popen([sys.executable, "-c", EXPORT, str(folder), str(traced)], cwd=ROOT)
+    return subprocess.Popen([os.environ["WARM_PYTHON"], "-c", EXPORT, str(folder), str(traced)], cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
