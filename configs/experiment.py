@@ -13,7 +13,7 @@ from configs.base import Name, Section, Seed
 from configs.encoder import Encoder
 from configs.evaluation import Evaluate
 from configs.pretraining import Pretrain
-from configs.sources import Corpus, TextData, Unlabelled
+from configs.sources import Corpus, SplitSource, Unlabelled
 from configs.text import Text, Vocabulary
 from configs.training import Train
 from configs.tuning import Range, Tune
@@ -34,7 +34,7 @@ class Task(Section):
     """
 
     type: str
-    data: TextData
+    data: SplitSource
     schema_: str | None = Field(default=None, alias="schema")
 
     model_config = pydantic.ConfigDict(

@@ -1,6 +1,7 @@
 """Sections ``corpus``, ``task.data`` and ``score``: files of records."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -8,11 +9,16 @@ from typing_extensions import override
 from configs.base import RANGE, Columns, Paths, Section, Share
 from configs.encoding import Encoding
 
-# What a labelled record holds under names of its own, whatever its columns are called.
-RECORD_FEATURES = (
-    *("text", "text_pair", "label", "labels", "span_start", "span_end", "span_label", "answers", "answer_start"),
-    "origin",
-)
+# Formats by the ending of a file's name.
+ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
 
 
 class LabelRanges(Section):
@@ -55,9 +61,13 @@ class Source(Section):
         reason.
       max_bad_share: ``quarantine`` fails past this share of the records.
       section: where it stands in the YAML; empty where options of the command line say it.
+      keys: those whose values name columns, in the columns' order.
+      endings: format by the ending of a file's name: the formats that it takes.
     """
 
     section: ClassVar[str]
+    keys: ClassVar[tuple[str, ...]]
+    endings: ClassVar[Mapping[str, str]] = ENDINGS
 
     path: Paths
     format: Literal["csv", "tsv", "jsonl", "parquet", "text"] | None = None
@@ -65,6 +75,18 @@ class Source(Section):
     encoding: Encoding = "utf-8"
     on_bad_record: Literal["fail", "quarantine"] = "fail"
     max_bad_share: Share = 0.05
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Every column that is read, behind the key that names it."""
+        named = [(key, name) for key in self.keys for name in _all(getattr(self, key))]
+        return [(key, name.column if isinstance(name, LabelRanges) else name) for key, name in named]
+
+    def misfit(self, path: str, file_format: str) -> tuple[str, str] | None:
+        """The key that a file of this format does not go with, and why; None where there is none."""
+        if file_format == "text":
+            return "format", f"{path} is plain text; a task reads csv, tsv, jsonl or parquet."
+        return None
 
 
 class Unlabelled(Source):
@@ -74,6 +96,7 @@ class Unlabelled(Source):
     """
 
     section = "score"
+    keys = ("text", "text_pair")
 
     text: str = "text"
     text_pair: str | None = None
@@ -104,20 +127,10 @@ class TextData(SplitSource):
     """Records of one text, or two, and of what they are judged by."""
 
     section = "task.data"
+    keys = ("text", "text_pair", "label")
 
     text: str = "text"
     text_pair: str | None = None
-
-    @property
-    def label_column(self) -> str | None:
-        """The column that holds the right answer."""
-        found = getattr(self, "label", None)
-        return found.column if isinstance(found, LabelRanges) else found
-
-    @property
-    def columns(self) -> list[str]:
-        """Every column that is read."""
-        return [name for name in (self.text, self.text_pair, self.label_column) if name is not None]
 
 
 class TaskData(TextData):
@@ -176,6 +189,8 @@ class SpanData(TextData):
       unit: what a line of a CoNLL file holds; words are joined by spaces, characters by nothing.
     """
 
+    endings = {".conll": "conll", ".jsonl": "jsonl", ".parquet": "parquet"}
+
     format: Literal["conll", "jsonl", "parquet"] | None = None  # type: ignore[assignment]
     label: str = "entities"
     scheme: Literal["BIO", "word"] = "BIO"
@@ -191,26 +206,13 @@ class AnswerData(TextData):
       answers: of JSON Lines: ``{"text": [...], "answer_start": [...]}``, in characters; empty lists: no answer.
     """
 
+    keys = ("text", "text_pair", "answers")
+    endings = {".json": "squad", ".jsonl": "jsonl", ".parquet": "parquet"}
+
     format: Literal["squad", "jsonl", "parquet"] | None = None  # type: ignore[assignment]
     text: str = "question"
     text_pair: str = "context"
     answers: str = "answers"
-
-    @property
-    @override
-    def label_column(self) -> str | None:
-        return self.answers
-
-
-# By record kind.
-DATA: dict[str, type[TextData]] = {
-    "classification": TaskData,
-    "multi_label": LabelsData,
-    "regression": NumberData,
-    "similarity": PairNumberData,
-    "token_classification": SpanData,
-    "question_answering": AnswerData,
-}
 
 
 class Corpus(SplitSource):
@@ -226,6 +228,7 @@ class Corpus(SplitSource):
     """
 
     section = "corpus"
+    keys = ("text", "document", "order")
 
     text: Columns = ["text"]
     sentences: Literal["lines", "split"] = "lines"
@@ -237,3 +240,14 @@ class Corpus(SplitSource):
         if self.order and not self.document:
             raise ValueError("order sorts the rows of a document: name the column that joins them in document")
         return self
+
+    @override
+    def misfit(self, path: str, file_format: str) -> tuple[str, str] | None:
+        if file_format != "text" or (not self.order and self.document in (None, "file")):
+            return None
+        key, value = ("order", self.order) if self.order else ("document", self.document)
+        return key, f"plain text takes document: file, or neither. Received: {value!r}"
+
+
+def _all(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value is not None else []

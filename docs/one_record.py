@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluate import verdict
-from components.records import records
+from components.records import record
+from components.records.kinds import classification
 from components.train import training
 from configs.yaml import loader
 from models import task
@@ -80,10 +81,10 @@ def _raw(examples: str, origin: str) -> Any:
 def _example(example: Any, source: Any) -> Iterator[str]:
     features = {name: feature.bytes_list.value[0].decode() for name, feature in example.features.feature.items()}
     yield from (f"{name}: {value!r}" for name, value in sorted(features.items()))
-    key = records.key([features["text"]])
+    key = record.key([features["text"]])
     point = int.from_bytes(key[:8], "big") / 2**64
-    yield f"normalised: {records.normalize(features['text'])!r}"
-    yield f"key: {key.hex()} → {point:.4f} → {records.split_of(key, source, 'path')}"
+    yield f"normalised: {record.normalize(features['text'])!r}"
+    yield f"key: {key.hex()} → {point:.4f} → {classification.Kind(source).split_of(key, 'path')}"
 
 
 def _validated(statistics: str, schema: str, gate: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from tfx.types import Channel, standard_artifacts
 
 from components import digest
 from components.data.data_gate import DataGate
-from components.data.example_gen import CorpusExampleGen, ScoreExampleGen, TaskExampleGen
+from components.data.example_gen import RecordExampleGen
 from components.data.importer import CheckpointImporter
 from components.data.source_digest import SourceDigest
 from components.data.transform import Transform
@@ -36,9 +36,8 @@ from components.evaluate.resolver import PreviousBlessedModel
 from configs.clusters.vertex import Vertex
 from configs.environment import Environment, Local
 from configs.experiment import Experiment
-from configs.sources import Unlabelled
 from models import families, task, vocabularies
-from pipeline.run import imports
+from pipeline.run import imports, sources
 
 
 def create_pipeline(
@@ -68,16 +67,24 @@ def create_pipeline(
         evaluator = dag.evaluate_pretraining(transform, model)
     validator = dag.validate(model)
     if experiment.scored:
-        dag.score(experiment.scored, model, evaluator, validator)
+        dag.score(model, evaluator, validator)
     dag.push(model, evaluator, validator)
     return dag.pipeline(cache)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """What a source gives to the nodes behind its gate."""
+    """What a source gives to the nodes behind its gate.
 
-    kind: str
+    Attributes:
+      name: of the source.
+      featurizer: path of the class whose ``featurize`` Transform calls.
+      config: what that class is called with.
+    """
+
+    name: str
+    featurizer: str
+    config: dict[str, Any]
     examples: Channel
     schema: Channel
     gate: DataGate
@@ -92,6 +99,8 @@ class _Dag:
         given = experiment.task
         self.task: dict[str, Any] = {"type": given.type, "config": given.own()} if given else {}
         self.family = families.load(task.load(given.type).family if given else "text")
+        self.task_module = task.load(given.type).__module__ if given else ""
+        self.kinds = sources.of(experiment)
         self.bless = experiment.evaluate.bless.model_dump(mode="json", exclude_none=True)
         self.nodes: list[BaseNode] = []
 
@@ -107,10 +116,9 @@ class _Dag:
         """The modules of the family: found by name, they are in no import that a digest could follow."""
         return families.module(self.family.name), vocabularies.module(self.family.vocabulary)
 
-    def add(self, node: BaseNode, name: str, source: _Source | str = "") -> Any:
-        """With two sources the nodes of the corpus carry its name: ``CorpusTransform`` beside ``Transform``."""
-        kind = source.kind if isinstance(source, _Source) else source
-        prefix = "Corpus" if kind == "corpus" and self.experiment.task else ""
+    def add(self, node: BaseNode, name: str, source: str = "task") -> Any:
+        """With a task, the nodes of every other source carry its name: ``CorpusTransform`` beside ``Transform``."""
+        prefix = source.capitalize() if self.experiment.task and source != "task" else ""
         self.nodes.append(node.with_id(prefix + name))
         return node
 
@@ -123,42 +131,38 @@ class _Dag:
             return self.add(importer, "Checkpoint").outputs["result"]
         return self.add(CheckpointImporter(self.seen(folder)), "Checkpoint").outputs["model"]
 
-    def source(self, kind: str) -> _Source:
-        experiment = self.experiment
-        if kind == "corpus":
-            assert experiment.corpus is not None
-            records = "corpus"
-            corpus, common = self._reading(kind, experiment.corpus, records)
-            examples = self.add(CorpusExampleGen(corpus, **common), "ExampleGen", kind)
-        else:
-            assert experiment.task is not None
-            records = task.load(self.task["type"]).schema
-            data, common = self._reading(kind, experiment.task.data, records)
-            reads = {
-                "kind": records,
-                "labels": self.task["config"].get("labels", []),
-                "slices": experiment.evaluate.slices,
-            }
-            examples = self.add(TaskExampleGen(data, **reads, **common), "ExampleGen")
-        read = examples.outputs["examples"]
-        statistics = self.add(StatisticsGen(examples=read), "StatisticsGen", kind).outputs["statistics"]
-        schema_file = imports.schema(experiment, self.environment, records)
-        schema = self.add(ImportSchemaGen(schema_file=self.seen(schema_file)), "SchemaGen", kind).outputs["schema"]
-        validator = self.add(ExampleValidator(statistics=statistics, schema=schema), "ExampleValidator", kind)
-        gate = DataGate(validator.outputs["anomalies"], "corpus" if kind == "corpus" else "task.data")
-        return _Source(kind, read, schema, self.add(gate, "DataGate", kind))
+    def source(self, name: str) -> _Source:
+        """The nodes from files to records that are as they should be."""
+        kind = self.kinds[name]
+        examples = self.examples(name)
+        statistics = self.add(StatisticsGen(examples=examples), "StatisticsGen", name).outputs["statistics"]
+        own = self.experiment.task.schema_ if self.experiment.task and name == "task" else None
+        schema_file = imports.schema(self.experiment, self.environment, kind.schema(own))
+        schema = self.add(ImportSchemaGen(schema_file=self.seen(schema_file)), "SchemaGen", name).outputs["schema"]
+        validator = self.add(ExampleValidator(statistics=statistics, schema=schema), "ExampleValidator", name)
+        gate = self.add(DataGate(validator.outputs["anomalies"], kind.source.section), "DataGate", name)
+        if kind.featurizer:
+            return _Source(name, kind.featurizer, {}, examples, schema, gate)
+        return _Source(name, f"{self.task_module}.Task", self.task["config"], examples, schema, gate)
 
-    def _reading(self, kind: str, source: imports.AnySource, records: str) -> tuple[imports.AnySource, dict[str, Any]]:
-        """What every ExampleGen takes."""
-        source, known = imports.data(self.experiment, self.environment, source)
-        if known is None:
-            node = self.add(SourceDigest(source, records), "ScoreDigest" if kind == "score" else "Digest", kind)
-        return source, {
-            "input_digest": node.outputs["digest"].future()[0].value if known is None else known,
-            "source_digest": self.digest("components.data.example_gen"),
-            "bad_records_path": self.seen(self.root / f"{kind}_bad_records.csv"),
-            "sample": self.sample,
-        }
+    def examples(self, name: str) -> Channel:
+        """The records of a source."""
+        kind = self.kinds[name]
+        source, input_digest = imports.data(self.experiment, self.environment, kind.source)
+        if input_digest is None:
+            node = self.add(SourceDigest(source, kind.name), "Digest", name)
+            input_digest = node.outputs["digest"].future()[0].value
+        reader = RecordExampleGen(
+            kind.name,
+            source,
+            labels=kind.labels,
+            slices=kind.slices,
+            input_digest=input_digest,
+            source_digest=self.digest("components.data.example_gen", type(kind).__module__),
+            bad_records_path=self.seen(self.root / f"{name}_bad_records.csv"),
+            sample=self.sample,
+        )
+        return self.add(reader, "ExampleGen", name).outputs["examples"]
 
     def vocabulary(self, sources: list[_Source], base: Channel | None) -> Channel:
         text = self.experiment.text.model_dump(mode="json")
@@ -178,22 +182,20 @@ class _Dag:
         return self.add(node, "VocabularyGen").outputs["vocabulary"]
 
     def transform(self, source: _Source, vocabulary: Channel) -> Transform:
-        module = (
-            "models.pretraining.pretraining_data" if source.kind == "corpus" else f"models.tasks.{self.task['type']}"
-        )
+        module = source.featurizer.rpartition(".")[0]
         node = Transform(
             examples=source.examples,
             schema=source.schema,
             vocabulary=vocabulary,
-            featurizer=f"{module}.{'Corpus' if source.kind == 'corpus' else 'Task'}",
-            config={} if source.kind == "corpus" else self.task["config"],
+            featurizer=source.featurizer,
+            config=source.config,
             source_digest=self.digest(
                 "components.data.transform", "components.data.featurize", module, *self.by_name()
             ),
         )
         # A gate has no consumers: without this, Transform may run before it.
         node.add_upstream_node(source.gate)
-        self.add(node, "Transform", source)
+        self.add(node, "Transform", source.name)
         return node
 
     def pretrain(self, transform: Transform, base: Channel | None) -> Channel:
@@ -205,7 +207,7 @@ class _Dag:
     def train(self, transform: Transform, base: Channel | None) -> Channel:
         config: dict[str, Any] = {"task": self.task}
         config["train"] = self.experiment.train.model_dump(mode="json", exclude_none=True)
-        modules = (f"models.tasks.{self.task['type']}", *self.by_name())
+        modules = (self.task_module, *self.by_name())
         config |= self._common("components.train.trainer", *modules, base=base)
         best = None
         if tune := self.experiment.tune:
@@ -309,9 +311,8 @@ class _Dag:
         self.add(validator, "ServingValidator")
         return validator
 
-    def score(self, source: Unlabelled, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
-        read, common = self._reading("score", source, "score")
-        records = self.add(ScoreExampleGen(read, **common), "ScoreExampleGen").outputs["examples"]
+    def score(self, model: Channel, evaluator: BaseNode, validator: ServingValidator) -> None:
+        records = self.examples("score")
         source_digest = self.digest("components.deploy.bulk_inferrer")
         answers = task.load(self.task["type"]).answers
         node = BulkInferrer(records, model, evaluator.outputs["blessing"], answers, source_digest)

@@ -1,5 +1,6 @@
 """One TFMD schema for each kind of record, and the error for data that breaks it."""
 
+import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,11 @@ class DataError(ValueError):
 
 
 def load(name: str | Path) -> "Schema":
-    """The TFMD schema of a record kind, such as ``classification``, or of a ``.pbtxt`` file of one's own.
+    """The TFMD schema of a record kind.
+
+    Args:
+      name: such as ``classification``; the path of a module, ``family.kind``, whose schema lies beside it as
+        ``kind.pbtxt``; or a ``.pbtxt`` file of the user's own.
 
     Raises:
       DataError: no such schema, or a file that does not parse.
@@ -24,7 +29,7 @@ def load(name: str | Path) -> "Schema":
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    path = Path(name) if str(name).endswith(".pbtxt") else FOLDER / f"{name}.pbtxt"
+    path = _file(str(name))
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
     except FileNotFoundError:
@@ -32,6 +37,13 @@ def load(name: str | Path) -> "Schema":
         raise DataError(f"there is no schema {path}: give a .pbtxt file, or one of {kinds}.") from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a TFMD schema in text form: {error}.") from None
+
+
+def _file(name: str) -> Path:
+    if name.endswith(".pbtxt"):
+        return Path(name)
+    module = importlib.util.find_spec(name) if "." in name else None
+    return Path(module.origin).with_suffix(".pbtxt") if module and module.origin else FOLDER / f"{name}.pbtxt"
 
 
 def resolve(
@@ -45,7 +57,7 @@ def resolve(
     """The schema that an experiment's records must satisfy.
 
     Args:
-      kind: the record kind, a name in this folder.
+      kind: the record kind: a name in this folder, or the path of a module.
       labels: the only values of ``label``.
       slices: columns that every record carries beside those of its kind, each with its only values, or with none: then
         it takes any.

@@ -1,10 +1,8 @@
-"""ExampleGen for labelled records and for corpora: files to tf.Examples in the splits train, eval and test.
+"""ExampleGen: files of records of any kind to tf.Examples in the splits of that kind.
 
-Records without labels are one split, ``score``.
-
-Beam reads file by file, so any Beam runner spreads the files over its workers; nothing but the rows of joined documents
-is ever grouped. What workers have to tell (bad records, faults of whole files, counts) travels as data, in notes that
-``Executor`` reads afterwards: an exception in a worker would reach the user without its message.
+Beam reads file by file, so any Beam runner spreads the files over its workers. Rows are grouped only where their kind
+joins several into a record. What workers have to tell (bad records, faults of whole files, counts) travels as data, in
+notes that ``Executor`` reads afterwards: an exception in a worker would reach the user without its message.
 """
 
 import json
@@ -23,11 +21,12 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, channel_utils, component_spec, standard_artifacts
 
 from components.artifacts import BadRecords
-from components.records import bad_records, readers, records
-from components.records.records import SPLITS
-from components.records.rows import Bad
+from components.records import bad_records, readers
+from components.records.kind import Kind, load
+from components.records.record import LeftOut, Part, Record
+from components.records.rows import Bad, RowError
 from components.storage.files import fileio
-from configs.sources import DATA, Corpus, Source, TaskData, TextData, Unlabelled
+from configs.sources import Source
 from models import progress
 from schemas import DataError
 
@@ -38,27 +37,21 @@ Element = tuple[str, bytes, str, int, str, bytes]
 
 
 class _Read(beam.DoFn):
-    """(given, path) → elements; parts of documents on ``parts``; notes on ``notes``."""
+    """(key of the files, path) → elements; parts of groups on ``parts``; notes on ``notes``."""
 
-    def __init__(self, source: TextData | Corpus | Unlabelled, labels: Sequence[str], slices: Sequence[str]) -> None:
-        self.source, self.labels, self.slices = source, labels, slices
+    def __init__(self, kind: Kind[Any]) -> None:
+        self.kind = kind
 
     def process(self, element: tuple[str, str]) -> Iterator[Any]:
-        given, path = element
+        files, path = element
         counts = Counter[str]()
-        source = self.source
-        found = (
-            records.corpus_records(path, source)
-            if isinstance(source, Corpus)
-            else records.task_records(path, source, self.labels, self.slices)
-        )
         try:
-            for item in found:
+            for item in self.kind.records(path):
                 counts["rows"] += 1
-                if isinstance(item, records.Record):
-                    yield _element(item, source, given)
-                elif isinstance(item, records.Part):
-                    yield beam.pvalue.TaggedOutput("parts", ((given, item.document), item))
+                if isinstance(item, Record):
+                    yield _element(self.kind, item, self.kind.split_of(item.key, files))
+                elif isinstance(item, Part):
+                    yield beam.pvalue.TaggedOutput("parts", ((files, item.group), item))
                 elif isinstance(item, Bad):
                     yield _note("bad", item.file, item.line, item.reason)
                 else:
@@ -70,14 +63,24 @@ class _Read(beam.DoFn):
 
 
 class _Join(beam.DoFn):
-    """The parts of one document → its element."""
+    """The parts of one group → its elements; notes on ``notes``."""
 
-    def __init__(self, source: Corpus) -> None:
-        self.source = source
+    def __init__(self, kind: Kind[Any]) -> None:
+        self.kind = kind
 
-    def process(self, element: tuple[tuple[str, str], Iterable[records.Part]]) -> Iterator[Element]:
-        (given, _), parts = element
-        yield _element(records.join(list(parts)), self.source, given)
+    def process(self, element: tuple[tuple[str, str], Iterable[Part]]) -> Iterator[Any]:
+        (files, _), group = element
+        parts = list(group)
+        try:
+            for item in self.kind.join(parts):
+                if isinstance(item, LeftOut):
+                    yield _note("count", "left out", 1)
+                else:
+                    split, record = item
+                    yield _element(self.kind, record, split or self.kind.split_of(record.key, files))
+        except RowError as fault:
+            first = min(parts, key=lambda part: (part.file, part.line))
+            yield _note("bad", first.file, first.line, str(fault))
 
 
 class _Elements(beam.PTransform):
@@ -88,30 +91,35 @@ class _Elements(beam.PTransform):
         self.read = read
 
     def expand(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, beam.PCollection]:
-        source = self.read.source
-        paths = [(given, path) for given, found in readers.files(source).items() for path in found]
+        kind = self.read.kind
+        paths = [(key, path) for key, files in readers.files(kind.source).items() for path in files]
         found = (
             pipeline
             | "Files" >> beam.Create(paths)
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.ParDo(self.read).with_outputs("notes", "parts", main="elements")
         )
-        if isinstance(source, Corpus) and source.document:
-            joined = found.parts | "Rows" >> beam.GroupByKey() | "Join" >> beam.ParDo(_Join(source))
-            return (joined, found.elements) | "Both" >> beam.Flatten(), found.notes  # plain text has no rows to join
-        return found.elements, found.notes
+        if not kind.grouped:
+            return found.elements, found.notes
+        grouped = found.parts | "Rows" >> beam.GroupByKey()
+        joined = grouped | "Join" >> beam.ParDo(_Join(kind)).with_outputs("notes", main="elements")
+        elements = (joined.elements, found.elements) | "Both" >> beam.Flatten()  # plain text has no rows to join
+        return elements, (found.notes, joined.notes) | "AllNotes" >> beam.Flatten()
 
 
 class _Route(beam.DoFn):
     """Elements → the outputs named as the splits; a text that a later split has too becomes a bad record."""
+
+    def __init__(self, splits: Sequence[str]) -> None:
+        self.splits = splits
 
     def setup(self) -> None:
         self.counts = Counter[tuple[str, str]]()
 
     def process(self, element: Element, later: Mapping[bytes, int] = {}) -> Iterator[Any]:
         split, key, file, line, label, example = element
-        if (latest := later.get(key)) is not None and SPLITS[latest] != split:
-            yield _note("bad", file, line, f"also in {SPLITS[latest]}")
+        if (latest := later.get(key)) is not None and self.splits[latest] != split:
+            yield _note("bad", file, line, f"also in {self.splits[latest]}")
             return
         self.counts[split, label] += 1
         yield beam.pvalue.TaggedOutput(split, example)
@@ -124,12 +132,10 @@ class _Route(beam.DoFn):
         self.counts.clear()
 
 
-def _element(record: records.Record, source: Source, given: str) -> Element:
+def _element(kind: Kind[Any], record: Record, split: str) -> Element:
     feature = {name: _feature(values) for name, values in record.features.items()}
     example = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
-    label = record.features["label"][0] if isinstance(source, TaskData) else b""
-    assert isinstance(label, bytes)
-    return records.split_of(record.key, source, given), record.key, record.file, record.line, label.decode(), example
+    return split, record.key, record.file, record.line, kind.label(record), example
 
 
 def _feature(values: Sequence[Any]) -> tf.train.Feature:
@@ -144,12 +150,12 @@ def _note(*values: str | int) -> beam.pvalue.TaggedOutput:
     return beam.pvalue.TaggedOutput("notes", json.dumps(values))
 
 
-def _later(elements: beam.PCollection) -> beam.PCollection:
-    """(key, index of the latest split that has it) of the texts that eval or test have."""
+def _later(elements: beam.PCollection, splits: Sequence[str]) -> beam.PCollection:
+    """(key, index of the latest split that has it) of the texts that a split behind the first one has."""
     return (
         elements
-        | "HeldOut" >> beam.Filter(lambda element: element[0] != "train")
-        | "SplitOfKey" >> beam.Map(lambda element: (element[1], SPLITS.index(element[0])))
+        | "HeldOut" >> beam.Filter(lambda element: element[0] != splits[0])
+        | "SplitOfKey" >> beam.Map(lambda element: (element[1], splits.index(element[0])))
         | "LatestSplit" >> beam.CombinePerKey(max)
     )
 
@@ -179,20 +185,20 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         folder = artifact_utils.get_single_uri(output_dict["bad_records"])
-        source, labels, slices = source_of(exec_properties), *_columns(exec_properties)
-        readers.check(source, records.columns(source, slices))
-        splits = records.splits(source)
-        examples.split_names = artifact_utils.encode_split_names(list(splits))
+        kind = kind_of(exec_properties)
+        kind.check()
+        splits = list(kind.shares)
+        examples.split_names = artifact_utils.encode_split_names(splits)
         examples.span = examples.version = 0
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
         with self._make_beam_pipeline() as pipeline:
-            split = self._split(pipeline, source, labels, slices, exec_properties["sample"])
+            split = _split(pipeline, kind, exec_properties["sample"])
             for name in splits:
                 prefix = f"{artifact_utils.get_split_uri([examples], name)}/data_tfrecord"
                 _ = split[name] | f"Write[{name}]" >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
             _ = split["notes"] | "WriteNotes" >> beam.io.WriteToText(f"{folder}/notes")
-        report = bad_records.gather(fileio.glob(f"{folder}/notes*"), f"{folder}/{bad_records.FILE}")
+        report = bad_records.gather(fileio.glob(f"{folder}/notes*"), f"{folder}/{bad_records.FILE}", splits)
         for path in fileio.glob(f"{folder}/notes*"):
             fileio.remove(path)
         kept = exec_properties["bad_records_path"]
@@ -201,42 +207,29 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if report.bad:
             fileio.makedirs(kept.rpartition("/")[0] or ".")
             fileio.copy(f"{folder}/{bad_records.FILE}", kept, overwrite=True)
-        bad_records.judge(report, source, labels if isinstance(source, TaskData) else (), kept)
+        kind.judge(report, kept)
         progress.emit(progress.Summary(str(report)))
 
-    def _split(
-        self,
-        pipeline: beam.Pipeline,
-        source: TextData | Corpus | Unlabelled,
-        labels: Sequence[str],
-        slices: Sequence[str],
-        sample: int,
-    ) -> dict[str, beam.PCollection]:
-        """Serialized examples by split, and the ``notes``."""
-        read = _Read(source, labels, slices)
-        elements, notes = pipeline | "Records" >> _Elements(read)
-        # Read again for the keys: to keep the elements until the keys are known would need memory for all of them.
-        apart = any(getattr(source, key, None) for key in ("eval", "test"))
-        known = pipeline | "Keys" >> _Elements(read) if apart else None
-        later = [beam.pvalue.AsDict(_later(known[0]))] if known else []
-        if sample:
-            shares = {records.SCORE: 1.0} if isinstance(source, Unlabelled) else source.split.model_dump()
-            elements = _sampled(elements, sample, shares)
-        splits = records.splits(source)
-        routed = elements | "Route" >> beam.ParDo(_Route(), *later).with_outputs("notes", *splits)
-        return {"notes": (notes, routed.notes) | "Notes" >> beam.Flatten(), **{name: routed[name] for name in splits}}
+
+def _split(pipeline: beam.Pipeline, kind: Kind[Any], sample: int) -> dict[str, beam.PCollection]:
+    """Serialized examples by split, and the ``notes``."""
+    read, splits = _Read(kind), list(kind.shares)
+    elements, notes = pipeline | "Records" >> _Elements(read)
+    # Read again for the keys: to keep the elements until the keys are known would need memory for all of them.
+    apart = kind.leaks and any(getattr(kind.source, key, None) for key in ("eval", "test"))
+    known = pipeline | "Keys" >> _Elements(read) if apart else None
+    later = [beam.pvalue.AsDict(_later(known[0], splits))] if known else []
+    if sample:
+        elements = _sampled(elements, sample, kind.shares)
+    routed = elements | "Route" >> beam.ParDo(_Route(splits), *later).with_outputs("notes", *splits)
+    return {"notes": (notes, routed.notes) | "Notes" >> beam.Flatten(), **{name: routed[name] for name in splits}}
 
 
-_KINDS: dict[str, type[TextData | Corpus | Unlabelled]] = {"corpus": Corpus, "score": Unlabelled, **DATA}
-
-
-def source_of(exec_properties: Mapping[str, Any]) -> TextData | Corpus | Unlabelled:
-    """The source that ``kind`` and ``source`` name."""
-    return _KINDS[exec_properties["kind"]].model_validate_json(exec_properties["source"])
-
-
-def _columns(exec_properties: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    return json.loads(exec_properties["labels"]), json.loads(exec_properties["slices"])
+def kind_of(exec_properties: Mapping[str, Any]) -> Kind[Any]:
+    """The record kind that ``kind``, ``source``, ``labels`` and ``slices`` describe."""
+    kind = load(exec_properties["kind"])
+    source = kind.data.model_validate_json(exec_properties["source"])
+    return kind(source, json.loads(exec_properties["labels"]), json.loads(exec_properties["slices"]))
 
 
 class Spec(component_spec.ComponentSpec):
@@ -259,67 +252,28 @@ class Spec(component_spec.ComponentSpec):
     }
 
 
-class _ExampleGen(base_beam_component.BaseBeamComponent):
-    SPEC_CLASS = Spec
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
-
-    def _specify(self, kind: str, source: Source, **properties: Any) -> None:
-        super().__init__(
-            spec=Spec(
-                kind=kind,
-                source=source.model_dump_json(),
-                examples=channel_utils.as_channel([standard_artifacts.Examples()]),
-                bad_records=channel_utils.as_channel([BadRecords()]),
-                **properties,
-            )
-        )
-
-
-class CorpusExampleGen(_ExampleGen):
-    """Documents for pretraining: ``sentences`` (bytes, n ≥ 1) and ``origin``.
+class RecordExampleGen(base_beam_component.BaseBeamComponent):
+    """The records of a source as tf.Examples, in the splits of their kind.
 
     Args:
-      source: the experiment's ``corpus``.
-      input_digest: of the source's files; TFX's cache does not see a file that was edited.
-      source_digest: of the code behind this node.
-      bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
-      sample: take so many documents; 0 takes all.
-    """
-
-    def __init__(
-        self, source: Corpus, *, input_digest: Digest, source_digest: str, bad_records_path: str, sample: int = 0
-    ) -> None:
-        self._specify(
-            "corpus",
-            source,
-            labels="[]",
-            slices="[]",
-            sample=sample,
-            input_digest=input_digest,
-            source_digest=source_digest,
-            bad_records_path=bad_records_path,
-        )
-
-
-class TaskExampleGen(_ExampleGen):
-    """Labelled records: ``text``, ``text_pair`` (pairs), the right answer, a feature a slice column, and ``origin``.
-
-    Args:
-      source: the experiment's ``task.data``.
-      kind: of the records.
+      kind: name of a record kind, as ``components.records.kind.load`` takes it. Its schema says what a record holds.
+      source: a section of the experiment: ``corpus``, ``task.data``, ``scored``.
       labels: every label there is; none where there are no labels, or any is taken.
-      slices: columns of ``evaluate.slices``.
+      slices: columns of ``evaluate.slices``: each becomes a feature.
       input_digest: of the source's files; TFX's cache does not see a file that was edited.
       source_digest: of the code behind this node.
       bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
       sample: take so many records; 0 takes all.
     """
 
+    SPEC_CLASS = Spec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
     def __init__(
         self,
-        source: TextData,
+        kind: str,
+        source: Source,
         *,
-        kind: str = "classification",
         labels: Sequence[str] = (),
         slices: Sequence[str] = (),
         input_digest: Digest,
@@ -327,39 +281,17 @@ class TaskExampleGen(_ExampleGen):
         bad_records_path: str,
         sample: int = 0,
     ) -> None:
-        self._specify(
-            kind,
-            source,
-            labels=json.dumps(list(labels)),
-            slices=json.dumps(list(slices)),
-            sample=sample,
-            input_digest=input_digest,
-            source_digest=source_digest,
-            bad_records_path=bad_records_path,
-        )
-
-
-class ScoreExampleGen(_ExampleGen):
-    """Records without labels: ``text``, ``text_pair`` (pairs) and ``origin``, in the split ``score``.
-
-    Args:
-      source: the experiment's ``scored``.
-      input_digest: of the source's files; TFX's cache does not see a file that was edited.
-      source_digest: of the code behind this node.
-      bad_records_path: where ``bad_records.csv`` stays when the run fails; the same in every run, or nothing is cached.
-      sample: take so many records; 0 takes all.
-    """
-
-    def __init__(
-        self, source: Unlabelled, *, input_digest: Digest, source_digest: str, bad_records_path: str, sample: int = 0
-    ) -> None:
-        self._specify(
-            "score",
-            source,
-            labels="[]",
-            slices="[]",
-            sample=sample,
-            input_digest=input_digest,
-            source_digest=source_digest,
-            bad_records_path=bad_records_path,
+        super().__init__(
+            spec=Spec(
+                kind=kind,
+                source=source.model_dump_json(),
+                labels=json.dumps(list(labels)),
+                slices=json.dumps(list(slices)),
+                sample=sample,
+                input_digest=input_digest,
+                source_digest=source_digest,
+                bad_records_path=bad_records_path,
+                examples=channel_utils.as_channel([standard_artifacts.Examples()]),
+                bad_records=channel_utils.as_channel([BadRecords()]),
+            )
         )

@@ -6,8 +6,8 @@ from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from components.data import example_gen
 from components.records import readers
+from components.records.kind import load
 from configs.sources import Source
 from models import progress
 
@@ -24,7 +24,8 @@ class Executor(base_executor.BaseExecutor):
           DataError: a pattern that no file matches.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        found = readers.digest(example_gen.source_of(exec_properties))
+        kind = load(exec_properties["kind"])
+        found = readers.digest(kind.data.model_validate_json(exec_properties["source"]))
         artifact_utils.get_single_instance(output_dict["digest"]).value = found
         progress.emit(progress.Summary(found[:8]))
 

@@ -20,7 +20,7 @@ from tfx_bsl.public.beam.run_inference import RunInference
 from tfx_bsl.public.proto import model_spec_pb2
 from typing_extensions import override
 
-from components.records.records import SCORE
+from components.records.kinds.score import SPLIT
 from models import progress
 
 # Records a batch. Beam would go to thousands, whose attention alone takes gigabytes; 32 keep the cores busy.
@@ -56,7 +56,7 @@ class Executor(executor.Executor):
         if not model_utils.is_model_blessed(blessing):
             progress.emit(progress.Summary("nothing scored: the model is not blessed"))
             return
-        folder = artifact_utils.get_split_uri(output_dict[standard_component_specs.OUTPUT_EXAMPLES_KEY], SCORE)
+        folder = artifact_utils.get_split_uri(output_dict[standard_component_specs.OUTPUT_EXAMPLES_KEY], SPLIT)
         told = Counter[bytes]()
         count = 0
         for record in tf.data.TFRecordDataset(tf.io.gfile.glob(f"{folder}/*"), "GZIP").as_numpy_iterator():
@@ -76,13 +76,13 @@ class Executor(executor.Executor):
     ) -> None:
         """As the stock one does it, but for the session and the size of a batch."""
         del data_spec, inference_result
-        output_examples.split_names = artifact_utils.encode_split_names([SCORE])
-        target = artifact_utils.get_split_uri([output_examples], SCORE)
+        output_examples.split_names = artifact_utils.encode_split_names([SPLIT])
+        target = artifact_utils.get_split_uri([output_examples], SPLIT)
         inference_endpoint.batch_parameters.max_batch_size = _BATCH
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "Read" >> beam.io.ReadFromTFRecord(f"{artifact_utils.get_split_uri(examples, SCORE)}/*")
+                | "Read" >> beam.io.ReadFromTFRecord(f"{artifact_utils.get_split_uri(examples, SPLIT)}/*")
                 | "Answer" >> RunInference(inference_endpoint, load_override_fn=_Session)
                 | "Write" >> executor._WriteExamples(output_example_spec, target)
             )

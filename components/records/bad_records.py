@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.records.formats import encodings
-from components.records.records import SCORE, SPLITS, splits
 from components.records.rows import place
-from configs.sources import Source, SplitSource, Unlabelled
-from models import progress
+from configs.sources import Source, SplitSource
 from schemas import DataError
 
 FILE = "bad_records.csv"
+SPLITS = ("train", "eval", "test")
 _SHOWN = 8  # kinds of fault in a message
 _KEPT = 10_000  # kinds of fault in memory: a free-text column given as the label would bring millions
 
@@ -32,6 +31,7 @@ class Report:
       reasons: why records are bad → how many.
       first: reason → file and line of its first one.
       faults: what is wrong with whole files.
+      splits: those that records are put into, in order.
     """
 
     rows: int = 0
@@ -40,6 +40,7 @@ class Report:
     reasons: Counter[str] = field(default_factory=Counter)
     first: dict[str, tuple[str, int]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    splits: Sequence[str] = SPLITS
 
     @property
     def bad(self) -> int:
@@ -51,16 +52,15 @@ class Report:
         return sum(number for (name, _), number in self.records.items() if name == split)
 
     def __str__(self) -> str:
-        found = (SCORE,) if self.size(SCORE) else SPLITS
-        parts = [f"{self.size(split):,} {split}" for split in found] + [f"{self.bad:,} bad"]
+        parts = [*(f"{self.size(split):,} {split}" for split in self.splits), f"{self.bad:,} bad"]
         return " · ".join(parts + [f"{self.left_out:,} left out"] * bool(self.left_out))
 
 
-def gather(notes: Iterable[str], path: str) -> Report:
+def gather(notes: Iterable[str], path: str, splits: Sequence[str] = SPLITS) -> Report:
     """Sums up the notes and writes the bad records among them to ``path``, line by line, so that memory stays flat."""
     from components.storage.files import fileio
 
-    report = Report()
+    report = Report(splits=splits)
     with fileio.open(path, "w") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "line", "reason"])
@@ -94,33 +94,21 @@ def count(report: Report, kind: str, values: list[str | int]) -> None:
             raise ValueError(f"a note of an unknown kind. Received: {kind}")
 
 
-def judge(report: Report, source: Source, labels: Sequence[str], path: str) -> None:
-    """Stops a run whose data is at fault; a label without records in train is a notice.
+def judge(report: Report, source: Source, path: str) -> None:
+    """Stops a run whose rows are at fault.
 
     Args:
       report: what the workers told.
       source: ``on_bad_record`` and ``max_bad_share`` count.
-      labels: every label there is; none for a corpus.
       path: where all bad records stand.
 
     Raises:
-      DataError: a fault of a file, too many bad records, an empty split, one label only.
+      DataError: a fault of a file, or too many bad records.
     """
     if report.faults:
         raise DataError("\n".join(sorted(report.faults)[:_SHOWN]))
-    if too_many(report, source) or (isinstance(source, Unlabelled) and report.bad == report.rows):
+    if too_many(report, source):
         raise DataError(refusal(report, source, path))
-    for split in splits(source):
-        if isinstance(source, SplitSource) and not report.size(split):
-            raise DataError(_empty(report, source, split))
-    found = {label for (split, label), number in report.records.items() if split == "train" and number}
-    if labels and len(found) == 1:
-        raise DataError(
-            f"{place(source, 'label')}: all {report.size('train'):,} records of train are {found.pop()!r}; "
-            "a classifier needs two labels at least. Check the column."
-        )
-    if missing := [label for label in labels if label not in found]:
-        progress.emit(progress.Notice(f"no record of train has the label {' or '.join(map(repr, missing))}"))
 
 
 def too_many(report: Report, source: Source) -> bool:
@@ -179,9 +167,10 @@ def _cells(text: str) -> int:
     return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
 
 
-def _empty(report: Report, source: SplitSource, split: str) -> str:
-    given = getattr(source, split, None) if split != "train" else None
-    cause = f"no record of {', '.join(given)} is usable" if given else f"share {getattr(source.split, split):g}"
+def empty(report: Report, source: Source, split: str, share: float) -> str:
+    """That a split has no record, why, and what can be done."""
+    files = getattr(source, split, None)
+    cause = f"no record of {', '.join(files)} is usable" if files else f"share {share:g}"
     counts = f"{report.rows:,} rows, {report.left_out:,} left out, {report.bad:,} bad"
     where = place(source, "split")
     return f"the {split} split is empty ({counts}; {cause}); give more records, or change {where}."

@@ -16,6 +16,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
+from typing import Any
 
 from components.records.formats import json_rows, line_rows, parquet_rows, tables
 from components.records.formats.encodings import decodes_as, is_utf8, open_bytes, undecodable
@@ -24,22 +25,13 @@ from components.storage.s3_errors import StoreError
 from components.storage.s3_place import is_s3
 from configs.base import ConfigError
 from configs.encoding import Encoding
-from configs.sources import AnswerData, Corpus, Source, SpanData
+from configs.sources import Source
 from schemas import DataError
 
 _AT_ONCE = 16  # files whose content is asked for
 # Records that ``check`` reads, over all files: a fraction of a second.
 _CHECKED_ROWS = 10_000
 
-FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".txt": "text",
-}
 # What other files begin with, and what is to be done with them.
 _FOREIGN = {
     b"PK\x03\x04": "a ZIP archive, as Excel's workbooks are; unpack it, or save its table as CSV",
@@ -152,15 +144,12 @@ def format_of(path: str, source: Source) -> str:
       ConfigError: neither says it.
     """
     suffix = PurePath(path.lower().removesuffix(".gz")).suffix
-    endings, formats = FORMATS, "csv, tsv, jsonl, parquet or text"
-    if isinstance(source, SpanData):
-        endings, formats = {".jsonl": "jsonl", ".parquet": "parquet", ".conll": "conll"}, "conll, jsonl or parquet"
-    elif isinstance(source, AnswerData):
-        endings = {".json": "squad", ".jsonl": "jsonl", ".parquet": "parquet"}
-        formats = "squad, jsonl or parquet"
-    if found := source.format or endings.get(suffix):
+    if found := source.format or source.endings.get(suffix):
         return found
-    raise ConfigError(f"{place(source, 'format')}: the ending of {path} does not tell it; give {formats}.")
+    *formats, last = dict.fromkeys(source.endings.values())
+    raise ConfigError(
+        f"{place(source, 'format')}: the ending of {path} does not tell it; give {', '.join(formats)} or {last}."
+    )
 
 
 def check(source: Source, columns: Sequence[str]) -> None:
@@ -173,14 +162,8 @@ def check(source: Source, columns: Sequence[str]) -> None:
     paths = [path for found in files(source).values() for path in found]
     rows_each = max(10, _CHECKED_ROWS // len(paths))
     for path in paths:
-        kind = format_of(path, source)
-        if kind == "text" and isinstance(source, Corpus) and (source.order or source.document not in (None, "file")):
-            key, given = ("order", source.order) if source.order else ("document", source.document)
-            raise ConfigError(f"$.corpus.{key}: plain text takes document: file, or neither. Received: {given!r}")
-        if kind == "text" and not isinstance(source, Corpus):
-            raise ConfigError(
-                f"{place(source, 'format')}: {path} is plain text; a task reads csv, tsv, jsonl or parquet."
-            )
+        if misfit := source.misfit(path, format_of(path, source)):
+            raise ConfigError(f"{place(source, misfit[0])}: {misfit[1]}")
         for _ in itertools.islice(rows(path, source, columns), rows_each):
             pass
 
@@ -278,7 +261,7 @@ def refuse_foreign(path: str, kind: str | None = None) -> None:
         raise DataError(f"{path} is not gzip, though its name says so; take the ending .gz away.")
 
 
-_READERS = {
+_READERS: dict[str, Callable[[str, Any, Sequence[str] | None], Iterator[Row | Bad]]] = {
     "csv": tables.read_csv,
     "tsv": tables.read_tsv,
     "jsonl": json_rows.read_jsonl,

@@ -98,13 +98,8 @@ def require(where: str, source: Source, columns: Iterable[str], header: Sequence
 
 
 def _asked_by(source: Source, name: str) -> str:
-    keys = ("text", "text_pair", "label", "label_column", "answers", "document", "order")
-    found = next((key for key in keys if name == (value := getattr(source, key, None)) or name in _listed(value)), None)
-    return place(source, found.removesuffix("_column")) if found else "$.evaluate.slices"
-
-
-def _listed(value: object) -> list[str]:
-    return value if isinstance(value, list) else []
+    key = next((key for key, column in source.columns if column == name), None)
+    return place(source, key) if key else "$.evaluate.slices"
 
 
 def within(record: Mapping[str, Any], name: str) -> tuple[Mapping[str, Any], str]:

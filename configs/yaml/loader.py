@@ -12,10 +12,11 @@ from typing import Any, Literal
 import pydantic
 
 import models.tasks
+from components.records.kind import load as load_kind
 from configs.base import ConfigError, Share
 from configs.evaluation import Bless, Evaluate, Threshold
 from configs.experiment import Experiment, Task
-from configs.sources import DATA, RECORD_FEATURES, AnswerData, LabelRanges, TaskData
+from configs.sources import LabelRanges
 from configs.training import Train
 from configs.yaml.document import Document, Key, read, write
 from configs.yaml.validate import nearest, one_of, raise_all, shown, validate
@@ -138,7 +139,7 @@ def _task_model(name: str) -> type[Task]:
     """The keys that every task has, and those of ``models/tasks/<name>.py``."""
     config = importlib.import_module(f"models.tasks.{name}").Config
     only: Any = Literal[name]
-    data: Any = DATA[load_task(name).schema]
+    data: Any = load_kind(load_task(name).schema).data
     return pydantic.create_model(f"{name}_task", __base__=(config, Task), type=(only, ...), data=(data, ...))
 
 
@@ -195,32 +196,30 @@ def _score_contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, .
         return
     if scored.format == "text":
         yield ("score", "format"), "plain text has no columns; use csv, tsv, jsonl or parquet"
-    if (scored.text_pair is None) != (experiment.task.data.text_pair is None):
+    if (scored.text_pair is None) != (getattr(experiment.task.data, "text_pair", None) is None):
         yield ("score", "text_pair"), "the task takes one text, not a pair"
     elif scored.text_pair == scored.text:
         yield ("score", "text_pair"), f"column {shown(scored.text)} is the text already"
 
 
 def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[tuple[Key, ...], str]]:
-    data, bless = task.data, experiment.evaluate.bless
+    records, bless = load_kind(load_task(task.type).schema), experiment.evaluate.bless
+    data, columns = task.data, dict[str, str]()
     if data.format == "text":
         yield ("task", "data", "format"), "plain text has no labels; use csv, tsv, jsonl or parquet"
-    if data.label_column in (data.text, data.text_pair):
-        yield (
-            ("task", "data", "answers" if isinstance(data, AnswerData) else "label"),
-            f"column {shown(data.label_column)} is the text already",
-        )
-    if data.text_pair == data.text:
-        yield ("task", "data", "text_pair"), f"column {shown(data.text)} is the text already"
+    for key, column in data.columns:
+        if column in columns:
+            yield ("task", "data", key), f"column {shown(column)} is the {columns[column]} already"
+        columns.setdefault(column, key.partition("_")[0])
     for index, column in enumerate(experiment.evaluate.slices):
         if column in load_task(task.type).slices:
             yield ("evaluate", "slices", index), f"{shown(column)} is a slice anyway; remove it"
-        if column in (data.text, data.text_pair, data.label_column):
+        if column in columns:
             yield (
                 ("evaluate", "slices", index),
                 f"{shown(column)} is the text or the label; labels are slices anyway",
             )
-        elif column in RECORD_FEATURES:
+        elif column in records.features():
             yield ("evaluate", "slices", index), f"the records have a {shown(column)} of their own; rename that column"
     labels: list[str] | None = getattr(task, "labels", None)
     for kind in ("precision", "recall"):
@@ -236,14 +235,16 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
         where: tuple[Key, ...] = ("evaluate", "bless", "slices", column)
         if column not in judged:
             hint = (
-                "recall judges labels" if column in ("label", data.label_column) else "$.evaluate.slices adds columns"
+                "recall judges labels"
+                if column == "label" or columns.get(column, "text") != "text"
+                else "$.evaluate.slices adds columns"
             )
             yield where, f"{one_of(column, judged)}; {hint}"
         elif column in added and isinstance(bounds, dict):
             for value in sorted(bounds.keys() - set(added[column])):
                 yield (*where, value), one_of(value, list(added[column]))
-    if isinstance(data, TaskData) and isinstance(data.label, LabelRanges):
-        for label in sorted(data.label.ranges.keys() ^ set(labels or ())):
+    if isinstance(ranges := getattr(data, "label", None), LabelRanges):
+        for label in sorted(ranges.ranges.keys() ^ set(labels or ())):
             known = label in (labels or ())
             sentence = f"{label} has no range" if known else one_of(label, labels or [])
             yield ("task", "data", "label", "ranges", *(() if known else (label,))), sentence

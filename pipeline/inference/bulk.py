@@ -23,12 +23,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from components import digest
-from components.records import bad_records, readers, records, writers
+from components.records import bad_records, readers, writers
 from components.records.formats import encodings
 from components.records.rows import Bad, Row, place, require
+from components.records.text_kind import texts_of
 from configs.base import ConfigError
 from configs.encoding import Encoding
-from configs.sources import Unlabelled
+from configs.sources import ENDINGS, Unlabelled
 from configs.yaml.document import read as read_yaml
 from models.export import golden
 from models.task import Task, nth
@@ -111,7 +112,7 @@ class _Job:
                 yield row
                 continue
             try:
-                texts = records.texts_of(row.values, self.source)
+                texts = texts_of(row.values, self.source)
                 self._refuse(row.values, reserved)
             except ValueError as fault:
                 yield Bad(self.input, row.line, str(fault))
@@ -207,7 +208,7 @@ def bulk(
 def _endings(given: Path, output: Path) -> str:
     """The output's format, by its ending."""
     for path, option in ((given, "--input"), (output, "--output")):
-        kind = readers.FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
+        kind = ENDINGS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
         if kind in (None, "text") or (path == output and path.name.lower().endswith(".parquet.gz")):
             raise ConfigError(f"{option}: {path} must end in .csv, .tsv, .jsonl (each also with .gz) or .parquet")
     if output.exists() and output.samefile(given):

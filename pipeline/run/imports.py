@@ -6,13 +6,15 @@ import os
 import pathlib
 import shutil
 import urllib.parse
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import schemas
 from components import digest
 from components.deploy.versions import versions
-from components.records import readers, records
+from components.records import readers
+from components.records.record import Record
 from components.storage.s3_errors import StoreError
 from components.storage.s3_place import is_s3
 from configs.base import ConfigError
@@ -21,6 +23,7 @@ from configs.experiment import Experiment, FromExperiment
 from configs.sources import Source
 from configs.yaml.loader import near
 from models.checkpoints import layout, tf1_checkpoint
+from pipeline.run import sources
 from pipeline.start import preview
 from schemas import DataError
 
@@ -112,9 +115,9 @@ def data(experiment: Experiment, environment: Environment, source: AnySource) ->
     return source.model_copy(update=moved), None if elsewhere else digest.of_text(json.dumps(moved))
 
 
-def schema(experiment: Experiment, environment: Environment, kind: str) -> pathlib.Path:
-    """The schema that the records of ``kind`` are held against: a file alone in its folder."""
-    text = schemas.dump(schemas.resolve("corpus") if kind == "corpus" else task_schema(experiment, kind))
+def schema(experiment: Experiment, environment: Environment, records: "Schema") -> pathlib.Path:
+    """A schema that records are held against: a file alone in its folder."""
+    text = schemas.dump(records)
     folder = environment.folder(experiment.name) / "imports" / digest.of_text(text)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.pbtxt").write_text(text, "utf-8")
@@ -131,39 +134,25 @@ def labelled(experiment: Experiment, environment: Environment) -> Experiment:
     given = experiment.task
     if given is None or getattr(given, "labels", None) != []:
         return experiment
-    source, cure = given.data, "name them: labels: [...]"
+    kind, cure = sources.of(experiment)["task"], "name them: labels: [...]"
     if not isinstance(environment, Local) and any(
         pattern.startswith(environment.mounted)
-        for patterns in readers.patterns(source).values()
+        for patterns in readers.patterns(kind.source).values()
         for pattern in patterns
     ):
         raise ConfigError(f"$.task.labels: left out, and the data is on a volume of the cluster; {cure}")
-    found = {
-        label.decode()
-        for paths in readers.files(source).values()
+    labels = Counter(
+        label
+        for paths in readers.files(kind.source).values()
         for path in paths
-        for record in records.task_records(path, source)
-        if isinstance(record, records.Record)
-        for label in record.features["span_label"]
-        if isinstance(label, bytes)
-    }
-    if not found:
-        preview.look(source, records.columns(source), given)  # why, where the rows are bad
-        raise DataError(f"{', '.join(source.path)}: no record has a span, so there is nothing to learn")
-    return experiment.model_copy(update={"task": given.model_copy(update={"labels": sorted(found)})})
-
-
-def task_schema(experiment: Experiment, kind: str) -> "Schema":
-    """The schema for the task's records: the user's own, or that of ``kind`` with the YAML's labels and ranges."""
-    task = experiment.task
-    assert task is not None
-    return schemas.resolve(
-        kind,
-        labels=getattr(task, "labels", ()),
-        slices=dict.fromkeys(experiment.evaluate.slices, ()),
-        pair=task.data.text_pair is not None,
-        path=task.schema_,
+        for record in kind.records(path)
+        if isinstance(record, Record)
+        for label in kind.labels_of(record)
     )
+    if lacking := kind.lacking(labels):
+        preview.look(kind)  # why, where the rows are bad
+        raise DataError(f"{', '.join(kind.source.path)}: {lacking}")
+    return experiment.model_copy(update={"task": given.model_copy(update={"labels": sorted(labels)})})
 
 
 def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:

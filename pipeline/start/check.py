@@ -6,21 +6,23 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from components.records import readers, records
+from components.records import readers
+from components.records.head import Head
+from components.records.kind import Kind
 from components.storage.s3_errors import Closed
 from configs.base import ConfigError
 from configs.environment import Environment, Local
 from configs.experiment import Experiment, Task
 from configs.sources import Source
 from models import families
-from models import task as tasks
 from models.checkpoints import checkpoint as checkpoints
 from models.checkpoints import layout
-from pipeline.run import imports
+from pipeline.run import imports, sources
 from pipeline.run.result import RunError
 from pipeline.start import estimate, preview
 from pipeline.terminal.numbers import size
@@ -40,20 +42,20 @@ def check(experiment: Experiment, environment: Environment) -> None:
     console.print(Text.assemble(("✓ ", "green"), f"{experiment.name}: the YAML holds together"))
     faults: list[Exception] = []
     amounts: dict[str, tuple[int, float]] = {}
-    sources = {source.section: source for source, _ in _sources(experiment)}
+    kinds = {kind.source.section: kind for kind in sources.of(experiment).values()}
     for name, look_at in _looks(experiment, environment):
         try:
             told = look_at()
         except (ConfigError, DataError, RunError) as error:
             faults.append(error)
             continue
-        if isinstance(told, preview.Found):
+        if isinstance(told, Head):
             amounts[name] = round(told.records), told.tokens
-            told = preview.told(told, sources[name], experiment.task)
+            told = preview.summary(told, kinds[name])
         console.print(Text.assemble(("✓ ", "green"), told), soft_wrap=True)
     if faults:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
-    if len(amounts) < len(sources):
+    if len(amounts) < len(kinds):
         console.print(Text("estimate: none, because not all records can be counted here", "dim"))
         return
     start = imports.start(experiment, environment)
@@ -66,10 +68,10 @@ def access(experiment: Experiment, environment: Environment) -> None:
     Raises:
       ConfigError, DataError, RunError: the first fault.
     """
-    for source, columns in _sources(experiment):
-        if not _elsewhere(source, environment):
+    for kind in sources.of(experiment).values():
+        if not _elsewhere(kind.source, environment):
             try:
-                preview.readable(source, columns)
+                preview.readable(kind)
             except DataError as error:
                 Console(stderr=True, markup=False, highlight=False).print(_closed(error, environment), style="dim")
     if experiment.checkpoint:
@@ -136,15 +138,16 @@ def _start(experiment: Experiment, environment: Environment) -> str:
     return f"{start.name}: {told}"
 
 
-def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, Callable[[], preview.Found | str]]]:
+def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, Callable[[], Head | str]]]:
     """Name and body of each thing to look at."""
     task, vocabulary, start = experiment.task, experiment.vocabulary, experiment.checkpoint
-    for source, columns in _sources(experiment):
-        if place := _elsewhere(source, environment):
-            told = f"$.{source.section}: {place} is on a volume of the cluster and is not looked at"
-            yield source.section, partial(str, told)
+    for kind in sources.of(experiment).values():
+        section = kind.source.section
+        if place := _elsewhere(kind.source, environment):
+            told = f"$.{section}: {place} is on a volume of the cluster and is not looked at"
+            yield section, partial(str, told)
         else:
-            yield source.section, partial(_look, environment, source, columns, task)
+            yield section, partial(_look, environment, kind)
     if task and task.schema_:
         yield "schema", partial(_schema, experiment, task)
     if vocabulary and vocabulary.path:
@@ -152,15 +155,6 @@ def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[s
     if start:
         yield "checkpoint", partial(_start, experiment, environment)
     yield "runs", partial(_output, environment)
-
-
-def _sources(experiment: Experiment) -> Iterator[tuple[Source, list[str]]]:
-    if experiment.corpus:
-        yield experiment.corpus, records.columns(experiment.corpus)
-    if experiment.task:
-        yield experiment.task.data, records.columns(experiment.task.data, experiment.evaluate.slices)
-    if experiment.scored:
-        yield experiment.scored, records.columns(experiment.scored)
 
 
 def _elsewhere(source: Source, environment: Environment) -> str | None:
@@ -171,9 +165,9 @@ def _elsewhere(source: Source, environment: Environment) -> str | None:
     return next((pattern for pattern in given if pattern.startswith(environment.mounted)), None)
 
 
-def _look(environment: Environment, source: Source, columns: list[str], task: Task | None) -> preview.Found | str:
+def _look(environment: Environment, kind: Kind[Any]) -> Head | str:
     try:
-        return preview.look(source, columns, task)
+        return preview.look(kind)
     except DataError as error:
         return _closed(error, environment)
 
@@ -196,7 +190,7 @@ def _file(key: str, path: str) -> str:
 
 def _schema(experiment: Experiment, given: Task) -> str:
     _file("task.schema", str(given.schema_))
-    features = imports.task_schema(experiment, tasks.load(given.type).schema).feature
+    features = sources.of(experiment)["task"].schema(given.schema_).feature
     return f"{given.schema_}: {', '.join(feature.name for feature in features)}"
 
 

@@ -6,8 +6,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
+from components.records.kinds.classification import Kind
 from configs.base import ConfigError
-from configs.sources import RECORD_FEATURES
 from configs.yaml.validate import one_of
 from schemas import DataError
 
@@ -21,7 +21,7 @@ _LABELS = (
 )
 _PAIRS = (("1", "2"), ("a", "b"), ("premise", "hypothesis"), ("question", "answer"), ("query", "passage"))
 # Names that records have for something else.
-_NO_SLICES = (*RECORD_FEATURES, "length_bucket")
+_NO_SLICES = (*Kind.features(), "length_bucket")
 _POSITIVE = ("positive", "pos", "1", "true", "yes", "y", "spam", "good", "긍정")
 
 

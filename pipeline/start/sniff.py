@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from components.records import bad_records, readers, records
+from components.records import bad_records, readers
 from components.records.formats import encodings, json_rows
+from components.records.kinds import classification
+from components.records.record import Record
 from components.records.rows import Bad, Row, lines, require
+from components.records.values import written
 from configs.base import ConfigError
 from configs.encoding import Encoding
-from configs.sources import LabelRanges, TaskData
+from configs.sources import ENDINGS, LabelRanges, TaskData
 from pipeline.start import columns, estimate
 from pipeline.terminal.numbers import share, size
 from schemas import DataError
@@ -96,7 +99,7 @@ def look(path: str, text: str | None, label: str | None, encoding: Encoding | No
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file")
     with readers.faults(path, encoding or "utf-8"):
-        readers.refuse_foreign(path, readers.FORMATS.get(Path(path.lower().removesuffix(".gz")).suffix))
+        readers.refuse_foreign(path, ENDINGS.get(Path(path.lower().removesuffix(".gz")).suffix))
         kind, needed = _format(path)
         known = encoding or ("utf-8" if kind == "parquet" else _encoding(path))
     source = Given(path=[path], format=kind, encoding=known)
@@ -151,7 +154,7 @@ def _values(path: str, source: Given) -> tuple[list[dict[str, Any]], dict[str, l
     rows = _sample(readers.rows(path, source, names), report)
     if not rows or not names:
         raise DataError(_useless(path, report))
-    return rows, {name: [records.written(row[name]) for row in rows] for name in names}
+    return rows, {name: [written(row[name]) for row in rows] for name in names}
 
 
 def _choose(
@@ -233,13 +236,14 @@ def _read(path: str, source: Given, parts: list[str]) -> _Whole:
     Raises:
       DataError: there is no row that can be used.
     """
-    features = {str(source.label_column): "label"} | {name: name for name in parts}
+    label = source.label.column if isinstance(source.label, LabelRanges) else source.label
+    features = {label: "label"} | {name: name for name in parts}
     found, report = _Whole(0, {name: Counter() for name in features}, Counter()), bad_records.Report()
     counted = set(features)
-    for record in records.task_records(path, source, slices=parts):
+    for record in classification.Kind(source, slices=parts).records(path):
         if isinstance(record, Bad):
             bad_records.count(report, "bad", [record.file, record.line, record.reason])
-        elif isinstance(record, records.Record):
+        elif isinstance(record, Record):
             found.records += 1
             for name in list(counted):
                 found.values[name][cast("bytes", record.features[features[name]][0]).decode()] += 1
@@ -254,7 +258,7 @@ def _read(path: str, source: Given, parts: list[str]) -> _Whole:
 
 def _format(path: str) -> tuple[Any, bool]:
     """The format, and whether the YAML must say it."""
-    known = readers.FORMATS.get(Path(path.lower().removesuffix(".gz")).suffix)
+    known = ENDINGS.get(Path(path.lower().removesuffix(".gz")).suffix)
     if known == "parquet":
         return known, False
     with encodings.open_bytes(path) as stream:

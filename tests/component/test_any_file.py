@@ -20,15 +20,30 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.data.example_gen import _Read
-from components.records import readers, records, writers
+from components.records import readers, writers
+from components.records.kind import load
+from components.records.record import LeftOut
 from components.records.rows import Bad
 from configs.base import ConfigError
 from configs.sources import AnswerData, Corpus, LabelRanges, LabelsData, NumberData, SpanData, TaskData, Unlabelled
 from configs.yaml import loader
+from pipeline.run import sources as kinds
 from pipeline.start import preview
 from pipeline.start.init import init
 from schemas import DataError
 
+KINDS = [
+    load(name)
+    for name in (
+        "classification",
+        "multi_label",
+        "regression",
+        "token_classification",
+        "question_answering",
+        "corpus",
+        "score",
+    )
+]
 _fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")),
     deadline=None,
@@ -280,13 +295,13 @@ def test_every_reader_gives_records_or_one_sentence(file, encoding):
     name, content = file
     Path(name).write_bytes(content)
     for source in sources(name, encoding):
-        reader = records.corpus_records if isinstance(source, Corpus) else records.task_records
+        (kind,) = (kind for kind in KINDS if kind.data is type(source))
         try:
-            for record in reader(name, source):
-                assert isinstance(record, Bad | records.LeftOut) or record.file == name
+            for record in kind(source).records(name):
+                assert isinstance(record, Bad | LeftOut) or record.file == name
                 if isinstance(record, Bad):
                     assert record.reason.isprintable()
-            readers.check(source, records.columns(source))
+            kind(source).check()
         except (DataError, ConfigError) as error:
             told(error, name)
 
@@ -319,10 +334,9 @@ def test_init_check_and_run_agree(file):
         told(error, name)
         return
     experiment = loader.load("a.yaml")
-    source, task = experiment.task.data, experiment.task
-    columns = records.columns(source, experiment.evaluate.slices)
-    found = preview.look(source, columns, task)
-    read = _Read(source, task.labels, experiment.evaluate.slices)
+    task, kind = experiment.task, kinds.of(experiment)["task"]
+    found = preview.look(kind)
+    read = _Read(kind)
     counts = collections.Counter(getattr(item, "tag", "record") for item in read.process(("path", name)))
     assert found.exact
     assert counts["record"] == found.records

@@ -60,7 +60,7 @@ def artifact(kind, folder):
 def ingest(sample=0, **options):
     source = Unlabelled(path=["new.csv"], text="리뷰", **options)
     outputs = {"examples": [artifact(standard_artifacts.Examples, "in")], "bad_records": [artifact(BadRecords, "bad")]}
-    properties = dict(example_gen.ScoreExampleGen(source, sample=sample, **COMMON).spec.exec_properties)
+    properties = dict(example_gen.RecordExampleGen("score", source, sample=sample, **COMMON).spec.exec_properties)
     example_gen.Executor(example_gen.Executor.Context(**BEAM)).Do({}, outputs, properties)
     return outputs["examples"]
 

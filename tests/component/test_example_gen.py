@@ -14,13 +14,15 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import BadRecords
 from components.data import source_digest
-from components.data.example_gen import CorpusExampleGen, Executor, TaskExampleGen
+from components.data.example_gen import Executor, RecordExampleGen
 from components.data.source_digest import SourceDigest
 from components.records import readers
 from configs.sources import Corpus, LabelRanges, Split, TaskData
 from schemas import DataError
 from tests.component import gcs
+from tests.component.events import Events
 
+SPLITS = ("train", "eval", "test")
 COMMON = {"input_digest": "i", "source_digest": "s", "bad_records_path": "runs/reviews/bad_records.csv"}
 
 
@@ -64,9 +66,8 @@ def everything():
 
 
 def task(labels=("x", "y"), slices=(), sample=0, **source):
-    return TaskExampleGen(
-        TaskData(**{"path": ["a.csv"], **source}), labels=labels, slices=slices, sample=sample, **COMMON
-    )
+    data = TaskData(**{"path": ["a.csv"], **source})
+    return RecordExampleGen("classification", data, labels=labels, slices=slices, sample=sample, **COMMON)
 
 
 def summary(caplog):
@@ -240,7 +241,7 @@ def test_one_class_only():
 
 
 def corpus(sample=0, **source):
-    return CorpusExampleGen(Corpus(**source), sample=sample, **COMMON)
+    return RecordExampleGen("corpus", Corpus(**source), sample=sample, **COMMON)
 
 
 def test_files_of_plain_text_as_documents():
@@ -360,7 +361,8 @@ def test_data_in_s3_is_read_there_and_its_bad_records_are_kept_there(s3):
     for name in ("a.csv", "b.csv", "c.csv.gz"):
         s3.upload_file(name, "bucket", f"data/{name}")
     kept = "s3://bucket/runs/reviews/bad_records.csv"
-    there = TaskExampleGen(
+    there = RecordExampleGen(
+        "classification",
         TaskData(path=["s3://bucket/data/*.csv", "s3://bucket/data/c.csv.gz"]),
         labels=["x", "y"],
         **{**COMMON, "bad_records_path": kept},
@@ -374,3 +376,30 @@ def test_data_in_s3_is_read_there_and_its_bad_records_are_kept_there(s3):
         run(there)
     found = s3.get_object(Bucket="bucket", Key="runs/reviews/bad_records.csv")["Body"].read().decode()
     assert found.splitlines()[1:] == ["s3://bucket/data/a.csv,2,column 'text' is empty"]
+
+
+# --- kinds that live elsewhere ---
+
+
+def test_rows_of_a_user_are_records_in_three_splits(caplog):
+    """One key has a record in each split, which is no leak; what makes no record is left out, or bad."""
+    rows = [(f"u{user}", f"i{time}", time) for time in range(5) for user in range(50)]
+    rows += [("few", "i1", 1), *(("bored", "i1", time) for time in range(5))]
+    write("a.csv", [("user", "item", "time"), *rows])
+    source = Events(path=["a.csv"], on_bad_record="quarantine")
+    with caplog.at_level(logging.INFO, "tfx_bert"):
+        run(RecordExampleGen("tests.component.events", source, **COMMON))
+    assert summary(caplog) == ["50 train · 50 eval · 50 test · 1 bad · 1 left out"]
+    found = {split: next(each for each in read(split) if each["origin"] == [b"a.csv:9"]) for split in SPLITS}
+    assert found == {
+        "train": {"items": [b"i0", b"i1"], "next": [b"i2"], "origin": [b"a.csv:9"]},
+        "eval": {"items": [b"i0", b"i1", b"i2"], "next": [b"i3"], "origin": [b"a.csv:9"]},
+        "test": {"items": [b"i0", b"i1", b"i2", b"i3"], "next": [b"i4"], "origin": [b"a.csv:9"]},
+    }
+    assert Path("out/bad/bad_records.csv").read_text().splitlines()[1:] == ["a.csv,253,a user of one item"]
+    for path in Path("out/examples").rglob("*.gz"):
+        path.unlink()
+    run(RecordExampleGen("tests.component.events", source, sample=50, **COMMON))
+    sizes = {split: {record["origin"][0] for record in read(split)} for split in SPLITS}
+    assert [len(users) for users in sizes.values()] == [40, 5, 5]
+    assert sizes["eval"] == sizes["test"] < sizes["train"]  # the same users in each

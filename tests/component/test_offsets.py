@@ -115,7 +115,9 @@ def test_score(model, expected):
     Path("new.jsonl").write_text("".join(f"{json.dumps({'text': text})}\n" for text in TEXTS))
     examples, bad = artifact(standard_artifacts.Examples, "in"), artifact(BadRecords, "bad")
     digests = {"input_digest": "i", "source_digest": "s"}
-    node = example_gen.ScoreExampleGen(Unlabelled(path=["new.jsonl"]), sample=0, bad_records_path="bad.csv", **digests)
+    node = example_gen.RecordExampleGen(
+        "score", Unlabelled(path=["new.jsonl"]), sample=0, bad_records_path="bad.csv", **digests
+    )
     example_gen.Executor(example_gen.Executor.Context(**BEAM)).Do(
         {}, {"examples": [examples], "bad_records": [bad]}, dict(node.spec.exec_properties)
     )

@@ -125,10 +125,9 @@ def _chosen(path: str, number: int, record: Object, columns: Sequence[str] | Non
 # --- SQuAD ---------------------------------------------------------------------------------------------------------
 
 
-def read_squad(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_squad(path: str, source: AnswerData, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """A row a question, its ``line`` the number of the question in the file, from 1. Takes the file into memory."""
     del columns
-    assert isinstance(source, AnswerData)
     try:
         document = json.loads(text(path, source))
     except json.JSONDecodeError as error:

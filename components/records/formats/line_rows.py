@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from components.records.rows import Bad, Row, lines
-from configs.sources import Corpus, Source, SpanData
+from configs.sources import Corpus, SpanData
 
 # Other white space, such as the no-break space in 10 000, belongs to its word.
 _BLANKS = re.compile(r"[ \t]+")
@@ -13,9 +13,9 @@ _BLANKS = re.compile(r"[ \t]+")
 _NUMBER = re.compile(r"\d+([-.]\d+)?", re.ASCII)
 
 
-def read_text(path: str, source: Source, _columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_text(path: str, source: Corpus, _columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """Documents are separated by blank lines, or a file is one (``document: file``); a line is a sentence."""
-    whole = isinstance(source, Corpus) and source.document == "file"
+    whole = source.document == "file"
     start, sentences = 1, list[str]()
     for number, line in enumerate(lines(path, source), start=1):
         if stripped := line.strip():
@@ -28,14 +28,13 @@ def read_text(path: str, source: Source, _columns: Sequence[str] | None) -> Iter
         yield Row(start, {"sentences": sentences})
 
 
-def read_conll(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_conll(path: str, source: SpanData, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """A word (or a character) and its tag a line, a blank line after each sentence: lists of both, a row a sentence.
 
     Lines that begin with ``-DOCSTART-`` (CoNLL 2003), or with ``#`` before the first word (KLUE, UD), are none. A tab
     alone is a blank line too, as KLUE's own reader has it.
     """
     del columns
-    assert isinstance(source, SpanData)
     by_tab = source.unit == "character"
     start, sentence = 1, list[list[str]]()
     for number, line in enumerate(itertools.chain(lines(path, source), [""]), start=1):

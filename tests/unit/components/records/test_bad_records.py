@@ -4,10 +4,12 @@ from collections import Counter
 
 import pytest
 
-from components.records.bad_records import Report, gather, judge
+from components.records.bad_records import Report, gather
+from components.records.kind import load
 from configs.sources import Corpus, Split, TaskData
 from schemas import DataError
 
+Classification, Documents = load("classification"), load("corpus")
 SOURCE = TaskData(path=["reviews.csv"])
 
 
@@ -22,9 +24,9 @@ def good(**changes):
     return Report(rows=30, records=records | changes.pop("records", {}), **changes)
 
 
-def refusal(found, source=SOURCE, labels=("neg", "pos"), path="runs/reviews/3/bad_records.csv"):
+def refusal(found, source=SOURCE, kind=Classification, path="runs/reviews/3/bad_records.csv"):
     with pytest.raises(DataError) as caught:
-        judge(found, source, labels, path)
+        kind(source, ["neg", "pos"]).judge(found, path)
     return str(caught.value)
 
 
@@ -92,7 +94,8 @@ def test_quarantine_has_a_limit(tmp_path):
             "  Fix them, or --set task.data.max_bad_share=0.111",
         ]
     )
-    judge(found, TaskData(path=["a.csv"], on_bad_record="quarantine", max_bad_share=0.11), ["neg", "pos"], "")
+    source = source.model_copy(update={"max_bad_share": 0.11})
+    Classification(source, ["neg", "pos"]).judge(found, "")
 
 
 def test_the_way_out_raises_the_limit_too_where_quarantine_alone_would_not_do():
@@ -112,7 +115,7 @@ def test_an_empty_split():
     where = "the eval split is empty (30 rows, 3 left out, 0 bad; share 0.1)"
     assert refusal(found) == f"{where}; give more records, or change $.task.data.split."
     corpus = Corpus(path=["a.txt"], eval=["b.txt"], split=Split(train=0.9, eval=0, test=0.1))
-    assert "no record of b.txt is usable" in refusal(found, corpus, labels=())
+    assert "no record of b.txt is usable" in refusal(found, corpus, Documents)
 
 
 def test_one_class_only():
@@ -123,9 +126,10 @@ def test_one_class_only():
 
 def test_a_label_that_train_lacks_is_a_notice(caplog):
     with caplog.at_level(logging.WARNING, "tfx_bert"):
-        judge(good(), SOURCE, ["neg", "pos", "neutral"], "")
+        Classification(SOURCE, ["neg", "pos", "neutral"]).judge(good(), "")
     assert [record.message for record in caplog.records] == ["no record of train has the label 'neutral'"]
 
 
 def test_a_corpus_has_no_labels():
-    judge(Report(rows=3, records={(split, ""): 1 for split in ("train", "eval", "test")}), Corpus(path=["a"]), (), "")
+    found = Report(rows=3, records={(split, ""): 1 for split in ("train", "eval", "test")})
+    Documents(Corpus(path=["a"])).judge(found, "")

@@ -12,13 +12,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from components.records import records
 from configs import environment
 from configs.base import ConfigError
 from configs.yaml import loader
 from models.checkpoints import layout
 from pipeline import cli
-from pipeline.run import imports
+from pipeline.run import imports, sources
 from pipeline.start import preview
 from schemas import DataError
 
@@ -189,6 +188,6 @@ def test_a_file_without_a_span_is_told_alike_by_check_and_run(tmp_path, monkeypa
         (tmp_path / "a.conll").write_text(content)
         experiment = loader.load("a.yaml")
         with pytest.raises(DataError, match=f"^{re.escape(cause)}"):
-            preview.look(experiment.task.data, records.columns(experiment.task.data), experiment.task)
+            preview.look(sources.of(experiment)["task"])
         with pytest.raises(DataError, match=f"^{re.escape(cause)}"):
             imports.labelled(experiment, environment.Local(runs=str(tmp_path)))

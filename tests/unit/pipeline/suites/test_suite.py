@@ -8,10 +8,11 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from components.evaluate.verdict import Slice, Verdict
-from components.records.records import Record, task_records
+from components.records.record import Record
 from components.records.rows import Bad
 from models import task
 from pipeline.cli import main
+from pipeline.run import sources
 from pipeline.suites import suite
 from pipeline.suites.glue import SUITE as GLUE
 from pipeline.suites.klue import SUITE as KLUE
@@ -34,9 +35,9 @@ def test_every_official_file_is_read(data, benchmark, entry):
     experiment = suite.experiment(benchmark, entry, data, CHECKPOINT, 3, ["train.epochs=2"])
     assert experiment.name == f"{benchmark.name}-{entry.name.lower()}-seed3"
     assert (experiment.seed, experiment.train.epochs) == (3, 2)
-    source, labels = experiment.task.data, getattr(experiment.task, "labels", [])
-    for path in [*source.path, *source.test]:
-        found = list(task_records(path, source, labels, experiment.evaluate.slices))
+    kind = sources.of(experiment)["task"]
+    for path in [*kind.source.path, *kind.source.test]:
+        found = list(kind.records(path))
         bad = [each.reason for each in found if isinstance(each, Bad)]
         assert bad == (["4 columns, header has 6"] if entry.name == "QQP" else [])
         assert sum(isinstance(each, Record) for each in found) == 40
@@ -46,7 +47,8 @@ def test_what_the_columns_hold(data):
     def first(benchmark, name):
         entry = next(each for each in benchmark.entries if each.name == name)
         experiment = suite.experiment(benchmark, entry, data, CHECKPOINT, 1)
-        found = task_records(experiment.task.data.test[0], experiment.task.data, slices=experiment.evaluate.slices)
+        kind = sources.of(experiment)["task"]
+        found = kind.records(kind.source.test[0])
         return next(found).features
 
     assert first(GLUE, "CoLA")["text"] == [b'see is is again good not "bad"']

@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from components.records.kind import load
 from components.records.readers import check
-from components.records.records import Record, task_records
+from components.records.record import Record
 from components.records.rows import Bad
 from configs.base import ConfigError
 from configs.sources import AnswerData, LabelsData, NumberData, SpanData
 from schemas import DataError
+
+KINDS = [load(name) for name in ("multi_label", "regression", "token_classification", "question_answering")]
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +22,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def read(source, labels=()):
-    return list(task_records(source.path[0], source, labels))
+    (kind,) = (kind for kind in KINDS if kind.data is type(source))
+    return list(kind(source, labels).records(source.path[0]))
 
 
 def gold(record, *names):

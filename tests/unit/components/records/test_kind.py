@@ -9,23 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.records.records import (
-    LeftOut,
-    Part,
-    Record,
-    columns,
-    corpus_records,
-    join,
-    key,
-    normalize,
-    split_of,
-    task_records,
-    texts_of,
-)
+from components.records.kind import load
+from components.records.record import LeftOut, Part, Record, key, normalize
 from components.records.rows import Bad
+from components.records.text_kind import texts_of
 from configs.sources import AnswerData, Corpus, LabelRanges, SpanData, Split, TaskData, Unlabelled
 from schemas import DataError
 
+Classification, Documents = load("classification"), load("corpus")
 RANGES = LabelRanges(column="score", ranges={"bad": "< -0.5", "good": "> 0.5"})
 
 
@@ -36,12 +27,18 @@ def _in_folder(tmp_path, monkeypatch):
 
 def task(content, labels=("x", "y"), slices=(), **options):
     Path("a.jsonl").write_text("\n".join(json.dumps(row) for row in content))
-    return list(task_records("a.jsonl", TaskData(path=["a.jsonl"], **options), labels, slices))
+    return list(Classification(TaskData(path=["a.jsonl"], **options), labels, slices).records("a.jsonl"))
 
 
 def corpus(content, **options):
     Path("a.jsonl").write_text("\n".join(json.dumps(row) for row in content))
-    return list(corpus_records("a.jsonl", Corpus(path=["a.jsonl"], **options)))
+    return list(Documents(Corpus(path=["a.jsonl"], **options)).records("a.jsonl"))
+
+
+def join(parts):
+    ((split, document),) = Documents(Corpus(path=["a.jsonl"], document="room")).join(parts)
+    assert split is None
+    return document
 
 
 def reason(row, **options):
@@ -126,8 +123,18 @@ def test_ranges_that_overlap():
 
 
 def test_columns_that_are_read():
-    assert columns(TaskData(path=["a"], text_pair="b", label=RANGES), ["city"]) == ["text", "b", "score", "city"]
-    assert columns(Corpus(path=["a"], text=["q", "a"], document="room", order="at")) == ["q", "a", "room", "at"]
+    assert Classification(TaskData(path=["a"], text_pair="b", label=RANGES), slices=["city"]).columns == [
+        "text",
+        "b",
+        "score",
+        "city",
+    ]
+    assert Documents(Corpus(path=["a"], text=["q", "a"], document="room", order="at")).columns == [
+        "q",
+        "a",
+        "room",
+        "at",
+    ]
 
 
 # --- documents ---
@@ -142,7 +149,7 @@ def test_running_text_is_split_into_sentences():
     (found,) = corpus([{"q": "One. Two?", "a": "three"}], text=["q", "a"], sentences="split")
     assert found.features["sentences"] == [b"One.", b"Two?", b"three"]
     Path("a.txt").write_text("A line that\ngoes on. It\nends.\n\nNext. One.\n")
-    found = corpus_records("a.txt", Corpus(path=["a.txt"], sentences="split"))
+    found = Documents(Corpus(path=["a.txt"], sentences="split")).records("a.txt")
     assert [record.features["sentences"] for record in found] == [
         [b"A line that goes on.", b"It ends."],
         [b"Next.", b"One."],
@@ -196,14 +203,14 @@ def test_typed_values_of_parquet():
     )
     pyarrow.parquet.write_table(table, "a.parquet")
     source = TaskData(path=["a.parquet"], label=RANGES)
-    found = list(task_records("a.parquet", source, ["bad", "good"], ["at"]))
+    found = list(Classification(source, ["bad", "good"], ["at"]).records("a.parquet"))
     assert found[0].features["at"] == [b"2024-01-02"]
     assert isinstance(found[1], LeftOut)
 
 
 def test_plain_text_with_a_fault_is_bad_as_a_document():
     Path("a.txt").write_bytes(b"one\ntwo\n\nth\0ree\nfour\n")
-    found = list(corpus_records("a.txt", Corpus(path=["a.txt"])))
+    found = list(Documents(Corpus(path=["a.txt"])).records("a.txt"))
     assert found[0].features["sentences"] == [b"one", b"two"]
     assert found[1:] == [Bad("a.txt", 4, "NUL byte in the document")]
 
@@ -238,12 +245,16 @@ def test_the_split_is_pinned():
     """A new hash would move every record, and with it every published figure."""
     source = TaskData(path=["a"])
     # Leading 64 bits of SHA-256, as shares of 2**64: a .791, g .801, 5 between .9 and 1.
-    assert [split_of(key([text]), source, "path") for text in ("a", "g", "5")] == ["train", "eval", "test"]
+    assert [Classification(source).split_of(key([text]), "path") for text in ("a", "g", "5")] == [
+        "train",
+        "eval",
+        "test",
+    ]
 
 
 def test_shares():
     source = TaskData(path=["a"], split=Split(train=0.6, eval=0.3, test=0.1))
-    counts = Counter(split_of(key([str(number)]), source, "path") for number in range(20_000))
+    counts = Counter(Classification(source).split_of(key([str(number)]), "path") for number in range(20_000))
     assert counts["train"] == pytest.approx(12_000, abs=280)  # 4 σ
     assert counts["eval"] == pytest.approx(6_000, abs=260)
     assert counts["test"] == pytest.approx(2_000, abs=170)
@@ -253,9 +264,9 @@ def test_files_of_a_split_are_that_split_and_path_shares_the_rest():
     both = TaskData(path=["a"], eval=["b"], test=["c"])
     one = TaskData(path=["a"], test=["c"])
     keys = [key([str(number)]) for number in range(2_000)]
-    assert {split_of(each, both, "path") for each in keys} == {"train"}
-    assert {split_of(each, both, "eval") for each in keys} == {"eval"}
-    counts = Counter(split_of(each, one, "path") for each in keys)
+    assert {Classification(both).split_of(each, "path") for each in keys} == {"train"}
+    assert {Classification(both).split_of(each, "eval") for each in keys} == {"eval"}
+    counts = Counter(Classification(one).split_of(each, "path") for each in keys)
     assert counts["eval"] == pytest.approx(2_000 / 9, abs=60)
     assert counts["test"] == 0
 

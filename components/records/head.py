@@ -1,0 +1,29 @@
+"""What the heads of a source's files show."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Head:
+    """What the first rows of a source's files hold.
+
+    Attributes:
+      records: of the whole source, an estimate unless ``exact``.
+      tokens: mean of a record, special ones included, an estimate.
+      labels: how often each came.
+      left_out: sound rows that are not used.
+      bad: how often each reason came.
+      first: reason → file and line of its first row.
+      exact: whether the files were read to their end.
+      rows: that were read.
+    """
+
+    records: float = 0.0
+    tokens: float = 0.0
+    labels: Counter[str] = field(default_factory=Counter)
+    left_out: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+    first: dict[str, tuple[str, int]] = field(default_factory=dict)
+    exact: bool = True
+    rows: int = 0
