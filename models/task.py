@@ -75,7 +75,10 @@ class Task(abc.ABC):
 
     def dump(self) -> dict[str, Any]:
         """``type`` and ``config``: what ``load(type)(config)`` is made of again."""
-        return {"type": type(self).__module__.rpartition(".")[2], "config": self.config.model_dump(mode="json")}
+        return {
+            "type": type(self).__module__.removeprefix("models.tasks."),
+            "config": self.config.model_dump(mode="json"),
+        }
 
     @abc.abstractmethod
     def featurize(self, record: Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
@@ -217,8 +220,8 @@ def nth(values: Mapping[str, Any], index: int) -> dict[str, "np.ndarray"]:
 
 
 def load(name: str) -> type[Task]:
-    """The class of the task ``name``."""
-    task: type[Task] = importlib.import_module(f"models.tasks.{name}").Task
+    """The class of the task ``name``: of ``models/tasks/<name>.py``, or of the module of that dotted path."""
+    task: type[Task] = importlib.import_module(name if "." in name else f"models.tasks.{name}").Task
     return task
 
 

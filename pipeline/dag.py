@@ -171,6 +171,7 @@ class _Dag:
             [source.examples for source in sources],
             source_digest=self.digest("components.data.vocabulary_gen", vocabularies.module(self.family.vocabulary)),
             kind=self.family.vocabulary,
+            features=list(dict.fromkeys(name for source in sources for name in self.kinds[source.name].texts)),
             learn=wanted.learn if wanted else None,
             path=self.seen(path) if path else None,
             base_model=base,

@@ -2,12 +2,13 @@
 
 import functools
 import importlib
+import importlib.util
 import math
 import operator
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import pydantic
 
@@ -125,7 +126,7 @@ def _composed(document: Document) -> tuple[type[Experiment], list[str]]:
     if not isinstance(section, dict):
         return _experiment_model((Task | None, None), known), []
     name = section.get("type")
-    if name in known:
+    if name in known or _is_module(name):
         return _experiment_model((_task_model(name), ...), [name]), []
     where: tuple[Key, ...] = ("task", "type") if "type" in section else ("task",)
     received = f"there is no task {shown(name)}" if "type" in section else "type is missing"
@@ -135,9 +136,17 @@ def _composed(document: Document) -> tuple[type[Experiment], list[str]]:
     return _experiment_model((Any, ...), known), [document.complain(where, sentence)]
 
 
+def _is_module(name: object) -> TypeGuard[str]:
+    """Whether a task's type is the path of a module that can be imported, such as ``family.task``."""
+    try:
+        return isinstance(name, str) and "." in name and importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # of its package; "..task"
+        return False
+
+
 def _task_model(name: str) -> type[Task]:
-    """The keys that every task has, and those of ``models/tasks/<name>.py``."""
-    config = importlib.import_module(f"models.tasks.{name}").Config
+    """The keys that every task has, and those of the task's own module."""
+    config = importlib.import_module(load_task(name).__module__).Config
     only: Any = Literal[name]
     data: Any = load_kind(load_task(name).schema).data
     return pydantic.create_model(f"{name}_task", __base__=(config, Task), type=(only, ...), data=(data, ...))

@@ -55,6 +55,26 @@ def test_a_task_that_does_not_exist_yet_is_one_sentence():
     assert "\n" not in str(caught.value)
 
 
+def test_a_task_and_a_record_kind_that_live_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "next_item.py").write_text(
+        "from models.tasks import classification\n\nConfig = classification.Config\n\n\n"
+        "class Task(classification.Task):\n    schema = 'tests.component.events'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "name: x\ncheckpoint: a\ntask: {type: theirs.next_item, labels: [a, b], data: {path: a.csv, user: who}}\n"
+    file = tmp_path / "x.yaml"
+    file.write_text(text)
+    assert loader.load(file).task.data.columns == [("user", "who"), ("item", "item"), ("time", "time")]
+    (sentence,) = complaints(text, tmp_path, "task.data.item=who")
+    assert "$.task.data.item: column 'who' is the user already" in sentence
+    (sentence,) = complaints(text, tmp_path, "evaluate.slices=[items]")
+    assert "$.evaluate.slices[0]: the records have a 'items' of their own" in sentence
+    for name in ("theirs.nowhere", "nobodys.task", "..task"):
+        (sentence,) = complaints(text, tmp_path, f"task.type={name}")
+        assert f"$.task.type: there is no task '{name}'; models/tasks/ has classification" in sentence
+
+
 def test_spans_on_characters_load():
     task = loader.load(GOLDEN / "entities.yaml").task
     assert (task.data.format, task.data.unit, task.own()["scheme"], task.own()["labels"]) == (
