@@ -45,7 +45,7 @@ def test_the_trainer_depends_on_its_task_and_the_encoder_and_not_on_the_evaluato
 @pytest.mark.parametrize(
     ("modules", "sections"),
     [
-        (["components.data.example_gen"], {"base", "encoding", "sources"}),
+        (["components.data.example_gen", "components.records.kinds.corpus"], {"base", "encoding", "sources"}),
         (["components.data.vocabulary_gen"], set()),
         (["components.data.transform", "components.data.featurize", "models.tasks.classification"], set()),
         (["components.train.pretrainer"], {"base", "optimization", "pretraining"}),
@@ -62,6 +62,12 @@ def test_a_node_depends_on_its_own_sections_of_the_configuration(modules, sectio
     """An edit of ``tune`` reads no data again."""
     names = {name for name in digest.imported(*modules) if name.startswith("configs.")}
     assert {name.removeprefix("configs.") for name in names} == sections
+
+
+def test_an_example_gen_depends_on_its_own_kind_alone():
+    names = digest.imported("components.data.example_gen", "components.records.kinds.similarity")
+    kinds = {name for name in names if name.startswith("components.records.kinds.")}
+    assert {name.rpartition(".")[2] for name in kinds} == {"similarity", "regression"}
 
 
 def test_a_module_of_another_package_brings_that_package(tmp_path, monkeypatch):
