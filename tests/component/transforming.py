@@ -23,9 +23,17 @@ def example(**columns: list[str]) -> bytes:
 
 
 def run(
-    tmp_path: pathlib.Path, rows: dict[str, list[bytes]], schema: str, featurizer: str, config: dict
+    tmp_path: pathlib.Path,
+    rows: dict[str, list[bytes]],
+    schema: str,
+    featurizer: str,
+    config: dict,
+    learned: pathlib.Path | None = None,
 ) -> tft.TFTransformOutput:
-    """Runs the executor as a runner would; the component's own spec gives the properties."""
+    """Runs the executor as a runner would; the component's own spec gives the properties.
+
+    The vocabulary is ``learned``, or one of ``PIECES``.
+    """
     examples, schemas, vocabulary = standard_artifacts.Examples(), standard_artifacts.Schema(), Vocabulary()
     graph, transformed = standard_artifacts.TransformGraph(), standard_artifacts.Examples()
     for artifact, name in [
@@ -45,10 +53,13 @@ def run(
                 writer.write(record)
     (tmp_path / "schema").mkdir()
     (tmp_path / "schema" / "schema.pbtxt").write_text(schema)
-    (tmp_path / "vocab").mkdir()
-    (tmp_path / "vocab" / "vocab.txt").write_text("\n".join(PIECES) + "\n")
-    rules = TextRules("bert_uncased", ((r"https?://\S+", "[URL]"),), ("[URL]",))
-    (tmp_path / "vocab" / "text.json").write_text(json.dumps(rules.dump()))
+    if learned:
+        vocabulary.uri = str(learned)
+    else:
+        (tmp_path / "vocab").mkdir()
+        (tmp_path / "vocab" / "vocab.txt").write_text("\n".join(PIECES) + "\n")
+        rules = TextRules("bert_uncased", ((r"https?://\S+", "[URL]"),), ("[URL]",))
+        (tmp_path / "vocab" / "text.json").write_text(json.dumps(rules.dump()))
     component = transform.Transform(
         *(channel_utils.as_channel([artifact]) for artifact in (examples, schemas, vocabulary)),
         featurizer,
