@@ -56,15 +56,19 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--data", "data", required=True, metavar="FILE", help="CSV, TSV, JSONL or Parquet, plain or .gz.")
-@click.option("--name", help="Of the experiment; from the file's name where not given.")
-@click.option("--text", help="The text column, where the guess is wrong.")
-@click.option("--label", help="The label column, where the guess is wrong.")
-@click.option("--encoding", callback=_encoding, metavar="NAME", help="Such as cp1252, where the guess is wrong.")
+@click.option(
+    "--data", "data", required=True, metavar="FILE", help="The data: CSV, TSV, JSON or Parquet, plain or .gz."
+)
+@click.option("--name", help="Name of the experiment. Default: from the file's name.")
+@click.option("--text", help="The column of text, if the guess is wrong.")
+@click.option("--label", help="The column of labels, if the guess is wrong.")
+@click.option(
+    "--encoding", callback=_encoding, metavar="NAME", help="The file's encoding, such as cp1252, if the guess is wrong."
+)
 @click.option("--checkpoint", metavar="FOLDER", help="A Hugging Face BERT folder to start from.")
-@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 def init(**options: Any) -> None:
-    """Write an experiment's YAML, and a schema, for a file of yours."""
+    """Write an experiment and a schema for your data file."""
     from pipeline.start.init import init as write
 
     write(**options)
@@ -100,16 +104,18 @@ def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -
     "from_nodes",
     multiple=True,
     metavar="NODE",
-    help="Start here; earlier nodes are taken from the last run. Repeatable.",
+    help="Start at this node; reuse the last run's results of earlier nodes. Repeatable.",
 )
 @click.option("--to", "to_nodes", multiple=True, metavar="NODE", help="Stop after this node. Repeatable.")
 @click.option("--no-cache", is_flag=True, help="Run every node again, and ignore training checkpoints.")
-@click.option("--dry-run", is_flag=True, help="For a cluster: run what would be submitted, on this machine.")
+@click.option(
+    "--dry-run", is_flag=True, help="With a cluster's --env: execute on this machine what would be submitted."
+)
 @click.option(
     "--sample",
     type=click.IntRange(min=20),
     metavar="N",
-    help="Send N records through every node, quickly; never pushes.",
+    help="A rehearsal: run every node on N records, and push nothing.",
 )
 def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, dry_run: bool, **options: Any) -> None:
     """Run an experiment: a YAML file, or a name in configs/experiments/."""
@@ -131,8 +137,8 @@ def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, d
 @click.argument("experiment", default="sentiment")
 @_environment
 @_set
-@click.option("--output", metavar="FILE", help="Where the YAML goes; build/EXPERIMENT-ENVIRONMENT.yaml where left out.")
-@click.option("--no-cache", is_flag=True, help="Every node runs again.")
+@click.option("--output", metavar="FILE", help="The file to write. Default: build/EXPERIMENT-ENVIRONMENT.yaml.")
+@click.option("--no-cache", is_flag=True, help="Let every node run again.")
 def compile_(experiment: str, env: str, overrides: tuple[str, ...], output: str | None, no_cache: bool) -> None:
     """Compile an experiment for Kubeflow or Vertex, without submitting it."""
     from configs import environment
@@ -159,7 +165,7 @@ def runs(experiment: str | None, env: str) -> None:
 def show(run: str | None, env: str) -> None:
     """Show a run: nodes, figures, artifacts, lineage.
 
-    RUN: reviews/2, reviews (its latest), 2 (of the experiment that ran last); the latest of all where left out.
+    RUN is reviews/2, or reviews (its latest run), or 2 (of the experiment that ran last). Default: the latest run.
     """
     from configs import environment
     from pipeline.review.history import show as one
@@ -169,7 +175,7 @@ def show(run: str | None, env: str) -> None:
 
 @main.command()
 @click.argument("run", required=False)
-@click.option("--node", metavar="NODE", help="Of this node only.")
+@click.option("--node", metavar="NODE", help="Print the log of this node only.")
 @_environment
 def logs(run: str | None, node: str | None, env: str) -> None:
     """Print the log of a run, here or on its cluster."""
@@ -191,42 +197,52 @@ def stop(run: str | None, env: str) -> None:
 
 
 @main.command()
-@click.argument("texts", nargs=-1, metavar="TEXT…")
+@click.argument("texts", nargs=-1, metavar="[TEXT]…")
 @click.option(
-    "--model", metavar="NAME[/VERSION]", help="The experiment whose pushed model answers; the newest if left out."
+    "--model",
+    metavar="NAME[/VERSION]",
+    help="The experiment, or one version of it, whose pushed model answers. Default: the newest model.",
 )
 @click.option(
     "--input",
     "given",
     type=_FileOrAddress(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Records: .csv, .tsv, .jsonl (each also .gz), .parquet; here, or s3://… and gs://….",
+    help="The records to answer: .csv, .tsv, .jsonl (each also .gz) or .parquet; a path, s3://… or gs://….",
 )
 @click.option(
     "--output",
     type=_FileOrAddress(dir_okay=False),
     metavar="FILE",
-    help="Where the records go with their answers; the ending says the format.",
-)
-@click.option("--text", metavar="COLUMN", help="The text; else the column that the model was trained on, or text.")
-@click.option("--text-pair", metavar="COLUMN", help="The second text of a pair; likewise.")
-@click.option(
-    "--encoding", callback=_encoding, metavar="NAME", help="Of --input, such as cp1252 or cp949; UTF-8 if left out."
+    help="The file for records and answers. Its ending says the format.",
 )
 @click.option(
-    "--on-bad-record", type=click.Choice(["fail", "quarantine"]), help="Stop (if left out), or set them aside."
+    "--text", metavar="COLUMN", help="The column of text. Default: the column that the model was trained on, or text."
 )
-@click.option("--max-bad-share", type=click.FloatRange(0, 1), help="Quarantine fails past this share; .05 if left out.")
-@click.option("--prefix", metavar="TEXT", help="Before the names of the columns that are added.")
+@click.option("--text-pair", metavar="COLUMN", help="The column of the second text of a pair. Default: likewise.")
+@click.option(
+    "--encoding", callback=_encoding, metavar="NAME", help="The encoding of --input, such as cp1252. Default: UTF-8."
+)
+@click.option(
+    "--on-bad-record",
+    type=click.Choice(["fail", "quarantine"]),
+    help="Stop at bad records (the default), or set them aside.",
+)
+@click.option(
+    "--max-bad-share",
+    type=click.FloatRange(0, 1),
+    help="With quarantine: stop if more than this share is bad. Default: .05.",
+)
+@click.option("--prefix", metavar="TEXT", help="Put TEXT before the names of the added columns.")
 @_environment
 def predict(
     texts: tuple[str, ...], model: str | None, env: str, given: str | None, output: str | None, **options: Any
 ) -> None:
     """Ask the pushed model.
 
-    Without TEXT: one a line from standard input. The two texts of a pair stand with a tab between them.
+    Without TEXT, it reads one text a line from standard input. A tab separates the two texts of a pair.
 
-    With --input and --output: every record of a file. Killed, the same command goes on.
+    With --input and --output, it answers every record of a file. If it is stopped, the same command goes on.
     """
     from configs import environment
 
@@ -247,20 +263,38 @@ def predict(
 @main.command()
 @click.argument("name", required=False)
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME=DIR", help="Another model: DIR holds its versions. Repeatable."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME=DIR",
+    help="Serve another model, whose versions DIR holds. Repeatable.",
 )
-@click.option("--config", "config_file", type=_File, metavar="FILE", help="TensorFlow Serving's model config file.")
+@click.option(
+    "--config",
+    "config_file",
+    type=_File,
+    metavar="FILE",
+    help="Serve what this model config file of TensorFlow Serving names.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8501, show_default=True, type=click.IntRange(0, 65535), help="0 takes any.")
-@click.option("--threads", type=click.IntRange(min=1), help="That compute; one a core if left out.")
-@click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(min=0.001), help="Seconds.")
-@click.option("--cors", is_flag=True, help="Let pages from elsewhere ask.")
-@click.option("--metrics", is_flag=True, help="Answer Prometheus at /monitoring/prometheus/metrics.")
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Number of threads that compute. Default: one for each core."
+)
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=0.001),
+    help="Seconds until a request gets 504.",
+)
+@click.option("--cors", is_flag=True, help="Answer requests of pages from other origins.")
+@click.option("--metrics", is_flag=True, help="Give metrics to Prometheus at /monitoring/prometheus/metrics.")
 @_environment
 def serve(name: str | None, env: str, **options: Any) -> None:
     """Serve a pushed model over TensorFlow Serving's REST API, for development and tests.
 
-    NAME: the experiment whose pushed model is served; the newest if left out.
+    NAME is the experiment whose pushed model is served. Default: the newest model.
     """
     from configs import environment
     from pipeline.inference.serve import serve as answer
@@ -271,14 +305,16 @@ def serve(name: str | None, env: str, **options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="EXPERIMENT|FOLDER")
 @click.argument("target", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--to", required=True, type=click.Choice(["huggingface", "keras", "onnx"]), help="The format.")
-@click.option("--version", type=click.IntRange(min=1), metavar="N", help="The pushed version; the latest if left out.")
-@click.option("--int8", is_flag=True, help="ONNX: quantized weights too, with the accuracy of both.")
+@click.option("--to", required=True, type=click.Choice(["huggingface", "keras", "onnx"]), help="The format to write.")
+@click.option("--version", type=click.IntRange(min=1), metavar="N", help="The pushed version. Default: the latest.")
+@click.option(
+    "--int8", is_flag=True, help="With --to onnx: quantize the weights too, and measure the accuracy of both."
+)
 @_environment
 def export(model: str, target: Path, env: str, to: str, int8: bool, version: int | None) -> None:
     """Write a pushed model to DIR for other libraries.
 
-    EXPERIMENT|FOLDER: whose pushed model, or where it is.
+    EXPERIMENT|FOLDER is the experiment whose pushed model is written, or the folder of pushed versions.
     """
     if int8 and to != "onnx":
         raise click.UsageError("--int8 goes with --to onnx")
@@ -302,11 +338,16 @@ def _suite(command: Any) -> Any:
     """The options of a benchmark."""
     options = (
         click.option(
-            "--data", type=_Folder, required=True, metavar="DIR", help="The benchmark's folders, as published."
+            "--data", type=_Folder, required=True, metavar="DIR", help="The folder of the benchmark, as published."
         ),
         click.option("--checkpoint", required=True, metavar="FOLDER", help="A Hugging Face BERT folder to start from."),
         click.option(
-            "--seeds", default="1,2,3,4,5", show_default=True, metavar="N,N…", callback=_seeds, help="A run each."
+            "--seeds",
+            default="1,2,3,4,5",
+            show_default=True,
+            metavar="N,N…",
+            callback=_seeds,
+            help="One run for each task and seed.",
         ),
         _set,
         _environment,
@@ -319,7 +360,7 @@ def _suite(command: Any) -> Any:
 @main.command()
 @_suite
 def glue(**options: Any) -> None:
-    """Fine-tune on every task of GLUE that DIR holds; a table of the dev figures, beside BERT's."""
+    """Fine-tune on every task of GLUE in --data, and compare the dev figures with BERT's."""
     from pipeline.suites import suite
     from pipeline.suites.glue import SUITE
 
@@ -329,7 +370,7 @@ def glue(**options: Any) -> None:
 @main.command()
 @_suite
 def klue(**options: Any) -> None:
-    """The same on KLUE: YNAT, STS, NLI, NER and MRC."""
+    """Do the same for KLUE: YNAT, STS, NLI, NER and MRC."""
     from pipeline.suites import suite
     from pipeline.suites.klue import SUITE
 
@@ -338,14 +379,18 @@ def klue(**options: Any) -> None:
 
 @main.group()
 def data() -> None:
-    """The demo data."""
+    """Download the demo data."""
 
 
 @data.command()
-@click.argument("names", nargs=-1, metavar="[reviews|dialogues|minilm|korean]…")
-@click.option("--folder", default="data", show_default=True)
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.option("--folder", default="data", show_default=True, help="Where the files go.")
 def fetch(names: tuple[str, ...], folder: str) -> None:
-    """Fetch it at exact versions, checked by SHA-256. Without names: what `tfx-bert run sentiment` needs."""
+    """Download data at exact versions, checked by SHA-256.
+
+    NAME is one of brown, dialogues, korean, minilm, replies, reviews, spam.
+    Default: what `tfx-bert run sentiment` needs.
+    """
     from rich.console import Console
 
     from pipeline.start import data as demo
@@ -365,9 +410,9 @@ def fetch(names: tuple[str, ...], folder: str) -> None:
 @main.command()
 @click.argument("run", required=False)
 @_environment
-@click.option("--number", "-n", default=20, show_default=True, help="How many mistakes.")
+@click.option("--number", "-n", default=20, show_default=True, help="Number of mistakes.")
 def errors(run: str | None, env: str, number: int) -> None:
-    """Confusion matrix and the most confident mistakes. The only command that shows record text."""
+    """Show the confusion matrix and the most confident mistakes, with the text of their records."""
     from configs import environment
     from pipeline.review.errors import errors as mistakes
 
@@ -379,7 +424,7 @@ def errors(run: str | None, env: str, number: int) -> None:
 @click.argument("b")
 @_environment
 def diff(a: str, b: str, env: str) -> None:
-    """What differs between two runs: configuration, data, metrics, predictions."""
+    """Show what differs between two runs: configuration, data, metrics, predictions."""
     from configs import environment
     from pipeline.review.diff import diff as compare
 
