@@ -172,7 +172,6 @@ def test_a_list_that_begins_with_values_holds_no_objects():
         (b'{"a": "b', "Missing a closing quotation mark in string. at offset: 8"),
         (b'{"a": [1, 2', "Missing a comma or ']' after an array element. at offset: 11"),
         (b'{"a": 1e999}', "Number too big to be stored in double. at offset: 6"),
-        (b"[" * 1_000_001, "nested deeper than 1000000 levels"),  # TensorFlow Serving's memory is its limit
     ],
 )
 def test_what_is_no_json(body, message):
@@ -181,13 +180,20 @@ def test_what_is_no_json(body, message):
     assert message in caught.value.message
 
 
+def test_levels_are_limited(monkeypatch):  # TensorFlow Serving's memory is its limit; test_faults.py sends a million
+    monkeypatch.setattr(json_reader, "MAX_DEPTH", 1000)
+    assert json_requests.parse(b'{"x": ' + b"[" * 999 + b"]" * 999 + b"}")
+    with pytest.raises(ApiError, match="JSON Parse error: nested deeper than 1000 levels"):
+        json_requests.parse(b'{"x": ' + b"[" * 1000)
+
+
 def test_a_key_that_nobody_reads_may_be_nested_deep():  # DeeplyNestedWellFormed
-    body = '{"instances":[1], "nested":' + "[" * 500_000 + "]" * 500_000 + "}"
+    body = '{"instances":[1], "nested":' + "[" * 100_000 + "]" * 100_000 + "}"
     assert inputs(body, x=INT)["x"].tolist() == [1]
 
 
 def test_a_signature_name_nested_deep():  # DeeplyNestedMalformed
-    document = json_requests.parse(b'{"signature_name":' + b"[" * 500_000 + b"]" * 500_000 + b"}")
+    document = json_requests.parse(b'{"signature_name":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
     with pytest.raises(ApiError, match="key must be a string value"):
         json_requests.signature_name(document)
 
@@ -299,11 +305,19 @@ def test_any_json_gives_tensors_or_a_sentence(value, key, dtype):
     document = json_requests.parse(json.dumps({key: value}).encode())
     try:
         if key == "examples":
-            json_examples.examples(document)
-        else:
-            json_requests.predict_inputs(document, {"x": dtype})
+            assert [type(each) for each in json_examples.examples(document)] == [bytes] * len(value)
+            return
+        (found,) = json_requests.predict_inputs(document, {"x": dtype})[0].values()
     except ApiError as error:
         assert error.message
+        return
+    given = [row["x"] if isinstance(row, dict) else row for row in value] if key == "instances" else value
+    sizes, leaves = [], [given["x"] if isinstance(given, dict) else given]
+    while leaves and isinstance(leaves[0], list):
+        sizes.append(len(leaves[0]))
+        leaves = [each for inner in leaves for each in inner]
+    assert list(found.shape)[: len(sizes)] == sizes
+    assert found.size == len(leaves)
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]",:0123456789.eE+-NaInfity\\u ', max_size=60).map(str.encode))
