@@ -7,7 +7,6 @@ import contextlib
 import os
 import pathlib
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent import futures
 
@@ -122,7 +121,7 @@ class Vertex(grpc.GenericRpcHandler):
         job.name, job.state = f"{request.parent}/customJobs/{len(self.jobs) + 1}", _STATES.JOB_STATE_RUNNING
         self.jobs[job.name] = job
         runs = [pool.container_spec for pool in job.job_spec.worker_pool_specs for _ in range(pool.replica_count)]
-        path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+        path = f"{pathlib.Path(os.environ['WARM_PYTHON']).parent}:{os.environ['PATH']}"
         image = {name: value for name, value in os.environ.items() if not name.startswith("TFX_BERT_")}
         self._machines[job.name] = [
             subprocess.Popen(
