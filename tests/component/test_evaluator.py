@@ -270,13 +270,14 @@ def test_a_bound_on_a_column_without_a_value_of_enough_records_is_not_passed(jud
     assert (check.name, check.value, check.passed) == ("accuracy[genre: any of 1000 records]", None, False)
 
 
-def test_a_fall_of_exactly_what_is_allowed_is_allowed(monkeypatch):
-    shares = {"candidate": 0.86, "baseline": 0.87}  # their difference is a little less than -.01
+@pytest.mark.parametrize(("accuracy", "blessed"), [(0.86, True), (0.8599, False)])
+def test_a_fall_of_exactly_what_is_allowed_is_allowed(monkeypatch, accuracy, blessed):
+    shares = {"candidate": accuracy, "baseline": 0.87}  # .86 - .87 is a little less than -.01
     figures = {model: {(): {"accuracy": share, "example_count": 1.0}} for model, share in shares.items()}
     monkeypatch.setattr(evaluation, "_figures", lambda _, model, __: figures[model])
     bless = {"accuracy": 0.5, "max_regression": 0.01}
     found = evaluation.verdict("", the_task=Task({"labels": ["a", "b"]}), bless=bless, baseline="before")
-    assert found.blessed
+    assert found.blessed is blessed
 
 
 def test_a_base_model_is_no_baseline(tmp_path):

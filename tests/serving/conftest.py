@@ -60,11 +60,15 @@ class Client:
 
 
 @contextlib.contextmanager
-def started(folder, *arguments):
-    """A server of ours; it must end with 0 when it is told to."""
+def started(folder, *arguments, warm=True):
+    """A server of ours; it must end with 0 when it is told to.
+
+    Its processes are forks (tests/warm_python.py). Where ``warm`` is false, ``client.process`` is the server itself.
+    """
     log = folder / "server.log"
     with log.open("w") as errors, (folder / "access.log").open("w") as out:
-        command = [*COMMAND, "--port", "0", *map(str, arguments)]
+        python = [os.environ["WARM_PYTHON"]] if warm else []
+        command = [*python, *COMMAND, "--port", "0", *map(str, arguments)]
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=errors)
     client = Client("", process, log)
     try:
@@ -101,6 +105,6 @@ def client(tmp_path_factory, models):
         yield Client(address)
         return
     folder = tmp_path_factory.mktemp("models")
-    with started(folder, "--config", models.write(folder), "--cors", "--metrics") as ours:
+    with started(folder, "--config", models.write(folder), "--cors", "--metrics", warm=False) as ours:
         ours.ready()
         yield ours

@@ -3,7 +3,10 @@
 The arithmetic of tensorflow/serving's servables/tensorflow/testdata (half_plus_two), and signatures that echo types.
 """
 
+import functools
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import tensorflow as tf
@@ -143,6 +146,16 @@ CONFIG = """model_config_list {{
 """
 
 
+@functools.cache
+def _written() -> tempfile.TemporaryDirectory[str]:
+    """Once in a process."""
+    kept = tempfile.TemporaryDirectory()
+    half_plus(Path(kept.name, "half_plus_two/123"), 2.0)
+    half_plus(Path(kept.name, "half_plus_two/124"), 4.0)
+    echo(Path(kept.name, "echo/1"))
+    return kept
+
+
 def write(folder: Path, root: str | None = None) -> Path:
     """Models and ``models.config`` below ``folder``.
 
@@ -153,9 +166,7 @@ def write(folder: Path, root: str | None = None) -> Path:
     Returns:
       The model config file.
     """
-    half_plus(folder / "half_plus_two/123", 2.0)
-    half_plus(folder / "half_plus_two/124", 4.0)
-    echo(folder / "echo/1")
+    shutil.copytree(_written().name, folder, dirs_exist_ok=True)
     config = folder / "models.config"
     config.write_text(CONFIG.format(root=root or folder.absolute()))
     return config

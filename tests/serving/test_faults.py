@@ -20,7 +20,7 @@ SLOW = {"signature_name": "count_down", "inputs": 1_000_000}
 def client(start, models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults")
     config = models.write(folder)
-    with start(folder, "--config", config, "--timeout", "2", "--threads", "1") as client:
+    with start(folder, "--config", config, "--timeout", "2", "--threads", "1", warm=False) as client:
         client.ready()
         yield client
 
@@ -204,7 +204,7 @@ def computing(client):
 
 
 def test_the_process_that_computes_dies_and_is_started_again(start, models, tmp_path):
-    with start(tmp_path, "--config", models.write(tmp_path), "--threads", "2", "--metrics") as client:
+    with start(tmp_path, "--config", models.write(tmp_path), "--threads", "2", "--metrics", warm=False) as client:
         client.ready()
         answers = []
         asked = [threading.Thread(target=lambda: answers.append(client.post(ECHO, SLOW))) for _ in range(3)]
@@ -234,7 +234,7 @@ def test_told_to_end_it_answers_what_it_has_accepted(start, models, tmp_path):
         client.ready()
         answers = []
         asked = [
-            threading.Thread(target=lambda: answers.append(client.post(ECHO, {**SLOW, "inputs": 400_000})))
+            threading.Thread(target=lambda: answers.append(client.post(ECHO, {**SLOW, "inputs": 250_000})))
             for _ in range(4)
         ]
         for thread in asked:

@@ -19,7 +19,7 @@ def client(start, models, tmp_path_factory):
     models.classifier(folder / "text/1")
     more = [f'config {{ name: "{name}" base_path: "{folder / name}" }}' for name in ("odd", "text")]
     config.write_text(config.read_text().removesuffix("}\n") + "\n".join(more) + "}\n")
-    with start(folder, "--config", config, "--metrics") as client:
+    with start(folder, "--config", config, "--metrics", warm=False) as client:
         client.ready()
         yield client
 

@@ -1,9 +1,9 @@
 """The SavedModel, and the check that a server could load it."""
 
 import json
+import os
 import shutil
 import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -156,7 +156,9 @@ with tf.Graph().as_default(), tf.compat.v1.Session() as session:
 
 def test_texts_of_another_shape_are_refused_and_the_process_goes_on(tmp_path):
     write(tmp_path / "1", PAIR)
-    ran = subprocess.run([sys.executable, "-P", "-c", FED, str(tmp_path / "1")], capture_output=True, text=True)
+    ran = subprocess.run(
+        [os.environ["WARM_PYTHON"], "-P", "-c", FED, str(tmp_path / "1")], capture_output=True, text=True
+    )
     assert ran.returncode == 0, ran.stderr
     refused = ["is not compatible"] * 3 + ["must have as many texts"] * 2
     assert ran.stdout.splitlines() == (["answered"] * 2 + refused) * 2

@@ -250,6 +250,7 @@ def test_labels_are_50_50_where_there_is_a_next_sentence(tmp_path):
 def test_documents_of_one_sentence_always_take_another(tmp_path):
     files = [write(tmp_path / "a.gz", documents(*[[2]] * 50))]
     rows = pairs(stream(files, objectives=["mlm", "nsp"]).take(10))
+    assert len(rows) > 50
     assert all(label == 1 and len(a) == len(b) == 2 and a != b for label, a, b in rows)
 
 
