@@ -1,5 +1,7 @@
 """What every task in ``models/tasks/`` must do; a new task adds its example here and passes the same tests."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -86,7 +88,7 @@ RECORDS = {
 }
 
 
-@pytest.fixture(params=RECORDS)
+@pytest.fixture(scope="module", params=RECORDS)
 def example(request):
     config, record = RECORDS[request.param]
     the_task = task.load(request.param.split(" ")[0])(config)
@@ -100,8 +102,13 @@ def made(values):
     return tf.ragged.constant(values, tf.int64 if number else tf.string, ragged_rank=1)
 
 
+@functools.cache  # to trace it takes a second
+def featurize(the_task):
+    return tf.function(lambda values: the_task.featurize(values, TOKENIZER), reduce_retracing=True)
+
+
 def featurized(the_task, record):
-    return tf.function(lambda values: the_task.featurize(values, TOKENIZER))(record)
+    return featurize(the_task)(record)
 
 
 def listed(value):
@@ -276,13 +283,50 @@ def test_labels_drawn_at_random_are_learned_by_heart_and_held_out_ones_are_not()
     assert 0.4 < figure(the_task, model, held_out) < 0.6
 
 
-def test_answers_are_named_tensors_a_row_each(example):
+def answers_by_label(labels):
+    return {
+        "label": (tf.string, ()),
+        "score": (tf.float32, ()),
+        "labels": (tf.string, (labels,)),
+        "scores": (tf.float32, (labels,)),
+    }
+
+
+SPANS = {
+    "span": (tf.string, (14,)),  # two of the 16 tokens are [CLS] and [SEP]
+    "span_label": (tf.string, (14,)),
+    "start": (tf.int64, (14,)),
+    "end": (tf.int64, (14,)),
+    "span_score": (tf.float32, (14,)),
+}
+# What clients read of each example's model: the type of a tensor, and its shape behind the row.
+ANSWERS = {
+    "classification": answers_by_label(2),
+    "classification (pair)": answers_by_label(3),
+    "regression": {"value": (tf.float32, ())},
+    "multi_label": {"assigned": (tf.string, (3,)), "labels": (tf.string, (3,)), "scores": (tf.float32, (3,))},
+    "similarity": {"similarity": (tf.float32, ())},
+    "token_classification": SPANS,
+    "token_classification (words)": SPANS,
+    "question_answering": {
+        "answer": (tf.string, ()),
+        "score": (tf.float32, ()),
+        "start": (tf.int64, ()),
+        "end": (tf.int64, ()),
+    },
+}
+
+
+def test_answers_have_the_types_and_shapes_that_clients_read(example, request):
     the_task, record = example
     model, features = model_of(the_task), featurized(the_task, record)
     answers = the_task.answer(model(the_task.inputs(features)), features, record)
-    assert answers
-    for name, value in answers.items():
-        assert value.shape[0] == record["text"].shape[0], name
+    count = record["text"].shape[0]
+    assert {name: (value.dtype, value.shape) for name, value in answers.items()} == {
+        name: (dtype, (count, *shape))
+        for name, (dtype, shape) in ANSWERS[request.node.callspec.params["example"]].items()
+    }
+    assert set(the_task.answers) <= answers.keys()
 
 
 def test_classification_answers_with_the_label_of_the_highest_score():
