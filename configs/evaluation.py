@@ -1,6 +1,7 @@
 """Section ``evaluate``: slices and thresholds."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,6 +23,7 @@ class Bless(Section):
         ``evaluate.slices``: ``{category: 0.8}`` on every value with at least 30 records, ``{category: {book: 0.8}}``
         on the named ones.
       mlm_loss: upper bound in nats, for experiments that pretrain alone. Nothing given: below the unigram entropy.
+      beats: baselines of the task, such as ``tfidf``, that the headline figure must exceed.
       max_regression: how far the headline figure may fall below the latest blessed model's.
     """
 
@@ -29,6 +31,7 @@ class Bless(Section):
     recall: dict[str, Share] = {}
     slices: dict[str, Share | Annotated[dict[str, Share], Field(min_length=1)]] = {}
     mlm_loss: Threshold | None = None
+    beats: list[str] = []
     max_regression: Threshold = 0.01
 
 
@@ -37,8 +40,16 @@ class Evaluate(Section):
 
     Attributes:
       slices: columns whose values are figures of their own; length bucket and label always are.
+      baselines: what the model is compared with in the run itself, by name: ``majority``, ``tfidf`` …; ``all`` that the
+        task has, or ``none``. Those of ``bless.beats`` always are.
       bless: thresholds.
     """
 
     slices: list[str] = []
+    baselines: Literal["all", "none"] | list[str] = "all"
     bless: Bless = Bless()
+
+    def compared(self, known: Sequence[str]) -> list[str]:
+        """The names of ``baselines`` and of ``bless.beats``, of all that the task has, in the task's order."""
+        chosen = {"all": known, "none": ()}[self.baselines] if isinstance(self.baselines, str) else self.baselines
+        return [name for name in known if name in {*chosen, *self.bless.beats}]

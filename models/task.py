@@ -7,8 +7,10 @@ them by that name. Axes: B batch, S sequence, D hidden, C classes.
 import abc
 import dataclasses
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from models.figures import Figures, Section
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from models.text.tokenization import Tokenizer
 
 Tensors = Mapping[str, Any]
+# A raw record: an array of values by feature, bytes where they are text.
+Record = Mapping[str, "np.ndarray"]
+# Of each of several records what ``row_metrics`` reads of an answer.
+Answers = Sequence[Mapping[str, "np.ndarray"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +48,14 @@ class Task(abc.ABC):
       family: the name of the family in ``models/families/``, or its dotted path: what a record and the network are.
       schema: the name of the record kind in ``schemas/``.
       gold: what a record is judged by: features of the raw record that are absent when it is served.
-      targets: what ``featurize`` makes of ``gold``: features that only training and ``score`` read.
+      targets: what ``featurize`` makes of ``gold``: features that only training reads.
+      texts: columns of the raw record that ``answer`` reads.
       metrics: what ``evaluate.bless`` can bound; the first one is the headline: it chooses the epoch and guards against
         regression.
       answers: the outputs of ``answer`` that are kept with records that are scored.
       separate_encoding: whether the two texts of a pair go through the encoder one by one.
       single_label: whether exactly one label of a list is right: the gold is ``label``, the answer ``scores`` of all.
+      baselines: what a model can be compared with, by name; see ``baseline``.
       calibrates: whether answers are the softmax of ``logits`` (B, C), whose right place is ``targets[0]``, or their
         sigmoids, of which ``targets[0]`` (B, C) says 1 or 0; then ``figures`` has ``ece``.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
@@ -59,10 +67,12 @@ class Task(abc.ABC):
     schema: ClassVar[str]
     gold: ClassVar[tuple[str, ...]] = ("label",)
     targets: ClassVar[tuple[str, ...]] = ("label_id",)
+    texts: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[tuple[Metric, ...]]
     answers: ClassVar[tuple[str, ...]]
     separate_encoding: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
+    baselines: ClassVar[tuple[str, ...]] = ()
     calibrates: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     head: ClassVar[str | None] = None
@@ -79,6 +89,11 @@ class Task(abc.ABC):
             "type": type(self).__module__.removeprefix("models.tasks."),
             "config": self.config.model_dump(mode="json"),
         }
+
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """Columns of the raw record that transformed records keep, so that the eval split can be judged."""
+        return (*self.gold, *self.texts)
 
     @abc.abstractmethod
     def featurize(self, record: Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
@@ -120,18 +135,14 @@ class Task(abc.ABC):
         """
 
     def inputs(self, features: Tensors) -> dict[str, Any]:
-        """What ``build``'s layer takes, of what ``featurize`` gave: here ``dense``, less strings and ``targets``.
+        """What ``build``'s layer takes, of what ``featurize`` gave: here ``dense`` without strings and gold.
 
         In the graph of every serving signature. A task may cut a record into several rows.
         """
         import tensorflow as tf
 
-        kept = {name: value for name, value in features.items() if name not in self.targets}
+        kept = {name: value for name, value in features.items() if name not in (*self.targets, *self.gold)}
         return dense({name: value for name, value in kept.items() if value.dtype != tf.string})
-
-    def eval_batches(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
-        """Batches of the eval split, in its order: what ``build``'s layer and ``score`` take."""
-        return pad(rows, batch_size)
 
     @abc.abstractmethod
     def build(self, encoder: "BertEncoder") -> Any:
@@ -150,33 +161,89 @@ class Task(abc.ABC):
     def answer(self, outputs: Tensors, features: Tensors, record: Tensors) -> dict[str, Any]:
         """What a person reads: named tensors, in the graph. Runs in every serving signature and in the Evaluator."""
 
+    def examined(self, outputs: Tensors, features: Tensors, record: Tensors) -> dict[str, Any]:
+        """More for ``row_metrics`` than a served answer holds, such as the rank of the right one; here nothing.
+
+        In the graph of ``serving_examples`` and on the eval split: the one place where outputs and gold meet.
+
+        Args:
+          outputs: of ``build``'s layer.
+          features: of ``featurize``, which has not looked at the gold.
+          record: as for ``answer``, with ``gold``, ragged (B, None): without values where a record has none.
+
+        Returns:
+          Named tensors, a row each; their names are none of ``answer``'s.
+        """
+        del outputs, features, record
+        return {}
+
+    def sliced(self, features: Tensors, record: Tensors) -> dict[str, Any]:
+        """Features to slice by that are made of the gold, string (B,); here none. In ``transform_features`` only.
+
+        Args:
+          features: of ``featurize``.
+          record: as for ``examined``.
+        """
+        del features, record
+        return {}
+
     @property
     @abc.abstractmethod
     def row_metric_names(self) -> tuple[str, ...]:
         """What is noted of every record to judge a model by: the names of K numbers."""
 
     @abc.abstractmethod
-    def score(self, outputs: Tensors, batch: Tensors) -> Any:
-        """``row_metric_names`` of a batch of the eval split: float32 (B, K), in the graph."""
-
-    @abc.abstractmethod
     def row_metrics(self, answer: Mapping[str, "np.ndarray"], record: Mapping[str, "np.ndarray"]) -> list[float]:
-        """``row_metric_names`` of one record of the test split: K numbers.
+        """``row_metric_names`` of one record, on the eval split and on the test split: K numbers.
 
         Args:
-          answer: its row of what ``answer`` gives.
+          answer: its row of what ``answer`` and ``examined`` give.
           record: its ``gold``, an array of values each.
         """
 
     @abc.abstractmethod
-    def figures(self, rows: "np.ndarray") -> dict[str, float]:
-        """The figures of a split or a slice, the headline first; NaN where there is none.
+    def headline(self, rows: "np.ndarray") -> float:
+        """The first of ``metrics``, alone: cheap, since intervals ask for it a thousand times; NaN where there is none.
 
-        ``trivial``, if among them, is what the headline would be of the best answer that does not look at the text.
+        Args:
+          rows: as for ``figures``.
+        """
+
+    @abc.abstractmethod
+    def figures(self, rows: "np.ndarray") -> Figures:
+        """The figures of a split or a slice; always the same names.
 
         Args:
           rows: ``row_metrics`` of every record, float64 (N, K); N may be 0.
         """
+
+    def choose(self, rows: "np.ndarray") -> float:
+        """The figure of the eval split that chooses the epoch: here the headline; NaN where there is none.
+
+        Args:
+          rows: as for ``figures``.
+        """
+        return self.headline(rows)
+
+    def baseline(self, name: str, train: Sequence[Record], test: Sequence[Record]) -> Answers:
+        """What the baseline ``name`` answers to the test records: what ``row_metrics`` reads of an answer, each.
+
+        Args:
+          name: of ``baselines``.
+          train: raw records to learn from; at least one.
+          test: raw records to answer; at least one. Their gold is there, and is not to be looked at.
+        """
+        del train, test
+        raise ValueError(f"no baseline {name!r}; there is {', '.join(self.baselines) or 'none'}")
+
+    def sections(self, rows: "np.ndarray") -> Iterable[Section]:
+        """What a report draws beside the figures; here nothing.
+
+        Args:
+          rows: as for ``figures``.
+        """
+        del rows
+        return ()
 
     @abc.abstractmethod
     def wrong(self, row: "np.ndarray") -> float:

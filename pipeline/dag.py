@@ -282,7 +282,8 @@ class _Dag:
             the_task=self.task,
             slices=[*task.load(self.task["type"]).slices, *self.experiment.evaluate.slices],
             bless=self.bless,
-            source_digest=self.digest("components.evaluate.evaluator"),
+            baselines=self.experiment.evaluate.compared(task.load(self.task["type"]).baselines),
+            source_digest=self.digest("components.evaluate.evaluator", f"models.tasks.{self.task['type']}"),
             shown=not isinstance(self.environment, Local),
         )
         self.add(evaluator, "Evaluator")

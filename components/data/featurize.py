@@ -15,15 +15,16 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     Args:
       inputs: string tensors (N,) or (N, 1) for columns with one value, sparse or ragged ones for the others.
       custom_config: ``vocabulary``, a folder; ``featurizer``, the dotted path of a callable that, called with
-        ``config``, gives an object with ``featurize(record, vocabulary)``.
+        ``config``, gives an object with ``featurize(record, vocabulary)`` and ``kept_columns``.
 
     Returns:
-      What ``featurize`` gives: int64, float32 or string tensors, a row in, a row out.
+      What ``featurize`` gives, int64, float32 or string tensors, and those of ``kept_columns`` that are there; a row
+      in, a row out.
     """
     record = {name: _column(value) for name, value in inputs.items()}
-    vocabulary = vocabularies.read(custom_config["vocabulary"])
-    features: dict[str, Any] = featurizer(custom_config).featurize(record, vocabulary)
-    return features
+    vocabulary, asked = vocabularies.read(custom_config["vocabulary"]), featurizer(custom_config)
+    features: dict[str, Any] = asked.featurize(record, vocabulary)
+    return {name: record[name] for name in asked.kept_columns if name in record} | features
 
 
 def featurizer(custom_config: Mapping[str, Any]) -> Any:

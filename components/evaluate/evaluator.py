@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import tensorflow_model_analysis as tfma
 from tfx import types
 from tfx.components.evaluator import executor
@@ -12,7 +13,7 @@ from tfx.types.component_spec import ExecutionParameter
 from tfx.utils import json_utils, path_utils
 from typing_extensions import override
 
-from components.evaluate import evaluation, report, verdict
+from components.evaluate import evaluation, references, report, verdict
 from models import progress, task
 from models.export import golden, saved_model
 
@@ -24,6 +25,7 @@ class Spec(standard_component_specs.EvaluatorSpec):
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
         "task": ExecutionParameter(type=str),
         "bless": ExecutionParameter(type=str),
+        "baselines": ExecutionParameter(type=str),
         "source_digest": ExecutionParameter(type=str),
     }
     OUTPUTS = {**standard_component_specs.EvaluatorSpec.OUTPUTS, **report.OUTPUTS}
@@ -44,15 +46,26 @@ class Executor(executor.Executor):
         folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
         given, baseline = json.loads(exec_properties["task"]), verdict.uri_of(input_dict, key)
         the_task, bounds = task.load(given["type"])(given["config"]), json.loads(exec_properties["bless"])
-        found = evaluation.verdict(folder, the_task=the_task, bless=bounds, baseline=baseline)
+        compared = _references(the_task, json.loads(exec_properties["baselines"]), input_dict)
+        found = evaluation.verdict(folder, the_task=the_task, bless=bounds, baseline=baseline, references=compared)
         found.write(folder)
         if "report" in output_dict:
-            labels = given["config"]["labels"] if the_task.single_label else []
-            plots = evaluation.plots(folder, labels=labels, baseline=baseline) if the_task.single_label else None
-            report.write(output_dict, found, labels, plots)
+            _, rows = evaluation.rows(folder, the_task, "candidate" if baseline else "")
+            report.write(output_dict, found, list(the_task.sections(rows)))
         model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
         verdict.bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
         progress.emit(progress.Summary(str(found)))
+
+
+def _references(
+    the_task: task.Task, names: list[str], inputs: dict[str, list[Any]]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The row metrics of these baselines, learned from the train split."""
+    if not names:
+        return {}
+    examples = inputs[standard_component_specs.EXAMPLES_KEY]
+    train, test = (artifact_utils.get_split_uris(examples, split) for split in ("train", "test"))
+    return references.rows(the_task, names, train, test)
 
 
 def _answers(inputs: dict[str, list[Any]], name: str) -> tuple[Any, ...]:
@@ -73,6 +86,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
       the_task: its ``type`` and its ``config``.
       slices: features and columns whose values are figures of their own.
       bless: ``configs.evaluation.Bless`` as a dict.
+      baselines: names of the task's, to be compared with.
       source_digest: of the code behind this node.
       shown: whether there are pages of Kubeflow or Vertex, which show what ``components.evaluate.report`` puts out.
     """
@@ -89,10 +103,11 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         the_task: dict[str, Any],
         slices: list[str],
         bless: dict[str, Any],
+        baselines: list[str],
         source_digest: str,
         shown: bool = False,
     ) -> None:
-        config: tfma.EvalConfig = evaluation.eval_config(the_task["type"], the_task["config"], slices, plots=shown)
+        config: tfma.EvalConfig = evaluation.eval_config(the_task["type"], the_task["config"], slices)
         super().__init__(
             spec=Spec(
                 examples=examples,
@@ -104,6 +119,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                 fairness_indicator_thresholds="null",
                 task=json.dumps(the_task),
                 bless=json.dumps(bless),
+                baselines=json.dumps(baselines),
                 source_digest=source_digest,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

@@ -3,14 +3,15 @@
 import html
 import math
 import posixpath
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from tfx import types
 from tfx.types.component_spec import ChannelParameter
 
 from components.artifacts import HTML, ClassificationMetrics, Metrics
-from components.evaluate.verdict import Verdict
+from components.evaluate.verdict import Reference, Verdict
+from models.figures import CONFUSION, ROC, Section
 
 # What an evaluator may put out beside its evaluation and its blessing, where there are such pages.
 OUTPUTS = {
@@ -22,33 +23,18 @@ OUTPUTS = {
 _MATRIX_LABELS = 100
 
 
-class Plots(NamedTuple):
-    """Of a classifier.
-
-    Attributes:
-      confusion: records by label and answer, both in the order of the scores.
-      roc: (false positive rate, recall, threshold), by rising threshold; empty with more than two labels.
-    """
-
-    confusion: list[list[int]]
-    roc: list[tuple[float, float, float]]
-
-
 def channels(*names: str) -> dict[str, types.Channel]:
     """The outputs of these names."""
     return {name: types.Channel(type=OUTPUTS[name].type) for name in names}
 
 
-def write(
-    outputs: dict[str, list[Any]], found: Verdict, labels: Sequence[str] = (), plots: Plots | None = None
-) -> None:
+def write(outputs: dict[str, list[Any]], found: Verdict, sections: Sequence[Section] = ()) -> None:
     """Fills those of ``OUTPUTS`` that the node has.
 
     Args:
       outputs: of the node.
       found: what the evaluation came to.
-      labels: of the task, in the order of the scores.
-      plots: of the task.
+      sections: what the task draws beside it.
     """
     from kfp import dsl
     from tfx.types import artifact_utils
@@ -58,21 +44,22 @@ def write(
     metrics = artifact_utils.get_single_instance(outputs["metrics"])
     for name, value in _numbers(found):
         metrics.set_float_custom_property(name, value)
-    shown = plots and len(labels) <= _MATRIX_LABELS
-    if plots:
+    shown = [each for each in sections if each.drawn != "heat" or len(each.rows) <= _MATRIX_LABELS]
+    if "classification" in outputs:
         given = dsl.ClassificationMetrics()  # it knows the form that the pages take
-        if shown:
-            given.log_confusion_matrix(list(labels), plots.confusion)
-        if plots.roc:
-            rates, recalls, thresholds = (list(column) for column in zip(*plots.roc, strict=True))
-            given.log_roc_curve(rates, recalls, thresholds)
+        for each in shown:
+            if each.title == CONFUSION:
+                given.log_confusion_matrix(list(each.head[1:]), [list(row[1:]) for row in each.rows])
+            elif each.title == ROC:
+                rates, recalls, thresholds = (list(column) for column in zip(*each.rows, strict=True))
+                given.log_roc_curve(rates, recalls, thresholds)
         classification = artifact_utils.get_single_instance(outputs["classification"])
         for name, value in given.metadata.items():
             classification.set_json_value_custom_property(name, value)
     uri = artifact_utils.get_single_uri(outputs["report"])
     fileio.makedirs(posixpath.dirname(uri))
     with fileio.open(uri, "w") as file:
-        file.write(page(found, labels, plots.confusion if plots and shown else None))
+        file.write(page(found, shown))
 
 
 def _numbers(found: Verdict) -> Iterator[tuple[str, float]]:
@@ -85,7 +72,7 @@ def _numbers(found: Verdict) -> Iterator[tuple[str, float]]:
             yield name, value
 
 
-def page(found: Verdict, labels: Sequence[str] = (), confusion: list[list[int]] | None = None) -> str:
+def page(found: Verdict, sections: Sequence[Section] = ()) -> str:
     """The verdict as one file: no scripts, nothing from elsewhere, for light and dark."""
     failed = sum(not check.passed for check in found.checks)
     word = "Blessed" if found.blessed else "Not blessed"
@@ -99,13 +86,14 @@ def page(found: Verdict, labels: Sequence[str] = (), confusion: list[list[int]] 
     ]
     if found.baseline:
         parts.append(f"<p>Compared with {_text(found.baseline)}</p>")
-    parts.append(_table("Figures", ["figure", "value"], ([_text(each), _figure(n)] for each, n in _figures(found))))
+    parts.append(_table("Figures", ["figure", "value", "95 %"], _figures(found)))
     if found.slices:
         rows = ([_text(part.name), _figure(part.value), f"{part.n:,}"] for part in found.slices)
         parts.append(_table("Slices", ["slice", name, "records"], rows))
-    if confusion:
-        head = ["label ╲ answer", *map(_text, labels)]
-        parts.append(_table("Confusion", head, _confusion(labels, confusion)))
+    if found.baselines:
+        rows = (_baseline(each) for each in found.baselines)
+        parts.append(_table("Baselines", ["baseline", name, "less than the model", "95 %"], rows))
+    parts += map(_section, sections)
     body = "\n".join(parts)
     return f"""<!doctype html>
 <html lang="en">
@@ -127,23 +115,58 @@ def _checks(found: Verdict) -> Iterator[list[str]]:
         yield [_text(check.name), value, f"{check.relation} {_figure(check.bound)}", count, mark]
 
 
-def _figures(found: Verdict) -> Iterator[tuple[str, float]]:
-    yield from found.metrics.items()
+def _figures(found: Verdict) -> Iterator[list[str]]:
+    for name, value in found.metrics.items():
+        yield [_text(name), _figure(value), _interval(found.intervals.get(name))]
     if found.trivial is not None:
-        yield f"{next(iter(found.metrics), '')} of the best answer that does not look at the text", found.trivial
+        yield [
+            _text(f"{next(iter(found.metrics), '')} of the best answer that does not look at the text"),
+            _figure(found.trivial),
+            "",
+        ]
 
 
-def _confusion(labels: Sequence[str], confusion: list[list[int]]) -> Iterator[list[str]]:
-    for label, row in zip(labels, confusion, strict=True):
-        whole = sum(row) or 1
-        yield [_text(label), *(f'<span style="--share:{count / whole:.2f}">{count:,}</span>' for count in row)]
+def _baseline(each: Reference) -> list[str]:
+    value, difference = ("none" if number is None else _figure(number) for number in (each.value, each.difference))
+    known = None if each.low is None or each.high is None else (each.low, each.high)
+    return [_text(each.name), value, difference, _interval(known)]
 
 
-def _table(title: str, head: Sequence[str], rows: Iterator[list[str]]) -> str:
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return " … ".join(map(_figure, bounds)) if bounds else ""
+
+
+def _section(section: Section) -> str:
+    """A table, shaded or not; lines as a drawing."""
+    if section.drawn == "lines":
+        return f"<h2>{section.title}</h2>\n{_lines(section)}"
+    cells = _heat if section.drawn == "heat" else _cells
+    return _table(section.title, [_text(name) for name in section.head], map(cells, section.rows), section.drawn)
+
+
+def _cells(row: Sequence[str | float]) -> list[str]:
+    return [_text(cell) if isinstance(cell, str) else _figure(cell) for cell in row]
+
+
+def _heat(row: Sequence[str | float]) -> list[str]:
+    first, *numbers = row
+    counts = [float(number) for number in numbers]
+    whole = sum(counts) or 1
+    return [_text(str(first)), *(f'<span style="--share:{each / whole:.2f}">{each:,.0f}</span>' for each in counts)]
+
+
+def _lines(section: Section) -> str:
+    """The second column over the first one, both from 0 to 1."""
+    points = " ".join(f"{100 * float(row[0]):.1f},{100 - 100 * float(row[1]):.1f}" for row in section.rows)
+    label = html.escape(f"{section.head[1]} over {section.head[0]}", quote=True)
+    return f'<svg viewBox="0 0 100 100" role="img" aria-label="{label}"><polyline points="{points}"/></svg>'
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[list[str]], style: str = "") -> str:
     """Cells are HTML already; the first of a row is its heading."""
     lines = "\n".join(f'<tr><th scope="row">{first}{"".join(f"<td>{cell}" for cell in rest)}' for first, *rest in rows)
     columns = "".join(f'<th scope="col">{name}' for name in head)
-    return f'<h2>{title}</h2>\n<div class="{title.lower()}"><table><thead><tr>{columns}<tbody>\n{lines}\n</table></div>'
+    return f'<h2>{title}</h2>\n<div class="{style}"><table><thead><tr>{columns}<tbody>\n{lines}\n</table></div>'
 
 
 def _figure(value: float) -> str:
@@ -151,7 +174,7 @@ def _figure(value: float) -> str:
 
 
 def _text(text: str) -> str:
-    """Of others: a label may hold markup, or turn the direction of what follows it."""
+    """Escapes untrusted text such as labels, and isolates its direction."""
     return f"<bdi>{html.escape(text)}</bdi>"
 
 
@@ -173,7 +196,9 @@ th, td { min-width: 3rem; padding: .25rem .75rem; border-bottom: 1px solid var(-
   font-weight: 400 }
 th:first-child { padding-left: 0; text-align: left }
 thead th { color: var(--quiet); font-size: .875rem }
-.confusion td { padding: 0 }
-.confusion span { display: block; padding: .25rem .75rem;
+.heat td { padding: 0 }
+.heat span { display: block; padding: .25rem .75rem;
   background: color-mix(in srgb, var(--heat) calc(var(--share) * 35%), transparent) }
+svg { width: 18rem; border-left: 1px solid var(--line); border-bottom: 1px solid var(--line) }
+polyline { fill: none; stroke: var(--heat); vector-effect: non-scaling-stroke }
 """

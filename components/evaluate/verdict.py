@@ -43,6 +43,25 @@ class Slice(pydantic.BaseModel):
     n: int
 
 
+class Reference(pydantic.BaseModel):
+    """A baseline of the task, on the records that the model was judged on.
+
+    Attributes:
+      name: such as ``majority`` or ``tfidf``.
+      value: its headline figure; None where there is none, as of a constant under a correlation.
+      difference: the model's headline less this one.
+      low, high: the 95 % interval of the difference.
+      metrics: its figures, those of labels left out.
+    """
+
+    name: str
+    value: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    metrics: dict[str, float] = {}
+
+
 class Verdict(pydantic.BaseModel):
     """What an evaluation came to.
 
@@ -55,6 +74,8 @@ class Verdict(pydantic.BaseModel):
       slices: every part that was judged.
       mistaken: by label, the answer that its records mostly got instead.
       baseline: URI of the latest blessed model other than the candidate.
+      baselines: what the task's baselines come to.
+      intervals: by figure, and of ``change``, the 95 % interval by the paired bootstrap.
     """
 
     blessed: bool
@@ -65,6 +86,8 @@ class Verdict(pydantic.BaseModel):
     slices: list[Slice] = []
     mistaken: dict[str, str] = {}
     baseline: str | None = None
+    baselines: list[Reference] = []
+    intervals: dict[str, tuple[float, float]] = {}
 
     def write(self, folder: str) -> None:
         """Writes ``verdict.json``."""

@@ -15,6 +15,7 @@ from components.train import training
 from components.train.fine_tuning import Calibration, FineTuning
 from models import families, progress, task, vocabularies
 from models.export import card, saved_model
+from models.judging import eval_rows
 from models.training import calibration, replicas
 from models.training.optimizer import layer_decay
 from models.training.reading import rows
@@ -89,7 +90,7 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prep
         kept = {best: kept[best]}  # two models in memory at most
     model, state = kept[best]
     state.restore_best()
-    examined = the_task.eval_batches(prepared.held_out, settings["batch_size"])
+    held_out = eval_rows.batches(the_task, prepared.held_out, settings["batch_size"])
     metric = the_task.metrics[0]
     return model, FineTuning(
         metric=metric.name,
@@ -98,7 +99,7 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prep
         records=prepared.records,
         epochs=int(state.epoch),
         planned=settings["epochs"],
-        calibration=_calibrate(the_task, model, examined) if settings["calibrate"] and the_task.calibrates else None,
+        calibration=_calibrate(the_task, model, held_out) if settings["calibrate"] and the_task.calibrates else None,
     )
 
 
@@ -141,13 +142,14 @@ def train_once(
         factors=layer_decay(model.trainable_variables, network.layers_of_variables, settings["layer_decay"]),
     )
     state, metric = loop.state, the_task.metrics[0]
-    evaluate = _scorer(the_task, model, the_task.eval_batches(prepared.held_out, batch_size))
+    held_out = eval_rows.batches(the_task, prepared.held_out, batch_size)
+    row_metrics = eval_rows.of_split(the_task, model, held_out)
     patience = settings.get("early_stopping", {}).get("patience", epochs)
     while (epoch := int(state.epoch)) < epochs and epoch - int(state.best_epoch) < patience:
         start = int(state.step) - epoch * epoch_steps
         batches = the_task.batches(prepared.train, batch_size=batch_size, seed=seed, epoch=epoch, start_step=start)
         loop.run(batches, f"{phase}epoch {epoch + 1}/{epochs}")
-        score = evaluate()
+        score = the_task.choose(row_metrics())
         with loop.writer.as_default(step=int(state.step)):
             tf.summary.scalar(f"eval/{metric.name}", score)
         state.epoch.assign(epoch + 1)
@@ -157,34 +159,22 @@ def train_once(
     return model, state
 
 
-def _scorer(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Any:
-    """The headline figure over one pass of ``batches``."""
-
-    @tf.function(input_signature=[batches.element_spec], autograph=False)
-    def score(batch: task.Tensors) -> tf.Tensor:
-        return the_task.score(model(batch, training=False), batch)
-
-    def evaluate() -> float:
-        rows = np.concatenate([score(batch).numpy().astype(float) for batch in batches])
-        return the_task.figures(rows)[the_task.metrics[0].name]
-
-    return evaluate
-
-
 def _calibrate(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Calibration:
     """Makes the model's scores as sure as they are right over one pass of ``batches``."""
     target = the_task.targets[0]
 
-    @tf.function(input_signature=[batches.element_spec], autograph=False)
-    def answered(batch: task.Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        return model(batch, training=False)["logits"], batch[target]
+    @tf.function(input_signature=list(batches.element_spec), autograph=False)
+    def answered(inputs: task.Tensors, features: task.Tensors) -> tuple[tf.Tensor, tf.Tensor, dict[str, Any]]:
+        return model(inputs, training=False)["logits"], features[target], eval_rows.gold(the_task, features)
 
-    logits, right = (np.concatenate(parts) for parts in zip(*map(answered, batches), strict=True))
+    parts = [answered(*batch) for batch in batches]
+    logits, right = (np.concatenate([each[place] for each in parts]) for place in (0, 1))
+    gold = {name: tf.concat([each[2][name] for each in parts], axis=0) for name in the_task.gold}
     temperature = calibration.temperature(logits, right)
 
     def error(by: float) -> float:
-        rows = the_task.score({"logits": tf.constant(logits / by)}, {target: tf.constant(right)})
-        return the_task.figures(rows.numpy().astype(float))["ece"]
+        answers = the_task.answer({"logits": tf.constant(logits / by)}, {}, {})
+        return the_task.figures(eval_rows.row_metrics(the_task, answers, gold)).values["ece"]
 
     calibration.divide(model.logits, temperature)
     return Calibration(temperature=temperature, ece_before=error(1.0), ece_after=error(temperature))
@@ -202,6 +192,7 @@ def _export(
         the_task=the_task,
         featurize=transformed.transform_features_layer(),
         raw_spec={name: raw[name] for name in served},
+        gold_spec={name: tf.io.RaggedFeature(raw[name].dtype) for name in the_task.gold},
     )
     folder = saved_model.assets(fn_args.serving_model_dir)
     vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))

@@ -230,6 +230,16 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
             )
         elif column in records.features():
             yield ("evaluate", "slices", index), f"the records have a {shown(column)} of their own; rename that column"
+    baselines, named = load_task(task.type).baselines, experiment.evaluate.baselines
+    places: dict[tuple[Key, ...], list[str]] = {
+        ("evaluate", "baselines"): named if isinstance(named, list) else [],
+        ("evaluate", "bless", "beats"): bless.beats,
+    }
+    for place, names in places.items():
+        for index, name in enumerate(names):
+            if name not in baselines:
+                sentence = one_of(name, list(baselines)) if baselines else f"{task.type} has no baselines"
+                yield (*place, index), sentence
     labels: list[str] | None = getattr(task, "labels", None)
     for kind in ("precision", "recall"):
         for label in sorted(getattr(bless, kind).keys() - set(labels or ())):

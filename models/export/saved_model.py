@@ -39,6 +39,7 @@ def write(
     the_task: Task | None,
     featurize: Any,
     raw_spec: Mapping[str, Any],
+    gold_spec: Mapping[str, tf.io.RaggedFeature] | None = None,
 ) -> None:
     """Writes the SavedModel into ``folder``.
 
@@ -50,10 +51,11 @@ def write(
       featurize: raw record to features: ``TFTransformOutput.transform_features_layer()``, or a function.
       raw_spec: how a serialized raw record is parsed, without what it is judged by; of its features ``serving_default``
         takes those that are inputs of the family.
+      gold_spec: how that is parsed, for ``Task.examined`` and ``Task.sliced``; no other function gets it.
     """
     its = families.load(family)
     inputs = inputs_of(its, raw_spec)
-    made = signatures(its, model, the_task, featurize, raw_spec)
+    made = signatures(its, model, the_task, featurize, raw_spec, gold_spec)
     archive = keras.export.ExportArchive()
     archive.track(model)
     # ExportArchive lists the weights again under these names, and the file would hold each of them twice.
@@ -79,36 +81,47 @@ def signatures(
     the_task: Task | None,
     featurize: Any,
     raw_spec: Mapping[str, Any],
+    gold_spec: Mapping[str, tf.io.RaggedFeature] | None = None,
 ) -> dict[str, Signature]:
     """Each signature by name, as a function, and what it takes; the arguments are those of ``write``."""
 
     def features_of(record: Tensors) -> dict[str, Any]:
         features = featurize({name: _as_parsed(value, raw_spec.get(name)) for name, value in record.items()})
-        return {name: value for name, value in features.items() if not the_task or name not in the_task.targets}
+        hidden = (*the_task.targets, *the_task.kept_columns) if the_task else ()
+        return {name: value for name, value in features.items() if name not in hidden}
 
     inputs = inputs_of(family, raw_spec)
     endpoints = family.endpoints(model, the_task, features_of, inputs)
 
-    def answered(record: Tensors) -> dict[str, Any]:
+    def answered(record: Tensors, gold: Tensors | None = None) -> dict[str, Any]:
         if the_task is None:
             return endpoints["embed"].answer(record)
-        features = features_of(record)
-        return the_task.answer(model(the_task.inputs(features), training=False), features, record)
+        features = features_of(record)  # of the record alone: what it is judged by cannot reach the answer
+        outputs = model(the_task.inputs(features), training=False)
+        answer = the_task.answer(outputs, features, record)
+        return answer if gold is None else {**the_task.examined(outputs, features, {**record, **gold}), **answer}
 
     def parsed(examples: tf.Tensor) -> Tensors:
         record: Tensors = tf.io.parse_example(examples, dict(raw_spec))
         return record
 
+    def gold_of(examples: tf.Tensor) -> Tensors:
+        gold: Tensors = tf.io.parse_example(examples, dict(gold_spec)) if gold_spec else {}
+        return gold
+
     def serve_examples(examples: tf.Tensor) -> dict[str, Any]:
-        out = answered(parsed(examples))
+        out = answered(parsed(examples), gold_of(examples))
         return {**out, "all_classes": out["labels"]} if "labels" in out else out
 
     length = family.longest_row(model, the_task)
 
     def transform_features(examples: tf.Tensor) -> dict[str, Any]:
-        return {
+        record = parsed(examples)
+        features = features_of(record)
+        sliced = the_task.sliced(features, {**record, **gold_of(examples)}) if the_task else {}
+        return sliced | {
             name: value.to_tensor(shape=[None, length]) if isinstance(value, tf.RaggedTensor) else value
-            for name, value in features_of(parsed(examples)).items()
+            for name, value in features.items()
         }
 
     examples = [tf.TensorSpec([None], tf.string, name="examples")]

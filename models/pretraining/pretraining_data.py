@@ -36,7 +36,7 @@ class Corpus:
       config: nothing is read from it.
     """
 
-    family = "text"
+    family, kept_columns = "text", ()
 
     def __init__(self, config: Mapping[str, Any]):
         del config

@@ -1,7 +1,7 @@
 """Any number of labels for one text or a pair: a sigmoid for each label over the pooled [CLS]."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,6 +9,8 @@ import pydantic
 from typing_extensions import override
 
 from models import task
+from models.figures import Figures, LabelFigures
+from models.judging import baseline_answers
 from models.pooled_task import Labels, PooledTask
 from models.training import calibration
 
@@ -40,6 +42,7 @@ class Task(PooledTask):
         task.Metric("exact"),
         task.Metric("average_precision"),
     )
+    baselines = ("best_set", "tfidf")
     calibrates = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -97,18 +100,26 @@ class Task(PooledTask):
         return (*(f"right[{label}]" for label in labels), *(f"score[{label}]" for label in labels))
 
     @override
-    def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        import tensorflow as tf
-
-        return tf.concat([batch["label_mask"], tf.nn.sigmoid(outputs["logits"])], axis=1)
-
-    @override
     def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         given = {label.decode() for label in record["labels"].ravel()}
         return [*(float(label in given) for label in self.config.labels), *answer["scores"].tolist()]
 
     @override
-    def figures(self, rows: np.ndarray) -> dict[str, float]:
+    def headline(self, rows: np.ndarray) -> float:
+        """``f1_micro``, over all labels together."""
+        if not len(rows):
+            return math.nan
+        right, answers = self._assigned(rows)
+        both = right.sum() + answers.sum()
+        return float(2 * (right & answers).sum() / both) if both else 0.0
+
+    def _assigned(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which labels are right, and which are assigned: bool (N, C) each."""
+        right, scores = np.split(rows, 2, axis=1)
+        return right.astype(bool), scores >= self.config.threshold
+
+    @override
+    def figures(self, rows: np.ndarray) -> Figures:
         """As scikit-learn's, over the labels that are assigned.
 
         ``f1_micro`` over all labels together, ``f1_macro`` the mean over them, ``exact`` the share of records with all
@@ -119,32 +130,40 @@ class Task(PooledTask):
         from sklearn import metrics
 
         labels = self.config.labels
-        right, scores = rows[:, : len(labels)].astype(bool), rows[:, len(labels) :]
-        answers = scores >= self.config.threshold
         if not len(rows):
-            return {"f1_micro": math.nan}
+            return Figures({"f1_micro": math.nan})
+        (right, answers), scores = self._assigned(rows), rows[:, len(labels) :]
         given = right.sum(axis=0)
-        found = {
-            "f1_micro": metrics.f1_score(right, answers, average="micro", zero_division=0),
-            "f1_macro": metrics.f1_score(right, answers, average="macro", zero_division=0),
-            "exact": (right == answers).all(axis=1).mean(),
-            "average_precision": np.mean(
-                [
-                    metrics.average_precision_score(right[:, place], scores[:, place]) if given[place] else math.nan
-                    for place in range(len(labels))
-                ]
+        values = {
+            "f1_micro": self.headline(rows),
+            "f1_macro": float(metrics.f1_score(right, answers, average="macro", zero_division=0)),
+            "exact": float((right == answers).all(axis=1).mean()),
+            "average_precision": float(
+                np.mean(
+                    [
+                        metrics.average_precision_score(right[:, place], scores[:, place]) if given[place] else math.nan
+                        for place in range(len(labels))
+                    ]
+                )
             ),
             "ece": calibration.expected_error(scores.ravel(), right.ravel()),
-            # Of k labels assigned to everyone the best are the k most frequent ones.
-            "trivial": max(
-                2 * frequent / (len(rows) * count + given.sum())
-                for count, frequent in enumerate(np.sort(given)[::-1].cumsum(), 1)
-            ),
         }
+        # Of k labels assigned to everyone the best are the k most frequent ones.
+        trivial = max(
+            2 * frequent / (len(rows) * count + given.sum())
+            for count, frequent in enumerate(np.sort(given)[::-1].cumsum(), 1)
+        )
         precision, recall, *_ = metrics.precision_recall_fscore_support(right, answers, zero_division=0)
-        for place, label in enumerate(labels):
-            found[f"precision[{label}]"], found[f"recall[{label}]"] = precision[place], recall[place]
-        return {name: float(value) for name, value in found.items()}
+        each = map(LabelFigures, precision.tolist(), recall.tolist())
+        return Figures(values, float(trivial), dict(zip(labels, each, strict=True)))
+
+    @override
+    def baseline(self, name: str, train: Sequence[task.Record], test: Sequence[task.Record]) -> task.Answers:
+        if name == "best_set":
+            return baseline_answers.best_set(train, test, self.config.labels)
+        if name == "tfidf":
+            return baseline_answers.tfidf_set(train, test, self.config.labels)
+        return super().baseline(name, train, test)
 
     @override
     def wrong(self, row: np.ndarray) -> float:

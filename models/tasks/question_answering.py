@@ -17,6 +17,7 @@ import pydantic
 from typing_extensions import override
 
 from models import task
+from models.figures import Figures
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -66,7 +67,8 @@ class Task(task.Task):
     head = "question_answering"
     answers = ("answer", "score", "start", "end")
     gold = ("answers", "answer_start")
-    targets = ("gold_start", "gold_end", "start_token", "end_token")
+    targets = ("start_token", "end_token")
+    texts = ("text_pair",)
     metrics = (task.Metric("f1"), task.Metric("exact"), task.Metric("rouge_w"))
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -77,7 +79,7 @@ class Task(task.Task):
         """``[CLS] question [SEP] context [SEP]``, as long as it is.
 
         Ragged int64 (B, None), a token an element: ``token_ids``, ``segment_ids``; ``piece_start``, ``piece_end``, in
-        characters of the context, 0 outside of it. ``gold_start``, ``gold_end``, in characters, an answer an element.
+        characters of the context, 0 outside of it.
         ``start_token``, ``end_token`` int64 (B,), the first answer's pieces, 0 for none.
         """
         import tensorflow as tf
@@ -104,7 +106,6 @@ class Task(task.Task):
             found = tf.cast(tf.reduce_any(inside, axis=1), tf.int64)
             offset = first.row_lengths() + tf.argmax(inside, axis=1)
             count = tf.math.count_nonzero(inside, axis=1)
-            features |= {"gold_start": gold_start, "gold_end": gold_end}
             features |= {"start_token": found * offset, "end_token": found * (offset + count - 1)}
         return features
 
@@ -144,7 +145,9 @@ class Task(task.Task):
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
     ) -> "tf.data.Dataset":
         """All windows of ``batch_size`` records."""
-        shuffled = rows.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
+        names = ("token_ids", "segment_ids", *self.targets)
+        kept = rows.map(lambda row: {name: row[name] for name in names})  # without the texts that are kept for judging
+        shuffled = kept.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
         batches = shuffled.skip(start_step * batch_size).ragged_batch(batch_size)
         return batches.map(self._learned).prefetch(2)
 
@@ -161,12 +164,6 @@ class Task(task.Task):
         start, end = found("start_token"), found("end_token")
         whole = tf.cast(tf.reduce_any(start, axis=1) & tf.reduce_any(end, axis=1), tf.int64)
         return {**batch, "start_place": whole * tf.argmax(start, axis=1), "end_place": whole * tf.argmax(end, axis=1)}
-
-    @override
-    def eval_batches(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
-        """The windows, and ``features`` beside them."""
-        batches = rows.ragged_batch(batch_size)
-        return batches.map(lambda features: {**self.inputs(features), "features": features}).prefetch(2)
 
     @override
     def build(self, encoder: "BertEncoder") -> Any:
@@ -246,26 +243,6 @@ class Task(task.Task):
         return ("exact", "f1", "answerable", "rouge_w")
 
     @override
-    def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """F1 is by characters instead of words, which is for choosing an epoch only."""
-        import tensorflow as tf
-
-        features = batch["features"]
-        start, end, _ = (each[:, None] for each in self._best(outputs, features))
-        gold_start, gold_end = (features[name].to_tensor(-1) for name in ("gold_start", "gold_end"))
-        answerable = features["gold_start"].row_lengths() > 0
-        none = tf.cast(~answerable & (end[:, 0] == 0), tf.float32)
-        exact = tf.reduce_any((start == gold_start) & (end == gold_end), axis=1)
-        shared = tf.maximum(tf.minimum(end, gold_end) - tf.maximum(start, gold_start), 0)
-        f1 = tf.math.divide_no_nan(
-            tf.cast(2 * shared, tf.float32), tf.cast(end - start + gold_end - gold_start, tf.float32)
-        )
-        # Of no gold answer the maximum is that of an empty row, -inf.
-        f1 = tf.where(answerable, tf.maximum(tf.reduce_max(f1, axis=1), 0), none)
-        exact = tf.where(answerable, tf.cast(exact, tf.float32), none)
-        return tf.stack([exact, f1, tf.cast(answerable, tf.float32), f1], axis=1)
-
-    @override
     def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         """As SQuAD's own script, and KLUE's: the best over all answers that were given."""
         given = [each.decode() for each in record["answers"].ravel()]
@@ -278,21 +255,26 @@ class Task(task.Task):
         return [exact, max(_overlap(found, gold) for gold in golds), float(bool(given)), rouge_w]
 
     @override
-    def figures(self, rows: np.ndarray) -> dict[str, float]:
+    def headline(self, rows: np.ndarray) -> float:
+        """``f1``, mean over the questions."""
+        return float(rows[:, 1].mean()) if len(rows) else math.nan
+
+    @override
+    def figures(self, rows: np.ndarray) -> Figures:
         """``f1``, ``exact`` match, and ``rouge_w``, the F1 of KLUE; means over the questions.
 
         With ``no_answer`` also ``f1_answerable``, over those that have an answer, and ``none_recall``, the share of the
         others that got none. ``trivial`` is F1 of never answering.
         """
         if not len(rows):
-            return {"f1": math.nan}
+            return Figures({"f1": math.nan})
         exact, f1, answerable, rouge_w = rows.T
-        found = {"f1": f1.mean(), "exact": exact.mean(), "rouge_w": rouge_w.mean(), "trivial": 1 - answerable.mean()}
+        values = {"f1": self.headline(rows), "exact": exact.mean(), "rouge_w": rouge_w.mean()}
         if self.config.no_answer:
             there = answerable > 0
-            found["f1_answerable"] = f1[there].mean() if there.any() else math.nan
-            found["none_recall"] = exact[~there].mean() if not there.all() else math.nan
-        return {name: float(value) for name, value in found.items()}
+            values["f1_answerable"] = f1[there].mean() if there.any() else math.nan
+            values["none_recall"] = exact[~there].mean() if not there.all() else math.nan
+        return Figures({name: float(value) for name, value in values.items()}, float(1 - answerable.mean()))
 
     @override
     def wrong(self, row: np.ndarray) -> float:

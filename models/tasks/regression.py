@@ -1,7 +1,7 @@
 """A number for one text or for a pair, such as STS-B's 0 to 5: a linear layer over the pooled [CLS]."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,6 +9,8 @@ import pydantic
 from typing_extensions import override
 
 from models import task
+from models.figures import Figures
+from models.judging import baseline_answers
 from models.pooled_task import PooledTask
 
 
@@ -41,6 +43,7 @@ class Task(PooledTask):
         task.Metric("mse", better="lower"),
         task.Metric("mae", better="lower"),
     )
+    baselines = ("mean", "tfidf")
     layer = "regressor"
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -78,28 +81,35 @@ class Task(PooledTask):
         return ("target", "value")
 
     @override
-    def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        import tensorflow as tf
-
-        return tf.stack([batch["target"], outputs["logits"][:, 0]], axis=1)
-
-    @override
     def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         return [record["label"].item(), answer["value"].item()]
 
     @override
-    def figures(self, rows: np.ndarray) -> dict[str, float]:
+    def headline(self, rows: np.ndarray) -> float:
+        """``pearson``."""
+        return pearson(rows)
+
+    @override
+    def figures(self, rows: np.ndarray) -> Figures:
         """``pearson`` and ``spearman``, correlations of answers and right numbers; ``mse`` and ``mae``, mean errors.
 
         With ``threshold`` also ``f1``, of the answers from there on, as KLUE has it for STS.
         """
-        found = {**correlations(rows), **_errors(rows)}
+        values = {"pearson": self.headline(rows), "spearman": spearman(rows), **_errors(rows)}
         if self.config.threshold is not None:
             from sklearn import metrics
 
             right, answered = (rows >= self.config.threshold).T
-            found["f1"] = float(metrics.f1_score(right, answered, zero_division=0)) if len(rows) else math.nan
-        return found
+            values["f1"] = float(metrics.f1_score(right, answered, zero_division=0)) if len(rows) else math.nan
+        return Figures(values)
+
+    @override
+    def baseline(self, name: str, train: Sequence[task.Record], test: Sequence[task.Record]) -> task.Answers:
+        if name == "mean":
+            return baseline_answers.mean(train, test)
+        if name == "tfidf":
+            return baseline_answers.ridge(train, test)
+        return super().baseline(name, train, test)
 
     @override
     def wrong(self, row: np.ndarray) -> float:
@@ -122,16 +132,22 @@ class Task(PooledTask):
         return {"value": task.decimal(answer["value"])}
 
 
-def correlations(rows: np.ndarray) -> dict[str, float]:
-    """``pearson`` and ``spearman`` of the columns of ``rows`` (N, 2); NaN where one of them does not vary."""
+def pearson(rows: np.ndarray) -> float:
+    """Pearson's correlation of the columns of ``rows`` (N, 2); NaN where one of them does not vary."""
     from scipy import stats
 
-    if len(rows) < 2 or (rows == rows[0]).all(axis=0).any():
-        return {"pearson": math.nan, "spearman": math.nan}
-    return {
-        "pearson": float(stats.pearsonr(*rows.T).statistic),
-        "spearman": float(stats.spearmanr(*rows.T).statistic),
-    }
+    return math.nan if _constant(rows) else float(stats.pearsonr(*rows.T).statistic)
+
+
+def spearman(rows: np.ndarray) -> float:
+    """Spearman's correlation of the columns of ``rows`` (N, 2); NaN where one of them does not vary."""
+    from scipy import stats
+
+    return math.nan if _constant(rows) else float(stats.spearmanr(*rows.T).statistic)
+
+
+def _constant(rows: np.ndarray) -> bool:
+    return len(rows) < 2 or bool((rows == rows[0]).all(axis=0).any())
 
 
 def _errors(rows: np.ndarray) -> dict[str, float]:

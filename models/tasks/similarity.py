@@ -1,6 +1,6 @@
 """How alike two texts are: the cosine of their mean vectors, each encoded by itself (Reimers & Gurevych 2019)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -8,6 +8,8 @@ import pydantic
 from typing_extensions import override
 
 from models import task
+from models.figures import Figures
+from models.judging import baseline_answers
 from models.tasks import regression
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Task(task.Task):
     answers = ("similarity",)
     targets = ("target",)
     metrics = (task.Metric("spearman"), task.Metric("pearson"))
+    baselines = ("tfidf",)
     separate_encoding = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -88,12 +91,8 @@ class Task(task.Task):
     ) -> "tf.data.Dataset":
         """Several GPUs tell a pair from those of their own share of the batch only."""
         shuffled = rows.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
-        return self.eval_batches(shuffled.skip(start_step * batch_size), batch_size)
-
-    @override
-    def eval_batches(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
-        batches = rows.ragged_batch(batch_size)
-        return batches.map(lambda batch: {**self.inputs(batch), "target": batch["target"]}).prefetch(2)
+        groups = shuffled.skip(start_step * batch_size).ragged_batch(batch_size)
+        return groups.map(lambda batch: {**self.inputs(batch), "target": batch["target"]}).prefetch(2)
 
     @override
     def build(self, encoder: "BertEncoder") -> Any:
@@ -131,20 +130,22 @@ class Task(task.Task):
         return ("target", "similarity")
 
     @override
-    def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        import tensorflow as tf
-
-        return tf.stack([batch["target"], _cosine(outputs)], axis=1)
-
-    @override
     def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         return [record["label"].item(), answer["similarity"].item()]
 
     @override
-    def figures(self, rows: np.ndarray) -> dict[str, float]:
+    def headline(self, rows: np.ndarray) -> float:
+        """``spearman``."""
+        return regression.spearman(rows)
+
+    @override
+    def figures(self, rows: np.ndarray) -> Figures:
         """``spearman`` and ``pearson``, correlations of cosines and labels."""
-        found = regression.correlations(rows)
-        return {"spearman": found["spearman"], "pearson": found["pearson"]}
+        return Figures({"spearman": self.headline(rows), "pearson": regression.pearson(rows)})
+
+    @override
+    def baseline(self, name: str, train: Sequence[task.Record], test: Sequence[task.Record]) -> task.Answers:
+        return baseline_answers.cosine(train, test) if name == "tfidf" else super().baseline(name, train, test)
 
     @override
     def wrong(self, row: np.ndarray) -> float:

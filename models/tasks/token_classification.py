@@ -6,7 +6,7 @@ label of its first character.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -14,6 +14,8 @@ import pydantic
 from typing_extensions import override
 
 from models import task
+from models.figures import Figures, LabelFigures
+from models.judging import baseline_answers
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -60,7 +62,9 @@ class Task(task.Task):
     head = "token_classification"
     answers = ("span", "span_label", "start", "end", "span_score")
     gold = ("span_start", "span_end", "span_label")
-    targets = ("tag_ids", "span_codes")
+    targets = ("tag_ids",)
+    texts = ("text",)
+    baselines = ("most_frequent_tag",)
     metrics = (task.Metric("entity_f1"), task.Metric("entity_f1_macro"), task.Metric("character_f1_macro"))
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -79,7 +83,7 @@ class Task(task.Task):
 
         Ragged int64 (B, None), a token an element: ``token_ids``, ``segment_ids``; ``piece_start``, ``piece_end``, in
         characters, 0 for special ones; ``word``, its number, with ``scheme: word``; ``tag_ids``, -1 where nothing is to
-        be learned. ``span_codes``, a span an element.
+        be learned.
         """
         import tensorflow as tf
 
@@ -101,7 +105,6 @@ class Task(task.Task):
             label = record["span_label"].with_values(labels)
             tags = self._tags(start[:, :room], record["span_start"], record["span_end"], label)
             features["tag_ids"] = _framed(tags, _NONE)
-            features["span_codes"] = _codes(record["span_start"], record["span_end"], label)
         return features
 
     def _tags(self, piece_start: Any, span_start: Any, span_end: Any, label: Any) -> Any:
@@ -134,12 +137,6 @@ class Task(task.Task):
     @override
     def inputs(self, features: task.Tensors) -> dict[str, Any]:
         return task.dense({name: features[name] for name in ("token_ids", "segment_ids")})
-
-    @override
-    def eval_batches(self, rows: "tf.data.Dataset", batch_size: int) -> "tf.data.Dataset":
-        """Ragged features stay so, beside what the layer takes."""
-        batches = rows.ragged_batch(batch_size)
-        return batches.map(lambda features: {**features, **self.inputs(features)}).prefetch(2)
 
     @override
     def build(self, encoder: "BertEncoder") -> Any:
@@ -223,24 +220,6 @@ class Task(task.Task):
         return tuple(f"{unit}_{kind}[{label}]" for unit in units for kind in kinds for label in self.config.labels)
 
     @override
-    def score(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
-        """Characters count pieces here, which is for choosing an epoch only."""
-        import tensorflow as tf
-
-        start, end, label, _ = self._spans(outputs, batch)
-        found, given = _codes(start, end, label), batch["span_codes"]
-        right = tf.RaggedTensor.from_sparse(tf.sets.intersection(found.to_sparse(), given.to_sparse()))
-        counts = [self._counts(codes) for codes in (right, found, given)]
-        return tf.concat(counts * (1 if self.config.scheme == "word" else 3), axis=1)
-
-    def _counts(self, codes: Any) -> Any:
-        """Spans by label: float32 (B, labels)."""
-        import tensorflow as tf
-
-        one_hot = tf.one_hot(codes.values % _LABELS, len(self.config.labels))
-        return tf.math.unsorted_segment_sum(one_hot, codes.value_rowids(), codes.nrows())
-
-    @override
     def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         given = _listed(record["span_start"], record["span_end"], record["span_label"])
         found = _listed(answer["start"], answer["end"], answer["span_label"])
@@ -257,25 +236,46 @@ class Task(task.Task):
         return rows
 
     @override
-    def figures(self, rows: np.ndarray) -> dict[str, float]:
+    def headline(self, rows: np.ndarray) -> float:
+        """``entity_f1``, over all labels together, as seqeval's."""
+        right, predicted, expected = self._sums(rows)[0].sum(axis=1)
+        return float(_share(2 * right, predicted + expected))
+
+    def _sums(self, rows: np.ndarray) -> np.ndarray:
+        """What is right, predicted and expected of each label, by unit: float64 (units, 3, labels)."""
+        units = 1 if self.config.scheme == "word" else 3
+        sums: np.ndarray = rows.reshape(len(rows), units, 3, len(self.config.labels)).sum(axis=0)
+        return sums
+
+    @override
+    def figures(self, rows: np.ndarray) -> Figures:
         """Spans count when start, end and label are right.
 
         ``entity_f1`` over all labels together, as seqeval's; with ``scheme: word`` that is accuracy.
         ``entity_f1_macro``, the mean over the labels; ``character_f1_macro``, the same over characters, with B and I as
-        classes, as KLUE has it. ``precision`` and ``recall`` of every label.
+        classes, as KLUE has it.
         """
         labels = self.config.labels
-        sums = rows.reshape(len(rows), -1, 3, len(labels)).sum(axis=0)
+        sums = self._sums(rows)
         right, found, given = sums[0]
-        figures = {"entity_f1": _share(2 * right.sum(), (found + given).sum()), "entity_f1_macro": _mean_f1(*sums[0])}
+        values, trivial = {"entity_f1": self.headline(rows), "entity_f1_macro": _mean_f1(*sums[0])}, None
         if self.config.scheme == "word":
-            figures["trivial"] = _share(given.max(), given.sum())
+            trivial = float(_share(given.max(), given.sum()))
         else:
-            figures["character_f1_macro"] = _mean_f1(*sums[1:].transpose(1, 0, 2).reshape(3, -1))
-        for place, label in enumerate(labels):
-            figures[f"precision[{label}]"] = _share(right[place], found[place], nothing=0.0)
-            figures[f"recall[{label}]"] = _share(right[place], given[place])
-        return {name: float(value) for name, value in figures.items()}
+            values["character_f1_macro"] = _mean_f1(*sums[1:].transpose(1, 0, 2).reshape(3, -1))
+        each = {
+            label: LabelFigures(
+                float(_share(right[place], found[place], nothing=0.0)), float(_share(right[place], given[place]))
+            )
+            for place, label in enumerate(labels)
+        }
+        return Figures(values, trivial, each)
+
+    @override
+    def baseline(self, name: str, train: Sequence[task.Record], test: Sequence[task.Record]) -> task.Answers:
+        if name == "most_frequent_tag":
+            return baseline_answers.most_frequent_tag(train, test, every_word=self.config.scheme == "word")
+        return super().baseline(name, train, test)
 
     @override
     def wrong(self, row: np.ndarray) -> float:
@@ -306,14 +306,6 @@ class Task(task.Task):
             for start, end, label, score in columns
         ]
         return {"spans": json.dumps(spans, ensure_ascii=False)}
-
-
-# A span as one number: start, end, label.
-_LABELS, _OFFSETS = 1 << 12, 1 << 24
-
-
-def _codes(start: Any, end: Any, label: Any) -> Any:
-    return (start * _OFFSETS + end) * _LABELS + label
 
 
 def _framed(values: Any, special: int) -> Any:

@@ -1,8 +1,9 @@
-"""Transformed records as datasets."""
+"""Records as they were written: transformed ones as datasets, raw ones as arrays."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -26,3 +27,14 @@ def untuned() -> tf.data.Options:
     options = tf.data.Options()
     options.autotune.enabled = False
     return options
+
+
+def raw(serialized: bytes) -> dict[str, np.ndarray]:
+    """A serialized tf.Example: an array of values by feature, bytes where they are text."""
+    features = tf.train.Example.FromString(serialized).features.feature
+    return {name: _values(feature) for name, feature in features.items()}
+
+
+def _values(feature: tf.train.Feature) -> np.ndarray:
+    kind = feature.WhichOneof("kind")
+    return np.array(getattr(feature, kind).value if kind else [], object if kind == "bytes_list" else None)

@@ -1,13 +1,11 @@
 """``tfx-bert errors``: where a model is wrong on the test split. The only place that shows the text of records."""
 
-from collections import Counter
-from dataclasses import dataclass
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from models.export import golden
@@ -15,13 +13,13 @@ from models.task import Task, nth, strings
 from pipeline.inference.predict import task_of
 from pipeline.run import lineage
 from pipeline.run.result import RunError, RunResult, find
-from pipeline.terminal import noise
+from pipeline.terminal import noise, sections
 from pipeline.terminal.numbers import plain, share
 
 _BATCH = 64
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Answer:
     """What a model says about a test record.
 
@@ -32,6 +30,7 @@ class Answer:
       summary: the model's answer; of a classifier the label alone.
       wrong: how wrong that is, 0 for right.
       score: of a classifier's answer, 0 to 1.
+      row: its row metrics, float64 (K,).
     """
 
     origin: str
@@ -40,6 +39,7 @@ class Answer:
     summary: str
     wrong: float
     score: float | None = None
+    row: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0), compare=False)
 
 
 def errors(root: Path, run: str | None, number: int) -> None:
@@ -53,12 +53,13 @@ def errors(root: Path, run: str | None, number: int) -> None:
     with noise.captured(folder / "errors.log") as terminal:
         console = Console(file=terminal, highlight=False, markup=False)
         with console.status("asking the model about the test split"):
-            answers = test_answers(folder, result)
+            the_task, answers = _asked(folder, result)
         wrong = [answer for answer in answers if answer.wrong]
         head = f"{result.name} #{result.number} · {len(wrong):,} of {len(answers):,} wrong"
         console.print(f"{head} ({share(len(wrong) / len(answers))})")
-        if answers[0].score is not None:
-            console.print(_matrix(answers))
+        for section in the_task.sections(np.stack([answer.row for answer in answers])):
+            if section.drawn == "heat":
+                console.print(sections.table(section))
         for answer in sorted(wrong, key=lambda each: -each.wrong)[:number]:
             score = "" if answer.score is None else f" {plain(answer.score)}"
             line = Text.assemble(
@@ -78,6 +79,11 @@ def test_answers(folder: Path, result: RunResult) -> list[Answer]:
     Raises:
       RunError: the run has no test split or no task.
     """
+    return _asked(folder, result)[1]
+
+
+def _asked(folder: Path, result: RunResult) -> tuple[Task, list[Answer]]:
+    """The task of a run, and the answers of its model."""
     if result.remote:
         raise RunError(
             f"{result.name}/{result.number} ran on {result.remote.kind}, where its test split and its model are: "
@@ -103,40 +109,17 @@ def test_answers(folder: Path, result: RunResult) -> list[Answer]:
         answers += [
             _answer(serialized, nth(outputs, index), the_task, inputs) for index, serialized in enumerate(batch.numpy())
         ]
-    return answers
+    return the_task, answers
 
 
 def _answer(serialized: bytes, answer: dict[str, Any], the_task: Task, inputs: list[str]) -> Answer:
-    import tensorflow as tf
+    from models.training.reading import raw
 
-    features = tf.train.Example.FromString(serialized).features.feature
-
-    def values(name: str) -> Any:
-        feature = features[name] if name in features else tf.train.Feature()
-        kind = feature.WhichOneof("kind")
-        return np.array(getattr(feature, kind).value if kind else [], object if kind == "bytes_list" else None)
-
-    gold = {name: values(name) for name in the_task.gold}
-    judged = np.array(the_task.row_metrics(answer, gold))
-    text = " | ".join(part for name in inputs for part in strings(values(name)))
+    features = raw(serialized)
+    gold = {name: features.get(name, np.zeros(0)) for name in the_task.gold}
+    row = np.array(the_task.row_metrics(answer, gold), float)
+    text = " | ".join(part for name in inputs if name in features for part in strings(features[name]))
     summary = answer["label"].item().decode() if the_task.single_label else the_task.summarize(answer)
     score = answer["score"].item() if the_task.single_label else None
-    (origin,) = strings(values("origin"))
-    return Answer(origin, text, the_task.expected(gold), summary, the_task.wrong(judged), score)
-
-
-def _matrix(answers: list[Answer]) -> Table:
-    """Rows are the right labels, columns the answers."""
-    labels = sorted({answer.expected for answer in answers} | {answer.summary for answer in answers})
-    cells = Counter((answer.expected, answer.summary) for answer in answers)
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    table.add_column("right ↓  answered →", style="dim")
-    for label in labels:
-        table.add_column(label, justify="right")
-    for right in labels:
-        row = [
-            (f"{cells[right, got]:,}", "bold green" if right == got else "red" if cells[right, got] else "dim")
-            for got in labels
-        ]
-        table.add_row(right, *(Text(*cell) for cell in row))
-    return table
+    (origin,) = strings(features["origin"])
+    return Answer(origin, text, the_task.expected(gold), summary, the_task.wrong(row), score, row)

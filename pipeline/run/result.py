@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 import pydantic
 
-from components.evaluate.verdict import SLICE_RECORDS, Check, Slice, Verdict
+from components.evaluate.verdict import SLICE_RECORDS, Check, Reference, Slice, Verdict
 
 FILE = "result.json"
 
@@ -77,6 +77,8 @@ class RunResult(_Part):
       trivial: what the headline figure would be of the best answer that does not look at the text.
       weakest: the worst slice by the headline figure.
       checks: every threshold.
+      baselines: what the task's baselines come to on the test split.
+      intervals: by figure, its 95 % interval.
       baseline: version of the blessed model it was compared with.
       pushed: the new version.
       serving: version that is served after this run, new or old.
@@ -102,6 +104,8 @@ class RunResult(_Part):
     trivial: float | None = None
     weakest: Slice | None = None
     checks: list[Check] = []
+    baselines: list[Reference] = []
+    intervals: dict[str, tuple[float, float]] = {}
     baseline: int | None = None
     pushed: Pushed | None = None
     serving: int | None = None
@@ -142,6 +146,8 @@ def judged(found: Verdict) -> dict[str, Any]:
         "metrics": found.metrics,
         "trivial": found.trivial,
         "checks": found.checks,
+        "baselines": found.baselines,
+        "intervals": found.intervals,
         "weakest": _weakest(found),
         "most_missed": _most_missed(found),
     }

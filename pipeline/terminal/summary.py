@@ -1,5 +1,6 @@
 """The end of a run, as a person wants to read it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -57,35 +58,53 @@ def _headline(result: RunResult) -> Text:
 
 
 def thresholds(console: Console, result: RunResult) -> None:
-    """A line for each threshold."""
+    """A line for each threshold, and one for what the model was compared with."""
     width = max(Text(check.name).cell_len for check in result.checks)
     for check in result.checks:
         pad = " " * (width - Text(check.name).cell_len)
         mark = ("✓ ", "green") if check.passed else ("✗ ", "red")
-        console.print(Text.assemble(mark, check.name, pad, f"  {comparison(check)}"), highlight=False)
+        line = f"  {comparison(check, result.intervals)}"
+        console.print(Text.assemble(mark, check.name, pad, line), highlight=False)
+    if result.baselines:
+        console.print(Text(" · ".join(_baselines(result)), "dim"), soft_wrap=True)
 
 
-def comparison(check: Check) -> str:
-    """``.611 ≥ .700  n=312``: what was wanted, whether or not it was reached."""
+def comparison(check: Check, intervals: Mapping[str, tuple[float, float]]) -> str:
+    """``.611 ≥ .700 ±.020  n=312``: value, bound, half of the 95 % interval of the value, records behind it."""
     value = "none" if check.value is None else plain(check.value)
     count = f"  n={check.n:,}" if check.n is not None else ""
-    return f"{value} {check.relation} {plain(check.bound)}{count}"
+    name = "change" if check.name.startswith("change from") else check.name
+    return f"{value} {check.relation} {plain(check.bound)}{_margin(intervals.get(name))}{count}"
 
 
 def figures_line(result: RunResult) -> str:
-    """``accuracy .881 ≥ .870 · majority .505 · weakest: 1-8 words .842 (n=191)``."""
+    """``accuracy .881 ≥ .870 ±.020 · majority .505 · tfidf .812 · weakest: 1-8 words .842 (n=191)``."""
     checked = {check.name for check in result.checks}
-    parts = [f"{check.name} {comparison(check)}" for check in result.checks]
+    parts = [f"{check.name} {comparison(check, result.intervals)}" for check in result.checks]
     # Those of single labels are in tfx-bert show.
     parts += [
-        f"{name} {plain(value)}" for name, value in result.metrics.items() if name not in checked and "[" not in name
+        f"{name} {plain(value)}{_margin(result.intervals.get(name))}"
+        for name, value in result.metrics.items()
+        if name not in checked and "[" not in name
     ]
-    if result.trivial is not None:
-        word = "majority" if next(iter(result.metrics), "") == "accuracy" else "without the text"
-        parts.append(f"{word} {plain(result.trivial)}")
+    parts += _baselines(result)
     if result.weakest:
         parts.append(f"weakest: {result.weakest.name} {plain(result.weakest.value)} (n={result.weakest.n:,})")
     return " · ".join(parts)
+
+
+def _baselines(result: RunResult) -> list[str]:
+    if result.baselines:
+        return [f"{each.name} {'none' if each.value is None else plain(each.value)}" for each in result.baselines]
+    if result.trivial is None:
+        return []
+    word = "majority" if next(iter(result.metrics), "") == "accuracy" else "without the text"
+    return [f"{word} {plain(result.trivial)}"]
+
+
+def _margin(interval: tuple[float, float] | None) -> str:
+    """`` ±.020``: half of a 95 % interval; nothing where there is none."""
+    return f" ±{plain((interval[1] - interval[0]) / 2)}" if interval else ""
 
 
 def trained_on(experiment: Experiment) -> str:

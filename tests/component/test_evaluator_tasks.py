@@ -93,11 +93,12 @@ def test_figures_are_those_of_the_tasks_own_answers(kind, tmp_path):
     rows = list(records(kind))
     columns = [name for name in ("text", "text_pair") if name in rows[0]]
     models = [write_model(tmp_path / name, the_task, columns, seed) for seed, name in enumerate("ab", 1)]
-    (tmp_path / "examples/Split-test").mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(tmp_path / "examples/Split-test/data.gz"), options="GZIP") as writer:
-        for row in rows:
-            features = tf.train.Features(feature={name: feature(values) for name, values in row.items()})
-            writer.write(tf.train.Example(features=features).SerializeToString())
+    for split in ("train", "test"):
+        (tmp_path / f"examples/Split-{split}").mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(tmp_path / f"examples/Split-{split}/data.gz"), options="GZIP") as writer:
+            for row in rows:
+                features = tf.train.Features(feature={name: feature(values) for name, values in row.items()})
+                writer.write(tf.train.Example(features=features).SerializeToString())
     labels = CONFIGS[kind].get("labels", [])
     resolved = schemas.resolve(kind, labels=labels, slices={"genre": []}, pair=len(columns) > 1)
     (tmp_path / "schema").mkdir()
@@ -113,7 +114,7 @@ def test_figures_are_those_of_the_tasks_own_answers(kind, tmp_path):
     )
     Executor(context).Do(
         {
-            "examples": [artifact(standard_artifacts.Examples, tmp_path / "examples", split_names='["test"]')],
+            "examples": [artifact(standard_artifacts.Examples, tmp_path / "examples", split_names='["train", "test"]')],
             "schema": [artifact(standard_artifacts.Schema, tmp_path / "schema")],
             "model": [artifact(standard_artifacts.Model, models[0])],
             "baseline_model": [artifact(standard_artifacts.Model, models[1])],
@@ -124,7 +125,8 @@ def test_figures_are_those_of_the_tasks_own_answers(kind, tmp_path):
             "example_splits": '["test"]',
             "fairness_indicator_thresholds": "null",
             "task": json.dumps({"type": kind, "config": CONFIGS[kind]}),
-            "bless": json.dumps({headline: 0.99, "max_regression": 0.0}),
+            "bless": json.dumps({headline: 0.99, "max_regression": 0.0, "beats": the_task.baselines[:1]}),
+            "baselines": json.dumps(the_task.baselines),
         },
     )
 
@@ -143,18 +145,28 @@ def test_figures_are_those_of_the_tasks_own_answers(kind, tmp_path):
             for index, row in enumerate(rows)
             if kept(row)
         ]
-        return the_task.figures(np.array(judged))
+        return the_task.figures(np.array(judged)).flat()
 
     found = verdict.read(str(tmp_path / "evaluation"))
     expected = figures(models[0], lambda row: True)
     assert found.n == len(rows)
     assert next(iter(found.metrics)) == headline
     for name, value in expected.items():
-        if name != "trivial" and not np.isnan(value):
+        if not np.isnan(value):
             assert found.metrics[name] == pytest.approx(value, abs=1e-5), name
     checks = {check.name: check for check in found.checks}
     assert checks[headline].value == pytest.approx(expected[headline], abs=1e-5)
     before = figures(models[1], lambda row: True)[headline]
     assert checks["change"].value == pytest.approx(expected[headline] - before, abs=1e-5)
+    # What was learned from the records themselves, and the interval around the model's own figure.
+    assert [each.name for each in found.baselines] == list(the_task.baselines)
+    for each in found.baselines[:1]:
+        check = checks[f"{headline} vs {each.name}"]
+        assert (check.relation, check.bound) == (">", each.value or 0.0)
+    for each in found.baselines:
+        if each.value is not None:
+            assert each.difference == pytest.approx(found.metrics[headline] - each.value, abs=1e-12)
+            assert each.low <= each.difference <= each.high
+    assert found.intervals[headline][0] <= found.metrics[headline] <= found.intervals[headline][1]
     (drama,) = [part for part in found.slices if part.name == "genre: 드라마"]
     assert drama.value == pytest.approx(figures(models[0], lambda row: row["genre"] == ["드라마"])[headline], abs=1e-5)

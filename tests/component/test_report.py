@@ -13,9 +13,10 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 
 from components import artifacts
 from components.evaluate import report
-from components.evaluate.verdict import Check, Slice, Verdict
+from components.evaluate.verdict import Check, Reference, Slice, Verdict
 from configs import environment
 from configs.yaml import loader
+from models.figures import Section
 from pipeline.cluster import compile as compiler
 
 HOSTILE = ["<script>alert(1)</script>", '" onmouseover="alert(1)', "&lt;b&gt;"]
@@ -41,7 +42,18 @@ PRETRAINED = Verdict(
     metrics={"mlm_loss": 4.5, "mlm_accuracy": 0.25},
     n=100,
 )
-PLOTS = report.Plots([[5, 1], [0, 1]], [(1.0, 1.0, 0.0), (0.25, 1.0, 0.5), (0.0, 0.0, 1.0)])
+
+
+def confusion(labels, counts):
+    rows = [[label, *row] for label, row in zip(labels, counts, strict=True)]
+    return Section("Confusion", ["label ╲ answer", *labels], rows, "heat")
+
+
+CURVE = [(1.0, 1.0, 0.0), (0.25, 1.0, 0.5), (0.0, 0.0, 1.0)]
+SECTIONS = [
+    confusion(["bad", "good"], [[5, 1], [0, 1]]),
+    Section("ROC", ["false positives", "recall", "threshold"], CURVE, "lines"),
+]
 
 
 class Read(html.parser.HTMLParser):
@@ -82,14 +94,14 @@ def shown(tmp_path, monkeypatch):
     for title, path in titles.items():  # pipeline.cluster.container does this
         monkeypatch.setitem(compiler_utils.TITLE_TO_CLASS_PATH, title, path)
 
-    def written(found, labels=(), plots=None):
+    def written(found, sections=()):
         given = pipeline_spec_pb2.ExecutorInput()
         for name, kind in report.OUTPUTS.items():
-            if plots or name != "classification":
+            if sections or name != "classification":
                 made = given.outputs.artifacts[name].artifacts.add(uri=str(tmp_path / "task" / name))
                 made.type.schema_title = kind.type.TYPE_NAME
         outputs = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict(given.outputs.artifacts, {})
-        report.write(outputs, found, labels, plots)
+        report.write(outputs, found, sections)
         told = kubeflow_v2_entrypoint_utils.translate_executor_output(outputs, {})
         found = {}
         for name, made in told.items():
@@ -102,7 +114,7 @@ def shown(tmp_path, monkeypatch):
 
 
 def test_the_verdict_of_a_classifier(shown):
-    found = shown(REFUSED, ["bad", "good"], PLOTS)
+    found = shown(REFUSED, SECTIONS)
     assert {name: type(made) for name, made in found.items()} == {
         "metrics": dsl.Metrics,
         "classification": dsl.ClassificationMetrics,
@@ -142,7 +154,7 @@ def test_the_verdict_of_a_classifier(shown):
 
 
 def test_the_verdict_of_a_model_that_is_blessed(shown):
-    found = shown(BLESSED, ["bad", "good"], PLOTS)
+    found = shown(BLESSED, SECTIONS)
     assert found["metrics"].metadata == {"blessed": 1.0, "failed_checks": 0.0, "records": 7.0, "accuracy": 0.871}
     assert Read(report.page(BLESSED)).headline == "Blessedaccuracy 0.871 on 7 records · 1 of 1 checks passed"
 
@@ -156,14 +168,15 @@ def test_the_verdict_of_pretraining_has_no_classes(shown):
 
 def test_a_matrix_that_nobody_could_read_is_left_out(shown):
     labels = [str(number) for number in range(101)]
-    found = shown(BLESSED, labels, report.Plots([[0] * 101] * 101, []))
+    found = shown(BLESSED, [confusion(labels, [[0] * 101] * 101)])
     assert found["classification"].metadata == {}
-    assert "Confusion" not in report.page(BLESSED, labels)
+    with open(found["report"].uri, encoding="utf-8") as file:  # noqa: PTH123 (the URI names the file)
+        assert "Confusion" not in file.read()
 
 
 def test_the_largest_matrix_fits_into_an_artifact(shown):
     """Vertex takes 200 kB of metadata."""
-    found = shown(BLESSED, [f"label {number}" for number in range(100)], report.Plots([[1_000_000] * 100] * 100, []))
+    found = shown(BLESSED, [confusion([f"label {number}" for number in range(100)], [[1_000_000] * 100] * 100)])
     assert len(json.dumps(found["classification"].metadata)) < 200_000
 
 
@@ -177,14 +190,44 @@ def test_texts_of_others_are_texts():
         slices=[Slice(name=f"genre: {HOSTILE[0]}", value=1.0, n=3)],
         baseline=HOSTILE[0],
     )
-    page = Read(report.page(found, HOSTILE, [[1, 0, 0], [0, 1, 0], [0, 0, 1]]))
-    allowed = {"html", "meta", "title", "style", "header", "h1", "h2", "p", "div", "table", "thead", "tbody"}
+    curve = Section("ROC", ["false positives", HOSTILE[1], "threshold"], CURVE, "lines")
+    sections = [confusion(HOSTILE, [[1, 0, 0], [0, 1, 0], [0, 0, 1]]), curve]
+    sections.append(Section("Labels", ["label", HOSTILE[2]], [[HOSTILE[0], 0.5]]))
+    page = Read(report.page(found, sections))
+    allowed = {
+        "svg",
+        "polyline",
+        "html",
+        "meta",
+        "title",
+        "style",
+        "header",
+        "h1",
+        "h2",
+        "p",
+        "div",
+        "table",
+        "thead",
+        "tbody",
+    }
     assert {tag for tag, _ in page.tags} <= allowed | {"tr", "th", "td", "b", "bdi", "span"}
     assert {name for _, attributes in page.tags for name in attributes} <= {
-        *("lang", "charset", "http-equiv", "content", "name", "class", "scope", "style")
+        *("lang", "charset", "http-equiv", "content", "name", "class", "scope", "style"),
+        *("viewbox", "role", "aria-label", "points"),
     }
     assert ["label ╲ answer", *HOSTILE] in page.rows
-    assert [f"precision[{HOSTILE[1]}]", "1.000"] in page.rows
+    assert [f"precision[{HOSTILE[1]}]", "1.000", ""] in page.rows
+    assert [HOSTILE[0], "0.500"] in page.rows
+
+
+def test_baselines_and_intervals_are_rows_of_the_page():
+    majority = Reference(name="majority", value=0.512, difference=0.359, low=0.301, high=0.412)
+    constant = Reference(name=HOSTILE[0], metrics={"mse": 1.0})
+    found = REFUSED.model_copy(update={"baselines": [majority, constant], "intervals": {"accuracy": (0.85, 0.892)}})
+    rows = Read(report.page(found)).rows
+    assert ["majority", "0.512", "0.359", "0.301 … 0.412"] in rows
+    assert [HOSTILE[0], "none", "none", ""] in rows
+    assert ["accuracy", "0.871", "0.850 … 0.892"] in rows
 
 
 def test_kubeflow_is_told_its_own_types(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from components.evaluate.verdict import Check, Slice
+from components.evaluate.verdict import Check, Reference, Slice
 from configs.yaml import loader
 from pipeline.run.result import Pushed, RunResult
 from pipeline.terminal import summary
@@ -47,6 +47,27 @@ def test_blessed():
         'Next:  tfx-bert predict "…" | tfx-bert errors | tfx-bert show',
         "Yours: tfx-bert init --data reviews.csv",
     ]
+
+
+COMPARED = {
+    "baselines": [Reference(name="majority", value=0.512), Reference(name="tfidf", value=0.8123), Reference(name="x")],
+    "intervals": {"accuracy": (0.861, 0.901), "change": (-0.03, 0.028)},
+}
+
+
+def test_baselines_and_intervals_stand_beside_the_figures():
+    compared = BLESSED.model_copy(update=COMPARED)
+    assert told(compared)[2] == (
+        "accuracy .881 ≥ .870 ±.020 · f1 .879 · majority .512 · tfidf .812 · x none · weakest: 1-8 words .842 (n=191)"
+    )
+    refused = compared.model_copy(update={"verdict": "not_blessed", "checks": CHECKS})
+    assert told(refused)[2:6] == [
+        "✓ accuracy        .874 ≥ .870 ±.020",
+        "✗ recall[부정]    .611 ≥ .700  n=312",
+        "✓ change from v1  −.002 ≥ −.010 ±.029",
+        "majority .512 · tfidf .812 · x none",
+    ]
+    assert RunResult.model_validate_json(compared.model_dump_json()) == compared
 
 
 def test_not_blessed_names_metric_value_threshold_and_count():

@@ -1,0 +1,58 @@
+"""What the task's baselines answer to the test split, learned from the train split of the same run."""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from components.evaluate.tfma_metric import identity, ordered
+from models.task import Record, Task
+from models.training.reading import raw
+
+# Baselines learn from this many records at most, drawn from all: their cost does not grow with the data.
+MOST = 100_000
+Rows = tuple[np.ndarray, np.ndarray]
+
+
+def rows(the_task: Task, names: Iterable[str], train: Sequence[str], test: Sequence[str]) -> dict[str, Rows]:
+    """By baseline, the identity of each test record, int64 (N,), and its row metrics, float64 (N, K), in one order.
+
+    Args:
+      the_task: whose ``baselines`` these are.
+      names: of them.
+      train: folders of raw records, gzip TFRecords.
+      test: likewise.
+    """
+    known, asked = sample(read(train), MOST), list(read(test))
+    ids = np.array([identity(record["origin"]) for record in asked], np.int64)
+    found = {}
+    for name in names:
+        answers = the_task.baseline(
+            name, known, [{**record, **dict.fromkeys(the_task.gold, _NONE)} for record in asked]
+        )
+        judged = [the_task.row_metrics(answer, record) for answer, record in zip(answers, asked, strict=True)]
+        found[name] = ordered(ids, np.array(judged, float))
+    return found
+
+
+# In place of what a test record is judged by: a baseline cannot look at it.
+_NONE = np.zeros(0)
+
+
+def read(folders: Sequence[str]) -> Iterator[Record]:
+    """The raw records of gzip TFRecords; a feature without a value is an empty array."""
+    files = sorted(name for folder in folders for name in tf.io.gfile.glob(f"{folder}/*"))
+    for serialized in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
+        yield raw(serialized)
+
+
+def sample(records: Iterable[Record], most: int) -> list[Record]:
+    """At most ``most`` of the records, each as likely as any other, always the same (Vitter 1985, algorithm R)."""
+    draws, kept = random.Random(0), list[Record]()
+    for number, each in enumerate(records):
+        if number < most:
+            kept.append(each)
+        elif (place := draws.randrange(number + 1)) < most:
+            kept[place] = each
+    return kept

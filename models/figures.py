@@ -1,0 +1,64 @@
+"""What an evaluation comes to, as data: figures of a split, figures of its labels, and what a report draws."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelFigures:
+    """Of one label.
+
+    Attributes:
+      precision: share of the answers with this label that are right.
+      recall: share of this label's records (spans) that got it.
+      mistaken_for: the answer that its records mostly got instead; None for none.
+    """
+
+    precision: float
+    recall: float
+    mistaken_for: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """Of a split or a slice.
+
+    Attributes:
+      values: by name, the headline first; NaN where there is none.
+      trivial: what the headline would be of the best answer that does not look at the text; None where that is unknown.
+      labels: of every label, by its name.
+    """
+
+    values: Mapping[str, float]
+    trivial: float | None = None
+    labels: Mapping[str, LabelFigures] = dataclasses.field(default_factory=dict)
+
+    def flat(self) -> dict[str, float]:
+        """By name, those of labels as ``precision[L]`` and ``recall[L]``: as TFMA and ``verdict.json`` hold them."""
+        flat = {name: float(value) for name, value in self.values.items()}
+        for label, figures in self.labels.items():
+            flat |= {f"precision[{label}]": float(figures.precision), f"recall[{label}]": float(figures.recall)}
+        return flat
+
+
+# Titles of the sections that Kubeflow and Vertex have drawings of their own for.
+CONFUSION, ROC = "Confusion", "ROC"
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A table of a report, and how it is drawn.
+
+    Attributes:
+      title: one word or two.
+      head: names of the columns.
+      rows: as many cells each; the first one names the row, or is x of a line.
+      drawn: ``table``: as it is; ``heat``: each number shaded by its share of the row; ``lines``: every further column
+        over the first one.
+    """
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | float]]
+    drawn: Literal["table", "heat", "lines"] = "table"

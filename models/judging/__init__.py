@@ -1,0 +1,1 @@
+"""How answers are judged: row metrics of the eval split, and what a model is compared with."""
