@@ -86,6 +86,13 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 130
 
 
+def test_the_picture_of_the_dag_has_nodes_of_the_dag():
+    picture = (ROOT / "README.md").read_text("utf-8").split("```mermaid")[1].split("```")[0]
+    nodes = set(re.findall(r"\b\w+[[{](\w+)[]}:]", picture))
+    assert len(nodes) > 8
+    assert [node for node in sorted(nodes) if node not in (ROOT / "pipeline/dag.py").read_text("utf-8")] == []
+
+
 def test_the_site_has_every_document():
     class Loader(yaml.SafeLoader):
         """Without the tags that name Python objects."""
