@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from components.records.rows import Bad, Row, lines
-from configs.sources import Corpus, SpanData
+from configs.sources import Corpus, Source, SpanData
 
 # Other white space, such as the no-break space in 10 000, belongs to its word.
 _BLANKS = re.compile(r"[ \t]+")
@@ -13,9 +13,9 @@ _BLANKS = re.compile(r"[ \t]+")
 _NUMBER = re.compile(r"\d+([-.]\d+)?", re.ASCII)
 
 
-def read_text(path: str, source: Corpus, _columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_text(path: str, source: Source, _columns: Sequence[str] | None) -> Iterator[Row | Bad]:
     """Documents are separated by blank lines, or a file is one (``document: file``); a line is a sentence."""
-    whole = source.document == "file"
+    whole = isinstance(source, Corpus) and source.document == "file"
     start, sentences = 1, list[str]()
     for number, line in enumerate(lines(path, source), start=1):
         if stripped := line.strip():
