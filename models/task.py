@@ -149,6 +149,11 @@ class Task(abc.ABC):
         """A ``keras.layers.Layer`` that maps a batch (``batches``) and ``training`` to named outputs."""
 
     @property
+    def label_names(self) -> Sequence[str] | None:
+        """The labels of records; empty where the data are to say them; None for a task without labels."""
+        return None
+
+    @property
     def logit_names(self) -> Sequence[str]:
         """What each logit stands for, in order; empty where logits are no labels."""
         return ()

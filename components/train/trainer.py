@@ -214,7 +214,7 @@ def _card(
     card.write(
         folder,
         config["task"]["type"].replace("_", " ").capitalize()
-        + (f": {', '.join(own['labels'])}" if "labels" in own else ""),
+        + (f": {', '.join(the_task.label_names)}" if the_task.label_names else ""),
         {
             "Encoder": family.describe(model, vocabulary),
             "Training": card.training(config["train"], came_to.seed, fn_args.base_model),

@@ -230,7 +230,8 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
             )
         elif column in records.features():
             yield ("evaluate", "slices", index), f"the records have a {shown(column)} of their own; rename that column"
-    baselines, named = load_task(task.type).baselines, experiment.evaluate.baselines
+    the_task, named = load_task(task.type)(task.own()), experiment.evaluate.baselines
+    baselines, labels = the_task.baselines, the_task.label_names
     places: dict[tuple[Key, ...], list[str]] = {
         ("evaluate", "baselines"): named if isinstance(named, list) else [],
         ("evaluate", "bless", "beats"): bless.beats,
@@ -240,14 +241,13 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
             if name not in baselines:
                 sentence = one_of(name, list(baselines)) if baselines else f"{task.type} has no baselines"
                 yield (*place, index), sentence
-    labels: list[str] | None = getattr(task, "labels", None)
     for kind in ("precision", "recall"):
         for label in sorted(getattr(bless, kind).keys() - set(labels or ())):
             if labels is None:
                 yield ("evaluate", "bless", kind), f"judges labels, and {task.type} has none"
                 break
             if labels:  # else they are read from the data
-                yield ("evaluate", "bless", kind, label), one_of(label, labels)
+                yield ("evaluate", "bless", kind, label), one_of(label, list(labels))
     added = load_task(task.type).slices
     judged = [*added, *experiment.evaluate.slices]
     for column, bounds in bless.slices.items():
@@ -265,5 +265,5 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
     if isinstance(ranges := getattr(data, "label", None), LabelRanges):
         for label in sorted(ranges.ranges.keys() ^ set(labels or ())):
             known = label in (labels or ())
-            sentence = f"{label} has no range" if known else one_of(label, labels or [])
+            sentence = f"{label} has no range" if known else one_of(label, list(labels or ()))
             yield ("task", "data", "label", "ranges", *(() if known else (label,))), sentence

@@ -55,6 +55,11 @@ class Task(PooledTask):
 
     @property
     @override
+    def label_names(self) -> list[str]:
+        return self.config.labels
+
+    @property
+    @override
     def logit_names(self) -> list[str]:
         return self.config.labels
 

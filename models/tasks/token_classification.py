@@ -72,6 +72,11 @@ class Task(task.Task):
 
     @property
     @override
+    def label_names(self) -> list[str]:
+        return self.config.labels
+
+    @property
+    @override
     def logit_names(self) -> list[str]:
         """The tags of a token: ``O``, ``B-…`` and ``I-…``, in the order of the logits; labels with ``scheme: word``."""
         labels = self.config.labels
