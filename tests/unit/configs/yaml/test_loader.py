@@ -336,8 +336,10 @@ def test_the_editors_schema_is_current():
     [("bert_tiny", 4.4), ("bert_mini", 11.3), ("bert_small", 29.1), ("bert_medium", 41.7), ("bert_base", 110.1)],
 )
 def test_encoders_have_the_published_size(name, millions):
-    from pipeline.start.estimate import shape
+    from pipeline.start import estimate
 
-    found = shape(loader.load("from_scratch", [f"encoder={name}", "vocabulary.learn=30522"]))
-    mlm_head = found.width * found.width + 3 * found.width + found.vocabulary  # the papers count it
-    assert (found.parameters + mlm_head) / 1e6 == pytest.approx(millions, abs=0.05)
+    experiment = loader.load("from_scratch", [f"encoder={name}", "vocabulary.learn=30522"])
+    shape = estimate.shape(experiment)
+    width, pieces = shape["hidden_dim"], shape["vocabulary_size"]
+    mlm_head = width * width + 3 * width + pieces  # the papers count it
+    assert (estimate.cost(experiment, shape).parameters + mlm_head) / 1e6 == pytest.approx(millions, abs=0.05)
