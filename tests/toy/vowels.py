@@ -27,6 +27,7 @@ class Task(regression.Task):
     schema = "tests.toy.words"
     head = None
     slices = {}
+    baselines = ("mean",)
 
     @override
     def featurize(self, record, tokenizer):
