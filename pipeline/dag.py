@@ -283,7 +283,7 @@ class _Dag:
             slices=[*task.load(self.task["type"]).slices, *self.experiment.evaluate.slices],
             bless=self.bless,
             baselines=self.experiment.evaluate.compared(task.load(self.task["type"]).baselines),
-            source_digest=self.digest("components.evaluate.evaluator", f"models.tasks.{self.task['type']}"),
+            source_digest=self.digest("components.evaluate.evaluator", self.task_module),
             shown=not isinstance(self.environment, Local),
         )
         self.add(evaluator, "Evaluator")
