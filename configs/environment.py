@@ -40,7 +40,7 @@ class Local(Recorded):
         """TFX's Importer reads this machine's folders."""
         return True
 
-    def seen(self, path: Path, experiment: str) -> str:  # noqa: ARG002 (a cluster's name holds the experiment)
+    def node_path(self, path: Path, experiment: str) -> str:  # noqa: ARG002 (a cluster's name holds the experiment)
         """What the nodes call a file in ``folder``."""
         return str(path.absolute())
 

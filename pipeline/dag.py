@@ -104,9 +104,9 @@ class _Dag:
         self.bless = experiment.evaluate.bless.model_dump(mode="json", exclude_none=True)
         self.nodes: list[BaseNode] = []
 
-    def seen(self, path: pathlib.Path) -> str:
+    def node_path(self, path: pathlib.Path) -> str:
         """What the nodes call a file of ours."""
-        return self.environment.seen(path, self.experiment.name)
+        return self.environment.node_path(path, self.experiment.name)
 
     def digest(self, *modules: str) -> str:
         """Of the code behind a node."""
@@ -127,9 +127,9 @@ class _Dag:
         if folder is None:
             return None
         if self.environment.has_importer:
-            importer = Importer(source_uri=self.seen(folder), artifact_type=standard_artifacts.Model)
+            importer = Importer(source_uri=self.node_path(folder), artifact_type=standard_artifacts.Model)
             return self.add(importer, "Checkpoint").outputs["result"]
-        return self.add(CheckpointImporter(self.seen(folder)), "Checkpoint").outputs["model"]
+        return self.add(CheckpointImporter(self.node_path(folder)), "Checkpoint").outputs["model"]
 
     def source(self, name: str) -> _Source:
         """The nodes from files to records that are as they should be."""
@@ -138,7 +138,7 @@ class _Dag:
         statistics = self.add(StatisticsGen(examples=examples), "StatisticsGen", name).outputs["statistics"]
         own = self.experiment.task.schema_ if self.experiment.task and name == "task" else None
         schema_file = imports.schema(self.experiment, self.environment, kind.schema(own))
-        schema = self.add(ImportSchemaGen(schema_file=self.seen(schema_file)), "SchemaGen", name).outputs["schema"]
+        schema = self.add(ImportSchemaGen(schema_file=self.node_path(schema_file)), "SchemaGen", name).outputs["schema"]
         validator = self.add(ExampleValidator(statistics=statistics, schema=schema), "ExampleValidator", name)
         gate = self.add(DataGate(validator.outputs["anomalies"], kind.source.section), "DataGate", name)
         if kind.featurizer:
@@ -159,7 +159,7 @@ class _Dag:
             slices=kind.slices,
             input_digest=input_digest,
             source_digest=self.digest("components.data.example_gen", type(kind).__module__),
-            bad_records_path=self.seen(self.root / f"{name}_bad_records.csv"),
+            bad_records_path=self.node_path(self.root / f"{name}_bad_records.csv"),
             sample=self.sample,
         )
         return self.add(reader, "ExampleGen", name).outputs["examples"]
@@ -173,7 +173,7 @@ class _Dag:
             kind=self.family.vocabulary,
             features=list(dict.fromkeys(name for source in sources for name in self.kinds[source.name].texts)),
             learn=wanted.learn if wanted else None,
-            path=self.seen(path) if path else None,
+            path=self.node_path(path) if path else None,
             base_model=base,
             reserve=wanted.reserve if wanted else (),
             **text,

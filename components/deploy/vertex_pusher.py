@@ -96,7 +96,7 @@ def register(source: str, version: str, name: str, folder: str, image: str) -> t
     return model, True
 
 
-def deploy(model: "aiplatform.Model", version: str, name: str, wanted: Endpoint) -> tuple["aiplatform.Endpoint", bool]:
+def deploy(model: "aiplatform.Model", version: str, name: str, target: Endpoint) -> tuple["aiplatform.Endpoint", bool]:
     """The endpoint, and whether the model was deployed to it just now.
 
     The version that had most of the traffic gets what the new one leaves; the others are undeployed: they cost money.
@@ -113,18 +113,18 @@ def deploy(model: "aiplatform.Model", version: str, name: str, wanted: Endpoint)
     new = mine[0] if mine else "0"  # what a request calls the model that it deploys
     shares = {each: share for each, share in endpoint.traffic_split.items() if share}
     before = max((each for each in shares if each != new), key=shares.__getitem__, default=None)
-    split = {new: wanted.traffic, before: 100 - wanted.traffic} if before and wanted.traffic < 100 else {new: 100}
+    split = {new: target.traffic, before: 100 - target.traffic} if before and target.traffic < 100 else {new: 100}
     if not mine:
         endpoint.deploy(
             model,
             deployed_model_display_name=f"{name}-v{version}",
             traffic_split=split,
-            machine_type=wanted.machine_type,
-            min_replica_count=wanted.min_replicas,
-            max_replica_count=wanted.max_replicas,
-            accelerator_type=wanted.gpu.accelerator if wanted.gpu else None,
-            accelerator_count=wanted.gpu.count if wanted.gpu else None,
-            service_account=wanted.service_account,
+            machine_type=target.machine_type,
+            min_replica_count=target.min_replicas,
+            max_replica_count=target.max_replicas,
+            accelerator_type=target.gpu.accelerator if target.gpu else None,
+            accelerator_count=target.gpu.count if target.gpu else None,
+            service_account=target.service_account,
         )
     elif shares != split:
         endpoint.update(traffic_split=split)

@@ -28,12 +28,12 @@ def channels(*names: str) -> dict[str, types.Channel]:
     return {name: types.Channel(type=OUTPUTS[name].type) for name in names}
 
 
-def write(outputs: dict[str, list[Any]], found: Verdict, sections: Sequence[Section] = ()) -> None:
+def write(outputs: dict[str, list[Any]], verdict: Verdict, sections: Sequence[Section] = ()) -> None:
     """Fills those of ``OUTPUTS`` that the node has.
 
     Args:
       outputs: of the node.
-      found: what the evaluation came to.
+      verdict: what the evaluation came to.
       sections: what the task draws beside it.
     """
     from kfp import dsl
@@ -42,7 +42,7 @@ def write(outputs: dict[str, list[Any]], found: Verdict, sections: Sequence[Sect
     from components.storage.files import fileio
 
     metrics = artifact_utils.get_single_instance(outputs["metrics"])
-    for name, value in _numbers(found):
+    for name, value in _numbers(verdict):
         metrics.set_float_custom_property(name, value)
     shown = [each for each in sections if each.drawn != "heat" or len(each.rows) <= _MATRIX_LABELS]
     if "classification" in outputs:
@@ -59,7 +59,7 @@ def write(outputs: dict[str, list[Any]], found: Verdict, sections: Sequence[Sect
     uri = artifact_utils.get_single_uri(outputs["report"])
     fileio.makedirs(posixpath.dirname(uri))
     with fileio.open(uri, "w") as file:
-        file.write(page(found, shown))
+        file.write(page(verdict, shown))
 
 
 def _numbers(found: Verdict) -> Iterator[tuple[str, float]]:
@@ -72,26 +72,25 @@ def _numbers(found: Verdict) -> Iterator[tuple[str, float]]:
             yield name, value
 
 
-def page(found: Verdict, sections: Sequence[Section] = ()) -> str:
+def page(verdict: Verdict, sections: Sequence[Section] = ()) -> str:
     """The verdict as one file: no scripts, nothing from elsewhere, for light and dark."""
-    failed = sum(not check.passed for check in found.checks)
-    word = "Blessed" if found.blessed else "Not blessed"
-    name, value = next(iter(found.metrics.items()))
-    said = (
-        f"{name} {_figure(value)} on {found.n:,} records · {len(found.checks) - failed} of {len(found.checks)} checks"
-    )
+    failed = sum(not check.passed for check in verdict.checks)
+    word = "Blessed" if verdict.blessed else "Not blessed"
+    name, value = next(iter(verdict.metrics.items()))
+    passed = f"{len(verdict.checks) - failed} of {len(verdict.checks)} checks passed"
+    said = f"{name} {_figure(value)} on {verdict.n:,} records · {passed}"
     parts = [
-        f'<header class="{"good" if found.blessed else "bad"}"><h1>{word}</h1><p>{_text(said)} passed</p></header>',
-        _table("Checks", ["check", "value", "bound", "records", ""], _checks(found)),
+        f'<header class="{"good" if verdict.blessed else "bad"}"><h1>{word}</h1><p>{_text(said)}</p></header>',
+        _table("Checks", ["check", "value", "bound", "records", ""], _checks(verdict)),
     ]
-    if found.baseline:
-        parts.append(f"<p>Compared with {_text(found.baseline)}</p>")
-    parts.append(_table("Figures", ["figure", "value", "95 %"], _figures(found)))
-    if found.slices:
-        rows = ([_text(part.name), _figure(part.value), f"{part.n:,}"] for part in found.slices)
+    if verdict.baseline:
+        parts.append(f"<p>Compared with {_text(verdict.baseline)}</p>")
+    parts.append(_table("Figures", ["figure", "value", "95 %"], _figures(verdict)))
+    if verdict.slices:
+        rows = ([_text(part.name), _figure(part.value), f"{part.n:,}"] for part in verdict.slices)
         parts.append(_table("Slices", ["slice", name, "records"], rows))
-    if found.baselines:
-        rows = (_baseline(each) for each in found.baselines)
+    if verdict.baselines:
+        rows = (_baseline(each) for each in verdict.baselines)
         parts.append(_table("Baselines", ["baseline", name, "less than the model", "95 %"], rows))
     parts += map(_section, sections)
     body = "\n".join(parts)

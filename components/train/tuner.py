@@ -33,10 +33,10 @@ def tuner_fn(fn_args: fn_args_utils.FnArgs) -> TunerFnResult:
     return TunerFnResult(Search(fn_args, config, tune), {})
 
 
-def space(given: dict[str, Any]) -> keras_tuner.HyperParameters:
+def space(ranges: dict[str, Any]) -> keras_tuner.HyperParameters:
     """A list is a choice, ``{min: …, max: …}`` a range, drawn by its logarithm."""
     found = keras_tuner.HyperParameters()
-    for name, values in given.items():
+    for name, values in ranges.items():
         if isinstance(values, list):
             whole = all(isinstance(value, int) for value in values)  # KerasTuner takes values of one kind
             found.Choice(name, values if whole else [float(value) for value in values])
@@ -83,7 +83,7 @@ class Search(base_tuner.BaseTuner):
         ranked = self.oracle.get_best_trials(self._trials)
         metric = self._prepared.task.metrics[0]
         best, worst = (f"{trainer.figure(each.score, metric):.3f}" for each in (ranked[0], ranked[-1]))
-        settings = told(ranked[0].hyperparameters.values)
+        settings = summarize(ranked[0].hyperparameters.values)
         told_of_it = f"{len(ranked)} trials · {settings} · eval {metric.name} {best} (the worst: {worst})"
         progress.emit(progress.Summary(told_of_it))
 
@@ -102,10 +102,10 @@ class Search(base_tuner.BaseTuner):
         config = {**self._config, "train": {**self._config["train"], **values}}
         try:
             _, state = trainer.train_once(
-                self._fn_args, config, self._prepared, f"trial {number}/{self._trials} ({told(values)}) · "
+                self._fn_args, config, self._prepared, f"trial {number}/{self._trials} ({summarize(values)}) · "
             )
         except NotFinite as error:
-            raise NotFinite(f"trial {number} of {self._trials}, {told(values)}: {error}") from None
+            raise NotFinite(f"trial {number} of {self._trials}, {summarize(values)}: {error}") from None
         fileio.rmtree(state.folder)  # trials may be many, and the oracle has what is needed
         return float(state.best_score)
 
@@ -116,7 +116,7 @@ class Search(base_tuner.BaseTuner):
         """Nothing."""
 
 
-def told(values: dict[str, Any]) -> str:
+def summarize(values: dict[str, Any]) -> str:
     """``learning_rate 3.1e-05, batch_size 16``."""
     return ", ".join(
         f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()

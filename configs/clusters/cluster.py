@@ -213,7 +213,7 @@ class Cluster(Recorded):
         """Everything of an experiment that outlives a run, as the nodes see it."""
         return f"{self.workspace or self.pipeline_root}/{experiment}"
 
-    def seen(self, path: Path, experiment: str) -> str:
+    def node_path(self, path: Path, experiment: str) -> str:
         """What the nodes call a file in ``folder``."""
         return f"{self.home(experiment)}/{path.relative_to(self.folder(experiment)).as_posix()}"
 

@@ -144,10 +144,10 @@ def _sentence(path: tuple[Key, ...], fault: ErrorDetails, model: type[pydantic.B
     return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}, received {shown(given)}"
 
 
-def one_of(given: Any, allowed: list[str]) -> str:
+def one_of(received: Any, allowed: list[str]) -> str:
     """``allowed a|b, received 'c', did you mean …?``."""
-    close = nearest(given, allowed) if isinstance(given, str) else None
-    return f"allowed {'|'.join(allowed)}, received {shown(given)}" + (f", did you mean {close}?" if close else "")
+    close = nearest(received, allowed) if isinstance(received, str) else None
+    return f"allowed {'|'.join(allowed)}, received {shown(received)}" + (f", did you mean {close}?" if close else "")
 
 
 def _unknown(path: tuple[Key, ...], model: type[pydantic.BaseModel]) -> str:

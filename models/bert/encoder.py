@@ -125,7 +125,7 @@ class BertEncoder(keras.layers.Layer):
         group_ids: Tensor | None = None,
         training: bool = False,
         return_all: bool = False,
-        wanted: Tensor | None = None,
+        kept_tokens: Tensor | None = None,
         head_mask: Tensor | None = None,
     ) -> dict[str, Any]:
         """The padded grid.
@@ -138,14 +138,15 @@ class BertEncoder(keras.layers.Layer):
           group_ids: int (B, S): packed rows; tokens attend only within their group.
           training: whether to drop out.
           return_all: whether to return ``hidden_states`` and ``attentions`` too.
-          wanted: int (K,), tokens by their place in the grid B·S: the last block computes no others. None computes all.
+          kept_tokens: int (K,), tokens by their place in the grid B·S: the last block computes only these. None
+            computes all.
           head_mask: float (L, H) or (B, L, H), L being the blocks: what each head's attention weights are multiplied
             with; 0 takes a head out.
 
         Returns:
-          ``sequence`` (B, S, D), with ``wanted`` (K, D) in its order; ``pooled`` (B, D) from each row's first token;
-          with ``return_all``, ``hidden_states`` (the embeddings' and each block's output, B, S, D) and ``attentions``
-          (each block's weights, B, H, S, S, before dropout and ``head_mask``).
+          ``sequence`` (B, S, D), with ``kept_tokens`` (K, D) in its order; ``pooled`` (B, D) from each row's first
+          token; with ``return_all``, ``hidden_states`` (the embeddings' and each block's output, B, S, D) and
+          ``attentions`` (each block's weights, B, H, S, S, before dropout and ``head_mask``).
         """
         self._check_length(token_ids.shape[1])
         if position_ids is None:
@@ -157,9 +158,9 @@ class BertEncoder(keras.layers.Layer):
         x = self._embed(token_ids, segment_ids, positions, drop)
         batch, length = ops.shape(token_ids)
         last: dict[str, Select] = {}
-        if wanted is not None:
+        if kept_tokens is not None:
             # The pooler reads the rows' first tokens.
-            kept = ops.concatenate([wanted, ops.cast(ops.arange(batch) * length, wanted.dtype)])
+            kept = ops.concatenate([kept_tokens, ops.cast(ops.arange(batch) * length, kept_tokens.dtype)])
             last = dict.fromkeys(
                 ("from_grid", "residual"), lambda x: ops.take(ops.reshape(x, (-1, x.shape[-1])), kept, axis=0)
             )
@@ -169,7 +170,7 @@ class BertEncoder(keras.layers.Layer):
             x, weights = block(x, bias=bias, drop=drop, **masked, **(last if block is self.blocks[-1] else {}))
             hidden_states.append(x)
             attentions.append(weights)
-        sequence, first = (x, x[:, 0]) if wanted is None else (x[:-batch], x[-batch:])
+        sequence, first = (x, x[:, 0]) if kept_tokens is None else (x[:-batch], x[-batch:])
         out = {"sequence": sequence, "pooled": self._pool(first)}
         return {**out, "hidden_states": hidden_states, "attentions": attentions} if return_all else out
 
@@ -179,7 +180,7 @@ class BertEncoder(keras.layers.Layer):
         segment_ids: Tensor,
         padding_mask: Tensor,
         training: bool = False,
-        wanted: Tensor | None = None,
+        kept_tokens: Tensor | None = None,
         position_ids: Tensor | None = None,
         head_mask: Tensor | None = None,
     ) -> dict[str, Any]:
@@ -190,14 +191,14 @@ class BertEncoder(keras.layers.Layer):
           segment_ids: int (B, S).
           padding_mask: bool (B, S), true on real tokens; a row's first token is real.
           training: whether to drop out.
-          wanted: int (K,), real tokens by their place in the grid B·S: the last block computes no others, and
+          kept_tokens: int (K,), real tokens by their place in the grid B·S: the last block computes no others, and
             ``sequence`` holds these, in this order. None computes all; an empty one only ``pooled``.
           position_ids: int (B, S); 0 … S-1 where not given.
           head_mask: float (L, H) or (B, L, H), as above.
 
         Returns:
           ``sequence`` (T, D): the real tokens, row after row; ``indices`` int64 (T,): their places in the grid B·S;
-          ``pooled`` (B, D). With ``wanted``, (K, D) and (K,).
+          ``pooled`` (B, D). With ``kept_tokens``, (K, D) and (K,).
         """
         import tensorflow as tf
 
@@ -216,7 +217,7 @@ class BertEncoder(keras.layers.Layer):
         for index, block in enumerate(self.blocks[:-1]):
             x, _ = block(x, from_grid=tokens.gather, **_of_block(head_mask, index), **grid)
         grid |= _of_block(head_mask, self.num_layers - 1)
-        if wanted is None:
+        if kept_tokens is None:
             x, _ = self.blocks[-1](x, from_grid=tokens.gather, **grid)
             return {
                 "sequence": x,
@@ -224,15 +225,15 @@ class BertEncoder(keras.layers.Layer):
                 "pooled": self._pool(tf.gather(x, tokens.ordinals(tokens.first))),
             }
         # The pooler reads the rows' first tokens.
-        kept = tf.concat([wanted, tf.cast(tokens.first, wanted.dtype)], axis=0)
+        kept = tf.concat([kept_tokens, tf.cast(tokens.first, kept_tokens.dtype)], axis=0)
         x, _ = self.blocks[-1](
             x,
             from_grid=lambda x: tf.gather(tf.reshape(x, [-1, x.shape[-1]]), kept),
             residual=lambda x: tf.gather(x, tokens.ordinals(kept)),
             **grid,
         )
-        sequence, first = tf.split(x, [tf.size(wanted), -1])
-        return {"sequence": sequence, "indices": wanted, "pooled": self._pool(first)}
+        sequence, first = tf.split(x, [tf.size(kept_tokens), -1])
+        return {"sequence": sequence, "indices": kept_tokens, "pooled": self._pool(first)}
 
     def _embed(self, token_ids: Tensor, segment_ids: Tensor, positions: Tensor, drop: Dropout) -> Tensor:
         x = ops.take(self.token_embedding, token_ids, axis=0) + ops.take(self.segment_embedding, segment_ids, axis=0)

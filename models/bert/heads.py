@@ -47,7 +47,7 @@ class Classifier(keras.layers.Layer):
         """``logits`` float32 (B, C) from ``token_ids``, ``segment_ids`` int (B, S) and ``padding_mask`` bool (B, S)."""
         nothing = tf.zeros([0], tf.int32)  # beside the pooled vector: the last block then computes little else
         inputs = (batch["token_ids"], batch["segment_ids"], batch["padding_mask"])
-        pooled = self.encoder.padding_free(*inputs, training=training, wanted=nothing)["pooled"]
+        pooled = self.encoder.padding_free(*inputs, training=training, kept_tokens=nothing)["pooled"]
         return {"logits": self.logits(self.dropout(pooled, training=training))}
 
 
@@ -122,9 +122,9 @@ class PretrainingModel(keras.layers.Layer):
         inputs = (batch["token_ids"], batch["segment_ids"], batch["padding_mask"])
         if "group_ids" in batch:
             places = {name: batch[name] for name in ("position_ids", "group_ids")}
-            out = self.encoder(*inputs, **places, training=training, wanted=batch["masked_indices"])
+            out = self.encoder(*inputs, **places, training=training, kept_tokens=batch["masked_indices"])
         else:
-            out = self.encoder.padding_free(*inputs, training=training, wanted=batch["masked_indices"])
+            out = self.encoder.padding_free(*inputs, training=training, kept_tokens=batch["masked_indices"])
         outputs = {"mlm_logits": self.masked_language(out["sequence"])}
         if self.next_sentence is not None:
             outputs["nsp_logits"] = self.next_sentence(out["pooled"])

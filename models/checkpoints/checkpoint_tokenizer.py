@@ -41,7 +41,7 @@ _MODES = {(True, True): "bert_uncased", (True, False): "uncased_nfc", (False, Fa
 
 
 @dataclasses.dataclass(frozen=True)
-class Said:
+class TokenizerFiles:
     """A folder's tokenizer.
 
     Attributes:
@@ -53,7 +53,7 @@ class Said:
     rules: Json
 
 
-def read(folder: pathlib.Path) -> Said:
+def read(folder: pathlib.Path) -> TokenizerFiles:
     """Reads the files of the tokenizer.
 
     Raises:
@@ -70,7 +70,7 @@ def read(folder: pathlib.Path) -> Said:
         ) from error
 
 
-def _read(folder: pathlib.Path) -> Said:
+def _read(folder: pathlib.Path) -> TokenizerFiles:
     config = json_object(folder / "tokenizer_config.json", required=False)
     fast = json_object(folder / "tokenizer.json", required=False)
     ours = config.get(OURS)
@@ -81,7 +81,7 @@ def _read(folder: pathlib.Path) -> Said:
     ids, added = _ids(folder, config, fast)
     vocabulary = _in_order(folder, ids)
     rules = ours or {"mode": _mode(folder, config, fast), "replace": [], "reserve": []}
-    return Said(vocabulary, {**rules, "reserve": list(dict.fromkeys([*rules.get("reserve", ()), *added]))})
+    return TokenizerFiles(vocabulary, {**rules, "reserve": list(dict.fromkeys([*rules.get("reserve", ()), *added]))})
 
 
 def json_object(path: pathlib.Path, required: bool = True) -> Json:

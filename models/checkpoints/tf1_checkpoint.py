@@ -19,7 +19,7 @@ _INDEX = ".ckpt.index"
 _PASSED_OVER = re.compile(r"(^global_step$|^output_(weights|bias)$|/adam_[mv]$|^(beta|power)\w*power\w*$)")
 
 
-def found(folder: pathlib.Path) -> bool:
+def is_release(folder: pathlib.Path) -> bool:
     """Whether the folder is such a release."""
     return (
         (folder / CONFIG).is_file() and bool(list(folder.glob(f"*{_INDEX}"))) and not (folder / "config.json").exists()

@@ -221,7 +221,7 @@ class _Run:
                 self._download(told, pod)
             code, sentence = self._process(log, spec, told, pod)
             if code == 0:
-                outputs = handover.given(told, component, self._text)
+                outputs = handover.outputs_of(told, component, self._text)
                 if self.cluster.platform == "kubeflow":
                     said = self._pod_path(_first(told["outputs"], handover.LOGS)["uri"], pod)
                     said.write_bytes(log.read_bytes()[begun:])

@@ -56,7 +56,7 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class RunState:
     """The state of a run.
 
     Attributes:
@@ -116,13 +116,13 @@ class Service(Protocol):
     def address(self, run: str) -> str:
         """Where a person looks at a run."""
 
-    def look(self, run: str) -> Seen:
+    def look(self, run: str) -> RunState:
         """The state of a run."""
 
     def outputs(self, run: str) -> Outputs:
         """What a run produced."""
 
-    def said(self, run: str, node: str) -> str:
+    def last_line(self, run: str, node: str) -> str:
         """The last line of a node's summary, such as ``v3``; empty if unknown."""
 
     def log(self, run: str, node: str) -> Iterator[str]:
@@ -142,21 +142,21 @@ class Service(Protocol):
 
 
 def patience(
-    service: Service, seconds: float | None, told: Callable[[Exception], None] | None = None
+    service: Service, seconds: float | None, on_failure: Callable[[Exception], None] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Retries transient failures with growing pauses.
 
     Args:
       service: that knows these reasons.
       seconds: until it gives up; None for never.
-      told: hears of every failure.
+      on_failure: hears of every failure.
     """
     return retry.Retry(
-        predicate=service.transient, initial=2.0, maximum=60.0, multiplier=2.0, timeout=seconds, on_error=told
+        predicate=service.transient, initial=2.0, maximum=60.0, multiplier=2.0, timeout=seconds, on_error=on_failure
     )
 
 
-def follow(service: Service, run: str, nodes: Sequence[str], pending_seconds: float = math.inf) -> Seen:
+def follow(service: Service, run: str, nodes: Sequence[str], pending_seconds: float = math.inf) -> RunState:
     """Emits the events of a run until it ends. Network failures are retried; the run goes on meanwhile.
 
     Args:
@@ -175,7 +175,7 @@ def follow(service: Service, run: str, nodes: Sequence[str], pending_seconds: fl
 
     look, stop = patience(service, None, told)(service.look), patience(service, None, told)(service.stop)
     while True:
-        seen: Seen = look(run)
+        seen: RunState = look(run)
         lost = False
         if seen.notice:
             progress.emit(progress.Notice(seen.notice))
@@ -228,7 +228,7 @@ def _summarize(service: Service, run: str, node: str) -> None:
     """The summary line of a node. An unreadable verdict is tried again when the run has ended."""
     try:
         found = service.outputs(run).verdict if node == "Evaluator" else None
-        text = str(found) if found else service.said(run, node)
+        text = str(found) if found else service.last_line(run, node)
     except Exception as error:
         if service.explain(error) is None:
             raise

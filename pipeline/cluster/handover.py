@@ -90,18 +90,18 @@ def _number(artifact: Spec) -> int:
     return zlib.crc32(artifact["uri"].encode())
 
 
-def given(told: Spec, component: Spec, read: Callable[[str], str | None]) -> Outputs:
+def outputs_of(executor_input: Spec, component: Spec, read: Callable[[str], str | None]) -> Outputs:
     """What a container gave: its ExecutorOutput over what it was promised, and files where a parameter is not in it.
 
     Args:
-      told: the ExecutorInput.
+      executor_input: the ExecutorInput.
       component: the task's ComponentSpec.
       read: a file's text by its address; None where there is none.
 
     Raises:
       Refused: a parameter was not given.
     """
-    promised = told["outputs"]
+    promised = executor_input["outputs"]
     written = json.loads(read(promised["outputFile"]) or "{}")
     outputs = Outputs(parameters=written.get("parameterValues", {}))
     for key, place in promised.get("parameters", {}).items():

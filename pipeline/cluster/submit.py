@@ -18,7 +18,7 @@ from configs.experiment import Experiment
 from configs.yaml import loader
 from configs.yaml.document import write
 from models import progress
-from pipeline.cluster.follow import Outputs, Seen, Service, Task, follow
+from pipeline.cluster.follow import Outputs, RunState, Service, Task, follow
 from pipeline.run import imports
 from pipeline.run.result import Node, Remote, RunError, RunResult, compared, find, judged, runs_of
 from pipeline.start.check import every_node
@@ -286,7 +286,7 @@ def _address(result: RunResult) -> str:
     return (result.remote and result.remote.address) or ""
 
 
-def _came_to(service: Service, result: RunResult, seen: Seen, run: str) -> dict[str, Any]:
+def _came_to(service: Service, result: RunResult, seen: RunState, run: str) -> dict[str, Any]:
     """The fields of ``RunResult`` that a run decided, as far as it came."""
     over = seen.state != "running"
     tasks = {node.node: seen.tasks.get(node.node, Task()) for node in result.nodes}
@@ -331,7 +331,7 @@ def _verdict(service: Service, outputs: Outputs, run: str) -> dict[str, Any]:
     return {**fields, "pushed": outputs.pushed}
 
 
-def _failure(service: Service, result: RunResult, seen: Seen, run: str) -> str:
+def _failure(service: Service, result: RunResult, seen: RunState, run: str) -> str:
     """The sentence for a failed run: node, reason, log, and what to do."""
     node = next((node.node for node in result.nodes if seen.tasks.get(node.node, Task()).state == "failed"), None)
     again = "what is done is reused: mend it, and run the same again"

@@ -19,18 +19,18 @@ _LABEL = "tfx_bert_node"
 _FAILED = ("JOB_STATE_FAILED", "JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED")
 
 
-def count(given: str) -> int:
+def count(setting: str) -> int:
     """The machines that a value of ``VARIABLE`` asks for."""
-    return sum(pool["replica_count"] for pool in json.loads(given)["job"]["worker_pool_specs"])
+    return sum(pool["replica_count"] for pool in json.loads(setting)["job"]["worker_pool_specs"])
 
 
-def run(given: str, output_file: str, arguments: Sequence[str]) -> None:
+def run(setting: str, output_file: str, arguments: Sequence[str]) -> None:
     """Runs a node as a CustomJob until it ends. A retry follows the job of the earlier attempt.
 
     SIGTERM, which Vertex sends to a node that it cancels, cancels the job.
 
     Args:
-      given: a value of ``VARIABLE``.
+      setting: a value of ``VARIABLE``.
       output_file: where the node's ExecutorOutput goes: named by the pipeline's job and the task, so by no attempt.
       arguments: of the node's command.
 
@@ -38,10 +38,10 @@ def run(given: str, output_file: str, arguments: Sequence[str]) -> None:
       RuntimeError: the job failed.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    job = _job(**json.loads(given), node=digest.of_text(output_file), arguments=arguments)
+    job = _job(**json.loads(setting), node=digest.of_text(output_file), arguments=arguments)
     console = f"https://console.cloud.google.com/vertex-ai/locations/{job.location}/training/{job.name}"
     address = f"{console}?project={job.project}"
-    progress.emit(progress.Notice(f"trains on {count(given)} machines: {address}"))
+    progress.emit(progress.Notice(f"trains on {count(setting)} machines: {address}"))
     try:
         job.wait_for_completion()
     except SystemExit:

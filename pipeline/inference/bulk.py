@@ -131,7 +131,7 @@ class _Job:
     def good(self) -> Iterator[tuple[Row, list[str]]]:
         return (row for row in self.rows() if not isinstance(row, Bad))
 
-    def given(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def raw_columns(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The columns as the output has them: of a table, all in every row."""
         return dict(values) if self.kind == "jsonl" else {name: values.get(name) for name in self.columns}
 
@@ -139,7 +139,7 @@ class _Job:
 def bulk(
     root: Path,
     model: str | None,
-    given: Path,
+    input_file: Path,
     output: Path,
     *,
     text: str | None = None,
@@ -154,7 +154,7 @@ def bulk(
     Args:
       root: the environment's ``runs`` folder.
       model: ``NAME`` or ``NAME/VERSION``; None is the model pushed last.
-      given: CSV, TSV, JSON Lines or Parquet, plain or gzip.
+      input_file: CSV, TSV, JSON Lines or Parquet, plain or gzip.
       output: likewise, by its ending.
       text: the column of the text; None: the one that the model was trained on, or ``text``.
       text_pair: likewise, of models of pairs.
@@ -170,10 +170,10 @@ def bulk(
     """
     folder = predict.newest(root, model)
     the_task, kept = predict.task_of(folder), golden.read(folder / "assets.extra")
-    kind = _endings(given, output)
+    kind = _endings(input_file, output)
     options = {"encoding": encoding, "on_bad_record": on_bad_record, "max_bad_share": max_bad_share}
-    source = Given(path=[str(given)], **options)
-    first = next((row for row in readers.rows(str(given), source, None) if isinstance(row, Row)), None)
+    source = Given(path=[str(input_file)], **options)
+    first = next((row for row in readers.rows(str(input_file), source, None) if isinstance(row, Row)), None)
     columns = list(first.values) if first else []
     if columns:  # else every record is bad, and the first pass says why
         named = _named({"text": text, "text_pair": text_pair}, list(kept["inputs"]), folder, source, columns)
@@ -187,17 +187,17 @@ def bulk(
         partial.alone(job.beside("partial")) as file,
     ):
         console = Console(file=terminal, highlight=False, markup=False)
-        with console.status(f"reading {given}"):
-            began, before = time.monotonic(), _state(given)
+        with console.status(f"reading {input_file}"):
+            began, before = time.monotonic(), _state(input_file)
             _survey(job)
             made_from = _made_from(job, folder)
             done = partial.resumed(file, job.beside("partial"), made_from, batch=_BATCH, total=job.usable)
         with _told(console, job, done) as advance:
             _answer(job, folder, the_task, file, done, advance)
         with console.status(f"writing {output}"):
-            told = _write(job, file) if _state(given) == before else None
-        if told is None or _state(given) != before:
-            raise RunError(f"{given} changed while it was read; remove {job.beside('partial')} and begin again")
+            told = _write(job, file) if _state(input_file) == before else None
+        if told is None or _state(input_file) != before:
+            raise RunError(f"{input_file} changed while it was read; remove {job.beside('partial')} and begin again")
         job.beside("whole").replace(output)
         job.beside("partial").unlink(missing_ok=True)
         bad = f"{job.report.bad:,} bad" + f": {job.beside(bad_records.FILE)}" * bool(job.report.bad)
@@ -358,7 +358,7 @@ def _write(job: _Job, file: IO[bytes]) -> Counter[str]:
     with _writer(job) as write:
         for (given, _), line in zip(job.good(), file, strict=True):
             cells = dict(zip(job.answers.kinds, json.loads(line), strict=True))
-            write({**job.given(given.values), **dict(zip(job.answers.columns(), cells.values(), strict=True))})
+            write({**job.raw_columns(given.values), **dict(zip(job.answers.columns(), cells.values(), strict=True))})
             if "label" in cells:
                 told[cells["label"]] += 1
     return told

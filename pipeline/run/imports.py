@@ -78,7 +78,7 @@ def start(experiment: Experiment, environment: Environment) -> Start | None:
         address = urllib.parse.urlsplit(given)
         name = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"  # no keys, no options
         return Start(_fetched(given, name, environment.folder(experiment.name) / "fetched"), name)
-    if given and tf1_checkpoint.found(pathlib.Path(given)):
+    if given and tf1_checkpoint.is_release(pathlib.Path(given)):
         return Start(_converted(pathlib.Path(given), environment.folder(experiment.name) / "converted"), given)
     return Start(pathlib.Path(given), given) if given else None
 
@@ -110,7 +110,7 @@ def data(experiment: Experiment, environment: Environment, source: AnySource) ->
         placed = [
             _place(root, path.parent, [path.name], pathlib.Path()) / path.name for path in map(pathlib.Path, paths)
         ]
-        moved[key] = [*there, *(environment.seen(path, experiment.name) for path in placed)]
+        moved[key] = [*there, *(environment.node_path(path, experiment.name) for path in placed)]
         elsewhere |= bool(there)
     return source.model_copy(update=moved), None if elsewhere else digest.of_text(json.dumps(moved))
 

@@ -139,17 +139,17 @@ class RunResult(_Part):
             raise RunError(f"{folder / FILE} is damaged or of another version ({error.errors()[0]['msg']})") from None
 
 
-def judged(found: Verdict) -> dict[str, Any]:
+def judged(verdict: Verdict) -> dict[str, Any]:
     """The fields of ``RunResult`` that an evaluation decided."""
     return {
-        "verdict": "blessed" if found.blessed else "not_blessed",
-        "metrics": found.metrics,
-        "trivial": found.trivial,
-        "checks": found.checks,
-        "baselines": found.baselines,
-        "intervals": found.intervals,
-        "weakest": _weakest(found),
-        "most_missed": _most_missed(found),
+        "verdict": "blessed" if verdict.blessed else "not_blessed",
+        "metrics": verdict.metrics,
+        "trivial": verdict.trivial,
+        "checks": verdict.checks,
+        "baselines": verdict.baselines,
+        "intervals": verdict.intervals,
+        "weakest": _weakest(verdict),
+        "most_missed": _most_missed(verdict),
     }
 
 

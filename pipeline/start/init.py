@@ -15,7 +15,7 @@ from configs.encoding import Encoding
 from configs.sources import TaskData
 from configs.yaml import loader
 from configs.yaml.document import inline
-from pipeline.start.sniff import Seen, look
+from pipeline.start.sniff import DataFile, look
 from pipeline.terminal.numbers import share
 
 MINILM = "data/minilm"
@@ -60,7 +60,7 @@ def init(
         for draft, file in zip(drafts, (yaml_file, schema_file), strict=True):
             draft.replace(file)
     console = Console(highlight=False, markup=False)
-    for line in seen.told():
+    for line in seen.lines():
         console.print(line, soft_wrap=True, markup=False)
     for assumption in [*seen.assumed, why]:
         console.print(Text.assemble(("assumed  ", "yellow"), assumption), soft_wrap=True)
@@ -74,7 +74,7 @@ def _name(data: str) -> str:
     return name[:63] or "experiment"
 
 
-def _start(seen: Seen, checkpoint: str | None) -> tuple[dict[str, Any], str]:
+def _start(seen: DataFile, checkpoint: str | None) -> tuple[dict[str, Any], str]:
     """The part of the YAML that says what training starts from, and why."""
     if checkpoint:
         from pipeline.start.check import checkpoint as read
@@ -92,7 +92,7 @@ def _start(seen: Seen, checkpoint: str | None) -> tuple[dict[str, Any], str]:
     return {"text": {"mode": mode}, "vocabulary": {"learn": pieces}, "encoder": "bert_tiny"}, why
 
 
-def _yaml(seen: Seen, name: str, start: dict[str, Any], schema: Path) -> list[str]:
+def _yaml(seen: DataFile, name: str, start: dict[str, Any], schema: Path) -> list[str]:
     data: dict[str, Any] = {"path": seen.path, "text": seen.text}
     if seen.text_pair:
         data["text_pair"] = seen.text_pair
@@ -132,7 +132,7 @@ def _yaml(seen: Seen, name: str, start: dict[str, Any], schema: Path) -> list[st
     return lines
 
 
-def _schema_header(seen: Seen, name: str) -> str:
+def _schema_header(seen: DataFile, name: str) -> str:
     return (
         f"# What a record of {name} must look like; inferred from {seen.path}, so it finds no fault in that file.\n"
         "# Review it: each string_domain lists the only values that may come, now and in later files.\n"

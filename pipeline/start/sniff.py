@@ -30,7 +30,7 @@ _ENGLISH = frozenset("the a an and of to in is it that this for was with on as b
 
 
 @dataclass
-class Seen:
+class DataFile:
     """What ``look`` found; ``ranges`` only where the label is a number."""
 
     path: str
@@ -53,7 +53,7 @@ class Seen:
     bad: Counter[str]
     assumed: list[str]
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """What was seen, for a person."""
         total = self.counts.total()
         shares = ", ".join(f"{share(count / total)} {label}" for label, count in self.counts.most_common(8))
@@ -83,7 +83,7 @@ class Given(TaskData):
     section = ""
 
 
-def look(path: str, text: str | None, label: str | None, encoding: Encoding | None = None) -> Seen:
+def look(path: str, text: str | None, label: str | None, encoding: Encoding | None = None) -> DataFile:
     """Reads a file twice: to choose its columns, then to count what they hold.
 
     Args:
@@ -120,7 +120,7 @@ def look(path: str, text: str | None, label: str | None, encoding: Encoding | No
     shown = [" ".join(cells) for cells in zip(*(values[name] for name in (text, pair) if name), strict=True)]
     lengths = [estimate.tokens(each) for each in shown]
     limit = _max_length(lengths)
-    return Seen(
+    return DataFile(
         path=path,
         format=kind,
         format_needed=needed,

@@ -91,7 +91,7 @@ class Suite:
 
 
 # By task, seed and figure, percent; None where a figure could not be computed.
-Found = Mapping[str, Mapping[int, Mapping[str, float | None]]]
+Scores = Mapping[str, Mapping[int, Mapping[str, float | None]]]
 
 
 def run(suite: Suite, data: Path, checkpoint: str, seeds: Sequence[int], env: str, overrides: Sequence[str]) -> int:
@@ -197,10 +197,10 @@ def _value(figure: Figure, judged: verdict.Verdict) -> float | None:
     return 100 * sum(part.value * part.n for part in parts) / n if n else None
 
 
-def averages(found: Found) -> dict[int, float | None]:
+def averages(scores: Scores) -> dict[int, float | None]:
     """GLUE's average by seed: of each task the mean of its figures, then the mean of the tasks (Wang et al. 2018)."""
-    seeds = set.intersection(*(set(by_seed) for by_seed in found.values()))
-    return {seed: _mean([_mean(list(by_seed[seed].values())) for by_seed in found.values()]) for seed in sorted(seeds)}
+    seeds = set.intersection(*(set(by_seed) for by_seed in scores.values()))
+    return {seed: _mean([_mean(list(by_seed[seed].values())) for by_seed in scores.values()]) for seed in sorted(seeds)}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -214,22 +214,22 @@ def _sd(values: Sequence[float | None]) -> float | None:
     return statistics.stdev(there) if len(there) == len(values) > 1 else None
 
 
-def summary(suite: Suite, found: Found) -> dict[str, Any]:
+def summary(suite: Suite, scores: Scores) -> dict[str, Any]:
     """The table as JSON: by task and figure the value of each seed, their mean and standard deviation, and others'."""
     tasks = {
         entry.name: {
             figure.name: _summed(
-                {seed: values[figure.name] for seed, values in found[entry.name].items()},
+                {seed: values[figure.name] for seed, values in scores[entry.name].items()},
                 dict(zip(suite.models, figure.published, strict=True)),
             )
             for figure in entry.figures
         }
         for entry in suite.entries
-        if found.get(entry.name)
+        if scores.get(entry.name)
     }
     made: dict[str, Any] = {"tasks": tasks}
     if suite.averages:
-        there = {name: found[name] for name in tasks}
+        there = {name: scores[name] for name in tasks}
         made["average"] = {
             "tasks": len(tasks),
             **_summed(averages(there), dict(zip(suite.models, suite.averages, strict=True))),
@@ -263,7 +263,7 @@ def _cells(suite: Suite, values: Mapping[str, Any]) -> list[str]:
     return [ours, *("" if each is None else f"{each:g}" for each in published)]
 
 
-def _write(folder: Path, suite: Suite, settings: Mapping[str, Any], found: Found) -> None:
+def _write(folder: Path, suite: Suite, settings: Mapping[str, Any], found: Scores) -> None:
     """``results.json`` and ``results.txt``, as far as the runs came."""
     made = summary(suite, found)
     text = json.dumps({"suite": suite.name, **settings, **made}, ensure_ascii=False, indent=1)

@@ -32,12 +32,12 @@ def read_jsonl(path: str, source: Source, columns: Sequence[str] | None) -> Iter
         yield Bad(path, number, found) if isinstance(found, str) else _chosen(path, number, found, columns)
 
 
-def columns_of(found: Sequence[Object], prefix: str = "") -> list[str]:
+def columns_of(sample: Sequence[Object], prefix: str = "") -> list[str]:
     """The keys that nine of ten objects have, each once; ``labels.score`` is the key ``score`` of ``labels``."""
     names = []
-    for key in dict.fromkeys(key for each in found for key in each):
-        values = [each[key] for each in found if each.times(key) == 1]
-        if 10 * len(values) < 9 * len(found):
+    for key in dict.fromkeys(key for each in sample for key in each):
+        values = [each[key] for each in sample if each.times(key) == 1]
+        if 10 * len(values) < 9 * len(sample):
             continue
         inner = [value for value in values if isinstance(value, Object)]
         names += columns_of(inner, f"{prefix}{key}.") if len(inner) == len(values) else [prefix + key]

@@ -64,35 +64,35 @@ def server(healthz: Mapping[str, Any]) -> Server:
     return Server((0,), (2, 13, 999))
 
 
-def check(made: "Compiled", environment: Kubeflow, found: Server) -> list[str]:
-    """What a person should know before the experiment goes to ``found``.
+def check(made: "Compiled", environment: Kubeflow, server: Server) -> list[str]:
+    """What a person should know before the experiment goes to ``server``.
 
     Args:
       made: what is to be submitted.
       environment: whose words are used.
-      found: the server.
+      server: the server.
 
     Raises:
       ConfigError: the server would drop something without a word; a line for each.
     """
     needs = dict(_needs(made, environment))
     refused = [
-        f"{what}: {found} does not read it, and would drop it without a word; it takes Kubeflow {_told(since)} or "
+        f"{what}: {server} does not read it, and would drop it without a word; it takes Kubeflow {_told(since)} or "
         "later, or leave it out"
         for what, since in needs.items()
-        if found.newest < since
+        if server.newest < since
     ]
     if refused:
         raise ConfigError("\n".join(refused))
     notices = [
         f"{what}: a Kubeflow older than {_told(since)} drops it without a word, and this one does not tell its release"
         for what, since in needs.items()
-        if found.oldest < since
+        if server.oldest < since
     ]
-    if found.newest < _AFFINITY and _kept_away(made, environment):
+    if server.newest < _AFFINITY and _kept_away(made, environment):
         notices.append(
-            f"{found} reads no affinity: only taints keep nodes without a GPU off the machines that have one; it takes "
-            f"Kubeflow {_told(_AFFINITY)}"
+            f"{server} reads no affinity: only taints keep nodes without a GPU off the machines that have one; "
+            f"it takes Kubeflow {_told(_AFFINITY)}"
         )
     return notices
 

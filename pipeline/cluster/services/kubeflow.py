@@ -19,7 +19,7 @@ from typing_extensions import override
 from configs.base import ConfigError
 from configs.clusters.kubeflow import Auth, Kubeflow
 from pipeline.cluster import follow
-from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, patience
+from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, RunState, patience
 from pipeline.cluster.services import backend
 from pipeline.cluster.services.page import Page
 from pipeline.cluster.services.runs import Runs
@@ -95,7 +95,7 @@ class Service(follow.Service):
         return backend.check(made, self.environment, backend.server(healthz))
 
     @override
-    def look(self, run: str) -> Seen:
+    def look(self, run: str) -> RunState:
         return self._runs.look(run)
 
     @override
@@ -103,8 +103,8 @@ class Service(follow.Service):
         return self._runs.outputs(run)
 
     @override
-    def said(self, run: str, node: str) -> str:
-        return self._runs.said(run, node)
+    def last_line(self, run: str, node: str) -> str:
+        return self._runs.last_line(run, node)
 
     @override
     def log(self, run: str, node: str) -> Iterator[str]:

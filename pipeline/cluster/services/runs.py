@@ -16,7 +16,7 @@ from components.evaluate import verdict
 from components.evaluate.verdict import Verdict
 from configs.clusters.kubeflow import Kubeflow
 from models import progress
-from pipeline.cluster.follow import Outputs, Seen, Task, read_verdict
+from pipeline.cluster.follow import Outputs, RunState, Task, read_verdict
 from pipeline.cluster.services import argo
 from pipeline.cluster.services.argo import Workflow
 from pipeline.cluster.services.page import Page
@@ -48,7 +48,7 @@ class Runs:
         self._seen: dict[str, Workflow] = {}  # as last looked at, by run
         self._asked_of_pods: set[str] = set()  # runs
 
-    def look(self, run: str) -> Seen:
+    def look(self, run: str) -> RunState:
         """The state of a run."""
         now = datetime.datetime.now(datetime.UTC)
         found, workflow = self._run(run)
@@ -57,7 +57,7 @@ class Runs:
             return self._by_tasks(run, now)
         state = _STATES.get(found.get("status", ""), "running")
         tasks = {node: workflow.task(node, now) for node in workflow.nodes}
-        return Seen(
+        return RunState(
             state="stopped" if state == "failed" and workflow.stopped else state,  # type: ignore[arg-type]
             seconds=_seconds(found.get("created_at"), found.get("finished_at"), now),
             tasks={node: self._told(run, node, task, workflow) for node, task in tasks.items()},
@@ -65,7 +65,7 @@ class Runs:
             notice=self._unheld(run, workflow) if state == "running" else "",
         )
 
-    def _by_tasks(self, run: str, now: datetime.datetime) -> Seen:
+    def _by_tasks(self, run: str, now: datetime.datetime) -> RunState:
         """States from Kubeflow's own task list, which has no reasons. Used while Argo's Workflow is not available."""
         found = self._page.json(f"/apis/v2beta1/runs/{run}", view="FULL")
         tasks = {
@@ -77,7 +77,7 @@ class Runs:
             )
             for task in found.get("tasks", [])
         }
-        return Seen(
+        return RunState(
             state=_STATES.get(found.get("state", ""), "running"),  # type: ignore[arg-type]
             seconds=_seconds(found.get("created_at"), found.get("finished_at"), now),
             tasks=tasks,
@@ -133,7 +133,7 @@ class Runs:
 
     def _pushed(self, run: str, workflow: Workflow) -> Pushed | None:
         """The new version: its number from Pusher's summary, its folder from Pusher's arguments."""
-        version = re.fullmatch(r"v(\d+)", self.said(run, "Pusher"))
+        version = re.fullmatch(r"v(\d+)", self.last_line(run, "Pusher"))
         values = workflow.executor_input("Pusher").get("inputs", {}).get("parameterValues", {})
         if not version or "push_destination" not in values:
             return None
@@ -174,7 +174,7 @@ class Runs:
         if not told:
             raise RunError(self._no_log(run, node, workflow))
 
-    def said(self, run: str, node: str) -> str:
+    def last_line(self, run: str, node: str) -> str:
         """The summary line of a node; empty if its log is not available."""
         workflow = self._workflow(run)
         pods = workflow.pods(node)

@@ -19,7 +19,7 @@ from typing_extensions import override
 from configs.base import ConfigError
 from configs.clusters.vertex import Vertex
 from pipeline.cluster import follow
-from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, Seen, Task, patience, read_verdict
+from pipeline.cluster.follow import SUBMIT_SECONDS, Outputs, RunState, Task, patience, read_verdict
 from pipeline.run.result import Pushed, RunError
 
 if TYPE_CHECKING:  # a run is looked at without TFX
@@ -89,10 +89,10 @@ class Service(follow.Service):
         return f"{_CONSOLE}/vertex-ai/{place}?project={self.environment.project}"
 
     @override
-    def look(self, run: str) -> Seen:
+    def look(self, run: str) -> RunState:
         job = self._get(run)
         now = datetime.datetime.now(datetime.UTC)
-        return Seen(
+        return RunState(
             state=_STATES.get(job.state.name.removeprefix("PIPELINE_STATE_"), "running"),  # type: ignore[arg-type]
             seconds=_seconds(job.create_time, job.end_time, now),
             tasks={each.task_name: self._task(each, now) for each in job.job_detail.task_details},
@@ -122,7 +122,7 @@ class Service(follow.Service):
         )
 
     @override
-    def said(self, run: str, node: str) -> str:
+    def last_line(self, run: str, node: str) -> str:
         return ""
 
     @override

@@ -92,7 +92,7 @@ def both(encoder, **arguments):
     free = encoder.padding_free(*INPUTS, **arguments)
     assert difference(sequence[free["indices"]], free["sequence"]) < 1e-6
     for compute in (encoder, encoder.padding_free):
-        some = compute(*INPUTS, wanted=tf.constant([0, 3, 25]), **arguments)
+        some = compute(*INPUTS, kept_tokens=tf.constant([0, 3, 25]), **arguments)
         assert difference(sequence[[0, 3, 25]], some["sequence"]) < 2e-6
         assert difference(grid["pooled"], some["pooled"]) < 1e-6
     return sequence
@@ -163,7 +163,7 @@ def test_a_masked_head_is_one_that_was_pruned():
 def test_the_last_block_computes_only_what_is_wanted(encoder, wanted, way):
     whole = encoder(*INPUTS)
     compute = encoder if way == "grid" else encoder.padding_free
-    found = compute(*INPUTS, wanted=tf.constant(wanted, tf.int32))
+    found = compute(*INPUTS, kept_tokens=tf.constant(wanted, tf.int32))
     expected = ops.convert_to_numpy(whole["sequence"]).reshape(-1, encoder.hidden_dim)[np.array(wanted, int)]
     assert found["sequence"].shape == (len(wanted), encoder.hidden_dim)
     np.testing.assert_allclose(found["sequence"], expected, atol=2e-6)
@@ -177,8 +177,8 @@ def test_padding_free_has_the_gradients_of_the_grid(encoder):
     outputs = {
         "grid": lambda: tf.boolean_mask(encoder(*INPUTS)["sequence"], MASK),
         "free": lambda: encoder.padding_free(*INPUTS)["sequence"],
-        "wanted": lambda: encoder.padding_free(*INPUTS, wanted=kept)["sequence"],
-        "wanted of the grid": lambda: encoder(*INPUTS, wanted=kept)["sequence"],
+        "wanted": lambda: encoder.padding_free(*INPUTS, kept_tokens=kept)["sequence"],
+        "wanted of the grid": lambda: encoder(*INPUTS, kept_tokens=kept)["sequence"],
     }
     gradients = {}
     for name, output in outputs.items():
@@ -363,7 +363,7 @@ def test_an_export_answers_the_same_in_a_tensorflow_1_session(encoder, wanted, t
     wanted = None if wanted is None else tf.constant(wanted, tf.int32)
     archive = keras.export.ExportArchive()
     archive.track(encoder)
-    archive.add_endpoint("encode", lambda a, b, c: encoder.padding_free(a, b, c, wanted=wanted), OPEN)
+    archive.add_endpoint("encode", lambda a, b, c: encoder.padding_free(a, b, c, kept_tokens=wanted), OPEN)
     archive.write_out(str(tmp_path / "model"), verbose=False)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path / "model"))
@@ -371,7 +371,7 @@ def test_an_export_answers_the_same_in_a_tensorflow_1_session(encoder, wanted, t
         names = sorted(signature.inputs)
         feed = {signature.inputs[name].name: value for name, value in zip(names, INPUTS, strict=True)}
         answer = session.run({name: output.name for name, output in signature.outputs.items()}, feed)
-    for name, value in encoder.padding_free(*INPUTS, wanted=wanted).items():
+    for name, value in encoder.padding_free(*INPUTS, kept_tokens=wanted).items():
         np.testing.assert_allclose(answer[name], value, atol=2e-6)
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from models.progress import NodeFinished, NodeStarted, Notice, Summary
-from pipeline.cluster.follow import Outputs, Seen, Task, follow, patience, read_verdict
+from pipeline.cluster.follow import Outputs, RunState, Task, follow, patience, read_verdict
 from pipeline.cluster.services.argo import Workflow
 from pipeline.run.result import RunError
 
@@ -35,7 +35,7 @@ class Service:
             raise self.what
         return self.what
 
-    def said(self, run, node):
+    def last_line(self, run, node):
         return self.lines.get(node, "")
 
     def transient(self, error):
@@ -51,14 +51,14 @@ NOW = datetime.datetime(2026, 11, 28, 10, tzinfo=datetime.UTC)
 def running(case="succeeded", at="09:18:20"):
     """A recorded run at a time of its day."""
     workflow = Workflow(json.dumps(recorded.manifest(case, at)))
-    return Seen("running", 1.0, {node: workflow.task(node, NOW) for node in workflow.nodes})
+    return RunState("running", 1.0, {node: workflow.task(node, NOW) for node in workflow.nodes})
 
 
 def over(case="succeeded"):
     """A recorded run at its end."""
     workflow = Workflow(json.dumps(recorded.manifest(case)))
     state = "stopped" if workflow.stopped else "succeeded" if case in ("succeeded", "cached") else "failed"
-    return Seen(state, 9.0, {node: workflow.task(node, NOW) for node in workflow.nodes})
+    return RunState(state, 9.0, {node: workflow.task(node, NOW) for node in workflow.nodes})
 
 
 def started(events):
@@ -135,7 +135,7 @@ def test_patience_ends(folder):
 
 
 def waiting(seconds, reason="Unschedulable: 0/3 nodes are available"):
-    return Seen("running", 1.0, {"Trainer": Task("pending", reason=reason, waits=seconds)})
+    return RunState("running", 1.0, {"Trainer": Task("pending", reason=reason, waits=seconds)})
 
 
 def test_a_reason_is_told_once_until_it_is_another(folder, events):
@@ -164,10 +164,10 @@ def test_a_pod_is_waited_for_so_long(folder, seen, stopped):
 
 def test_only_deleted_pods_are_nobodys_fault(folder):
     deleted, failed = Task("failed", deleted=True), Task("failed")
-    assert Seen("failed", 1.0, {"Trainer": deleted, "Pusher": Task("skipped")}).deleted == ["Trainer"]
-    assert Seen("failed", 1.0, {"Trainer": deleted, "Baseline": failed}).deleted == []
-    assert Seen("stopped", 1.0, {"Trainer": deleted}).deleted == []
-    assert Seen("failed", 1.0, {}).deleted == []
+    assert RunState("failed", 1.0, {"Trainer": deleted, "Pusher": Task("skipped")}).deleted == ["Trainer"]
+    assert RunState("failed", 1.0, {"Trainer": deleted, "Baseline": failed}).deleted == []
+    assert RunState("stopped", 1.0, {"Trainer": deleted}).deleted == []
+    assert RunState("failed", 1.0, {}).deleted == []
 
 
 def test_a_verdict_that_is_elsewhere_is_none(folder):

@@ -95,7 +95,7 @@ def release(tmp_path):
 
 
 def test_a_release_becomes_the_folder_that_transformers_writes(release, tmp_path):
-    assert tf1_checkpoint.found(release)
+    assert tf1_checkpoint.is_release(release)
     tf1_checkpoint.convert(release, tmp_path / "out" / "converted")
     found = tmp_path / "out" / "converted"
     theirs = safetensors.numpy.load_file(TINY / "model.safetensors")
@@ -112,7 +112,7 @@ def test_a_release_becomes_the_folder_that_transformers_writes(release, tmp_path
     model = PretrainingModel(BertEncoder(**read.encoder), next_sentence=True)
     parts = checkpoint.load(found, model.encoder, model.masked_language, model.next_sentence)
     assert parts == {"pooler", "mlm", "nsp"}
-    assert not tf1_checkpoint.found(found)
+    assert not tf1_checkpoint.is_release(found)
 
 
 def test_two_at_once_end_with_one_folder(release, tmp_path):
