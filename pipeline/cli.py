@@ -1,45 +1,15 @@
-"""The ``tfx-bert`` command. Heavy imports stand inside the commands, so that ``--help`` answers at once."""
+"""The ``tfx-bert`` command. Heavy imports stand inside the commands, so that ``--help`` answers at once.
+
+Longer than other files: every command and its options stand here, so that one file shows them all.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import click
-from typing_extensions import override
 
+from pipeline import arguments
 from pipeline.exits import Group
-
-
-def _encoding(_context: click.Context, _option: click.Parameter, name: str | None) -> Any:
-    from configs.encoding import encoding_name
-
-    try:
-        return encoding_name(name)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-_environment = click.option(
-    "--env", default="local", metavar="NAME|FILE", help="Where to run: a name in configs/environments/, or a YAML file."
-)
-_File = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-class _FileOrAddress(click.Path):
-    """A file, or one in a bucket, of which nothing is asked before it is read."""
-
-    @override
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        return value if "://" in str(value) else super().convert(value, param, ctx)
-
-
-_Folder = click.Path(exists=True, file_okay=False, path_type=Path)
-_set = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a value: --set train.batch_size=64. Repeatable.",
-)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -63,7 +33,10 @@ def main() -> None:
 @click.option("--text", help="The column of text, if the guess is wrong.")
 @click.option("--label", help="The column of labels, if the guess is wrong.")
 @click.option(
-    "--encoding", callback=_encoding, metavar="NAME", help="The file's encoding, such as cp1252, if the guess is wrong."
+    "--encoding",
+    callback=arguments.encoding,
+    metavar="NAME",
+    help="The file's encoding, such as cp1252, if the guess is wrong.",
 )
 @click.option("--checkpoint", metavar="FOLDER", help="A Hugging Face BERT folder to start from.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
@@ -76,8 +49,8 @@ def init(**options: Any) -> None:
 
 @main.command()
 @click.argument("experiment", default="sentiment")
-@_environment
-@_set
+@arguments.environment
+@arguments.overrides
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of an experiment's YAML, for editors.")
 def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -> None:
     """Validate an experiment and its data in seconds; estimate time and memory."""
@@ -97,8 +70,8 @@ def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -
 
 @main.command()
 @click.argument("experiment", default="sentiment")
-@_environment
-@_set
+@arguments.environment
+@arguments.overrides
 @click.option(
     "--from",
     "from_nodes",
@@ -135,8 +108,8 @@ def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, d
 
 @main.command("compile")
 @click.argument("experiment", default="sentiment")
-@_environment
-@_set
+@arguments.environment
+@arguments.overrides
 @click.option("--output", metavar="FILE", help="The file to write. Default: build/EXPERIMENT-ENVIRONMENT.yaml.")
 @click.option("--no-cache", is_flag=True, help="Let every node run again.")
 def compile_(experiment: str, env: str, overrides: tuple[str, ...], output: str | None, no_cache: bool) -> None:
@@ -150,7 +123,7 @@ def compile_(experiment: str, env: str, overrides: tuple[str, ...], output: str 
 
 @main.command()
 @click.argument("experiment", required=False)
-@_environment
+@arguments.environment
 def runs(experiment: str | None, env: str) -> None:
     """List the runs, newest last."""
     from configs import environment
@@ -161,7 +134,7 @@ def runs(experiment: str | None, env: str) -> None:
 
 @main.command()
 @click.argument("run", required=False)
-@_environment
+@arguments.environment
 def show(run: str | None, env: str) -> None:
     """Show a run: nodes, figures, artifacts, lineage.
 
@@ -176,7 +149,7 @@ def show(run: str | None, env: str) -> None:
 @main.command()
 @click.argument("run", required=False)
 @click.option("--node", metavar="NODE", help="Print the log of this node only.")
-@_environment
+@arguments.environment
 def logs(run: str | None, node: str | None, env: str) -> None:
     """Print the log of a run, here or on its cluster."""
     from configs import environment
@@ -187,7 +160,7 @@ def logs(run: str | None, node: str | None, env: str) -> None:
 
 @main.command()
 @click.argument("run", required=False)
-@_environment
+@arguments.environment
 def stop(run: str | None, env: str) -> None:
     """Stop a run on a cluster."""
     from configs import environment
@@ -206,13 +179,13 @@ def stop(run: str | None, env: str) -> None:
 @click.option(
     "--input",
     "given",
-    type=_FileOrAddress(exists=True, dir_okay=False),
+    type=arguments.FileOrAddress(exists=True, dir_okay=False),
     metavar="FILE",
     help="The records to answer: .csv, .tsv, .jsonl (each also .gz) or .parquet; a path, s3://… or gs://….",
 )
 @click.option(
     "--output",
-    type=_FileOrAddress(dir_okay=False),
+    type=arguments.FileOrAddress(dir_okay=False),
     metavar="FILE",
     help="The file for records and answers. Its ending says the format.",
 )
@@ -221,7 +194,10 @@ def stop(run: str | None, env: str) -> None:
 )
 @click.option("--text-pair", metavar="COLUMN", help="The column of the second text of a pair. Default: likewise.")
 @click.option(
-    "--encoding", callback=_encoding, metavar="NAME", help="The encoding of --input, such as cp1252. Default: UTF-8."
+    "--encoding",
+    callback=arguments.encoding,
+    metavar="NAME",
+    help="The encoding of --input, such as cp1252. Default: UTF-8.",
 )
 @click.option(
     "--on-bad-record",
@@ -234,7 +210,7 @@ def stop(run: str | None, env: str) -> None:
     help="With quarantine: stop if more than this share is bad. Default: .05.",
 )
 @click.option("--prefix", metavar="TEXT", help="Put TEXT before the names of the added columns.")
-@_environment
+@arguments.environment
 def predict(
     texts: tuple[str, ...], model: str | None, env: str, given: str | None, output: str | None, **options: Any
 ) -> None:
@@ -272,7 +248,7 @@ def predict(
 @click.option(
     "--config",
     "config_file",
-    type=_File,
+    type=arguments.File,
     metavar="FILE",
     help="Serve what this model config file of TensorFlow Serving names.",
 )
@@ -290,7 +266,7 @@ def predict(
 )
 @click.option("--cors", is_flag=True, help="Answer requests of pages from other origins.")
 @click.option("--metrics", is_flag=True, help="Give metrics to Prometheus at /monitoring/prometheus/metrics.")
-@_environment
+@arguments.environment
 def serve(name: str | None, env: str, **options: Any) -> None:
     """Serve a pushed model over TensorFlow Serving's REST API, for development and tests.
 
@@ -310,7 +286,7 @@ def serve(name: str | None, env: str, **options: Any) -> None:
 @click.option(
     "--int8", is_flag=True, help="With --to onnx: quantize the weights too, and measure the accuracy of both."
 )
-@_environment
+@arguments.environment
 def export(model: str, target: Path, env: str, to: str, int8: bool, version: int | None) -> None:
     """Write a pushed model to DIR for other libraries.
 
@@ -338,7 +314,11 @@ def _suite(command: Any) -> Any:
     """The options of a benchmark."""
     options = (
         click.option(
-            "--data", type=_Folder, required=True, metavar="DIR", help="The folder of the benchmark, as published."
+            "--data",
+            type=arguments.Folder,
+            required=True,
+            metavar="DIR",
+            help="The folder of the benchmark, as published.",
         ),
         click.option("--checkpoint", required=True, metavar="FOLDER", help="A Hugging Face BERT folder to start from."),
         click.option(
@@ -349,8 +329,8 @@ def _suite(command: Any) -> Any:
             callback=_seeds,
             help="One run for each task and seed.",
         ),
-        _set,
-        _environment,
+        arguments.overrides,
+        arguments.environment,
     )
     for option in reversed(options):
         command = option(command)
@@ -409,7 +389,7 @@ def fetch(names: tuple[str, ...], folder: str) -> None:
 
 @main.command()
 @click.argument("run", required=False)
-@_environment
+@arguments.environment
 @click.option("--number", "-n", default=20, show_default=True, help="Number of mistakes.")
 def errors(run: str | None, env: str, number: int) -> None:
     """Show the confusion matrix and the most confident mistakes, with the text of their records."""
@@ -422,7 +402,7 @@ def errors(run: str | None, env: str, number: int) -> None:
 @main.command()
 @click.argument("a")
 @click.argument("b")
-@_environment
+@arguments.environment
 def diff(a: str, b: str, env: str) -> None:
     """Show what differs between two runs: configuration, data, metrics, predictions."""
     from configs import environment
