@@ -22,6 +22,7 @@ from configs.environment import Environment, Local
 from configs.experiment import Experiment, FromExperiment
 from configs.sources import Source
 from configs.yaml.loader import near
+from models import task
 from models.checkpoints import layout, tf1_checkpoint
 from pipeline.run import sources
 from pipeline.start import preview
@@ -132,7 +133,7 @@ def labelled(experiment: Experiment, environment: Environment) -> Experiment:
       DataError: it has no labels.
     """
     given = experiment.task
-    if given is None or getattr(given, "labels", None) != []:
+    if given is None or task.load(given.type)(given.own()).label_names != []:
         return experiment
     kind, cure = sources.of(experiment)["task"], "name them: labels: [...]"
     if not isinstance(environment, Local) and any(

@@ -13,8 +13,9 @@ def of(experiment: Experiment) -> dict[str, Kind[Any]]:
     if experiment.corpus:
         kinds["corpus"] = load("corpus")(experiment.corpus)
     if experiment.task:
-        kind, labels = load(task.load(experiment.task.type).schema), getattr(experiment.task, "labels", ())
-        kinds["task"] = kind(experiment.task.data, labels, experiment.evaluate.slices)
+        the_task = task.load(experiment.task.type)(experiment.task.own())
+        kind = load(the_task.schema)
+        kinds["task"] = kind(experiment.task.data, the_task.label_names or (), experiment.evaluate.slices)
     if experiment.scored:
         kinds["score"] = load("score")(experiment.scored)
     return kinds
