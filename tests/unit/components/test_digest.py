@@ -71,15 +71,15 @@ def test_an_example_gen_depends_on_its_own_kind_alone():
 
 
 def test_a_module_of_another_package_brings_that_package(tmp_path, monkeypatch):
-    folder = tmp_path / "theirs"
+    folder = tmp_path / "digested"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
-    (folder / "kind.py").write_text("from theirs import vowels\n")
+    (folder / "kind.py").write_text("from digested import vowels\n")
     (folder / "vowels.py").write_text("VOWELS = 'aeiou'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = digest.of_source("theirs.kind")
+    before = digest.of_source("digested.kind")
     (folder / "vowels.py").write_text("VOWELS = 'aeiouy'\n")
-    assert digest.of_source("theirs.kind") != before
+    assert digest.of_source("digested.kind") != before
 
 
 def test_a_module_that_does_not_exist_is_named():

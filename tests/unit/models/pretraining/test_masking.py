@@ -122,8 +122,8 @@ def words_of(row: np.ndarray) -> list[list[int]]:
 
 
 def hidden_columns(token_ids: tf.Tensor, indices: tf.Tensor) -> list[set[int]]:
-    count, width = token_ids.shape
-    return [{int(index) % width for index in indices if index // width == row} for row in range(count)]
+    places, columns = np.divmod(np.asarray(indices), token_ids.shape[1])
+    return [set(columns[places == row].tolist()) for row in range(len(token_ids))]
 
 
 @pytest.mark.parametrize("masking", ["whole_word", "ngram"])
