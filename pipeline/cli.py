@@ -178,7 +178,7 @@ def stop(run: str | None, env: str) -> None:
 )
 @click.option(
     "--input",
-    "given",
+    "input_file",
     type=arguments.FileOrAddress(exists=True, dir_okay=False),
     metavar="FILE",
     help="The records to answer: .csv, .tsv, .jsonl (each also .gz) or .parquet; a path, s3://… or gs://….",
@@ -212,7 +212,7 @@ def stop(run: str | None, env: str) -> None:
 @click.option("--prefix", metavar="TEXT", help="Put TEXT before the names of the added columns.")
 @arguments.environment
 def predict(
-    texts: tuple[str, ...], model: str | None, env: str, given: str | None, output: str | None, **options: Any
+    texts: tuple[str, ...], model: str | None, env: str, input_file: str | None, output: str | None, **options: Any
 ) -> None:
     """Ask the pushed model.
 
@@ -223,13 +223,13 @@ def predict(
     from configs import environment
 
     asked = {name: value for name, value in options.items() if value is not None}
-    if (given is None) != (output is None) or (given and texts) or (asked and not given):
+    if (input_file is None) != (output is None) or (input_file and texts) or (asked and not input_file):
         raise click.UsageError("--input and --output go together, without TEXT; the options of a file need both")
     root = Path(environment.load(env).runs)
-    if given and output:
+    if input_file and output:
         from pipeline.inference.bulk_remote import answer as answer_all
 
-        answer_all(root, model, given, output, **asked)
+        answer_all(root, model, input_file, output, **asked)
     else:
         from pipeline.inference.predict import predict as answer
 
