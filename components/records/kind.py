@@ -1,8 +1,8 @@
 """What the rows of a source become: the contract of a record kind.
 
 ``components/records/kinds/<name>.py`` defines ``Kind``; ``load(name)`` finds it by that name. A kind may live
-elsewhere.
-Then its name is the path of its module, such as ``family.kind``, and its schema lies beside it: ``family/kind.pbtxt``.
+elsewhere. Then its name is the path of its module, such as ``family.kind``, and its schema lies beside it:
+``family/kind.pbtxt``.
 """
 
 import abc
