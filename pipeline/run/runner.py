@@ -151,6 +151,8 @@ def _run(
         except LookupError as error:
             raise RunError(f"the run before this one did not come so far; run it whole once ({error})") from None
         except Exception as error:
+            if interrupted.is_set():  # Beam wraps it: RuntimeError("KeyboardInterrupt [while running …]")
+                raise KeyboardInterrupt from error
             # The node's own exception: Beam's names its internals.
             raise (failures[0] if failures else error) from None
     if failures:

@@ -2,10 +2,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 
+import pytest
 from apache_beam.runners.portability.job_server import StopOnExitJobServer, SubprocessJobServer
 from apache_beam.utils.subprocess_server import pick_port
 
+from configs.environment import Local
 from pipeline.run import runner
 
 SERVER = """
@@ -41,3 +44,15 @@ def test_beams_job_server_ends_with_the_run(tmp_path, monkeypatch):
         assert tempfile.gettempdir() == str(tmp_path / "tmp") == os.environ["TMPDIR"]
     assert process.poll() is not None
     assert not (tmp_path / "tmp").exists()
+
+
+def test_ctrl_c_that_beam_wraps_stays_ctrl_c(monkeypatch):
+    pressed = threading.Event()
+
+    def run(*_, **__):
+        pressed.set()
+        raise RuntimeError("KeyboardInterrupt [while running 'Records/Read']")  # as Beam 2.77 writes it
+
+    monkeypatch.setattr(runner.LocalDagRunner, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        runner._run(None, Local(), [], [], pressed)
