@@ -25,9 +25,9 @@ from benchmarks import runs
 from benchmarks.measure import BUILD, ROOT, Cost, Results, cpu_seconds, mean_sd, spread, table, timed
 from components import digest
 from configs.experiment import Experiment
-from configs.yaml import loader
 from models.checkpoints import checkpoint
 from models.progress import Step
+from pipeline import loader
 
 PEER = Path(__file__).parent / "peers" / "torch_bert.py"
 WORK = BUILD / "accuracy"

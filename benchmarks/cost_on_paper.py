@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any
 
 from configs.encoder import Encoder
-from configs.yaml import loader
+from pipeline import loader
 from pipeline.start import estimate
 
 # Devlin et al. 2019, A.2: a million steps of 256 rows, nine in ten of 128 tokens, the rest of 512; 15 % masked.

@@ -18,7 +18,7 @@ from benchmarks.measure import BUILD, Results, mean_sd, spread, table
 from components import digest
 from configs.experiment import Experiment
 from configs.text import Vocabulary
-from configs.yaml import loader
+from pipeline import loader
 
 WORK = BUILD / "pretraining_gain"
 ARMS = ("with", "without")

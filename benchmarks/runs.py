@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.measure import BUILD, Finished, execute
 from configs.experiment import Experiment
-from configs.yaml import loader
+from pipeline import loader
 
 
 def environment(runs: Path) -> Path:

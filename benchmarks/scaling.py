@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import pipeline, runs
 from benchmarks.measure import BUILD, spread, table
 from configs.experiment import Experiment
-from configs.yaml import loader
+from pipeline import loader
 
 WORK = BUILD / "scaling"
 

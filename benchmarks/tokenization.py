@@ -20,8 +20,8 @@ import tokenizers
 from benchmarks import runs
 from benchmarks.measure import spread, table
 from components.train import training
-from configs.yaml import loader
 from models.text.tokenization import TextRules, Tokenizer
+from pipeline import loader
 
 BATCH = 1000
 

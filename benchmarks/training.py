@@ -32,7 +32,7 @@ import tensorflow as tf
 from benchmarks import profile
 from benchmarks.measure import BUILD, ROOT, Cost, spread, table, timed
 from configs.encoder import Encoder
-from configs.yaml import document, loader
+from configs.yaml import document
 from models.bert.encoder import BertEncoder
 from models.bert.heads import PretrainingModel, pretraining_loss
 from models.checkpoints import checkpoint
@@ -43,6 +43,7 @@ from models.text.tokenization import TextRules, Tokenizer
 from models.training import reading, training_loop
 from models.training.optimizer import AdamW, LinearSchedule
 from models.training.resume import TrainingState
+from pipeline import loader
 
 PEERS = Path(__file__).parent / "peers"
 ROWS, LENGTH = 32, 128

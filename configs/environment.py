@@ -9,8 +9,7 @@ from configs.base import ConfigError
 from configs.clusters.cluster import Cluster, Recorded
 from configs.clusters.kubeflow import Kubeflow
 from configs.clusters.vertex import Vertex
-from configs.yaml.document import read
-from configs.yaml.loader import near
+from configs.yaml.document import near, read
 from configs.yaml.validate import one_of, raise_all, validate
 
 FOLDER = Path(__file__).parent / "environments"

@@ -1,7 +1,7 @@
 """The experiment: what a person writes in YAML, typed.
 
 Every model is frozen, refuses unknown keys and takes no other type than the one it names. Paths are relative to the
-folder the command runs in. ``configs.yaml.loader.load`` turns a file into an ``Experiment``.
+folder the command runs in. ``pipeline.loader.load`` turns a file into an ``Experiment``.
 """
 
 from typing import Any, Self

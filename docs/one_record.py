@@ -14,9 +14,9 @@ from components.evaluate import verdict
 from components.records import record
 from components.records.kinds import classification
 from components.train import training
-from configs.yaml import loader
 from models import task
 from models.text.tokenization import Tokenizer
+from pipeline import loader
 from pipeline.run import lineage
 from pipeline.run.result import RunResult, find
 from pipeline.terminal import noise

@@ -57,12 +57,12 @@ def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -
     if schema:
         import json
 
-        from configs.yaml.loader import json_schema
+        from pipeline.loader import json_schema
 
         click.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))
         return
     from configs import environment
-    from configs.yaml import loader
+    from pipeline import loader
     from pipeline.start.check import check as look
 
     look(loader.load(experiment, overrides), environment.load(env))
@@ -93,7 +93,7 @@ def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -
 def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, dry_run: bool, **options: Any) -> None:
     """Run an experiment: a YAML file, or a name in configs/experiments/."""
     from configs import environment
-    from configs.yaml import loader
+    from pipeline import loader
     from pipeline.run.execute import execute
 
     given, where = loader.load(experiment, overrides), environment.load(env)
@@ -115,7 +115,7 @@ def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, d
 def compile_(experiment: str, env: str, overrides: tuple[str, ...], output: str | None, no_cache: bool) -> None:
     """Compile an experiment for Kubeflow or Vertex, without submitting it."""
     from configs import environment
-    from configs.yaml import loader
+    from pipeline import loader
     from pipeline.cluster.command import compile_to
 
     compile_to(loader.load(experiment, overrides), environment.load(env), output, cache=not no_cache)

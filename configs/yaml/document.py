@@ -228,3 +228,8 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(below) for key, below in value.items() if below is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def near(path: Path) -> Path:
+    """``path`` relative to the current folder, if it is inside."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -15,7 +15,7 @@ from configs.base import ConfigError
 from configs.clusters.vertex import Vertex
 from configs.environment import Environment, Local
 from configs.experiment import Experiment
-from configs.yaml.loader import near
+from configs.yaml.document import near
 from models.progress import Notice, RunStarted, emit
 from pipeline.run.result import Pushed, RunResult, judged
 from pipeline.start.check import access, every_node

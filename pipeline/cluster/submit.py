@@ -15,9 +15,9 @@ from configs.clusters.cluster import Cluster
 from configs.clusters.kubeflow import Kubeflow
 from configs.clusters.vertex import Vertex
 from configs.experiment import Experiment
-from configs.yaml import loader
 from configs.yaml.document import write
 from models import progress
+from pipeline import loader
 from pipeline.cluster.follow import Outputs, RunState, Service, Task, follow
 from pipeline.run import imports
 from pipeline.run.result import Node, Remote, RunError, RunResult, compared, find, judged, runs_of

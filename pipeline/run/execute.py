@@ -11,7 +11,7 @@ from rich.console import Console
 from configs.base import ConfigError
 from configs.environment import Environment, Local
 from configs.experiment import Experiment
-from configs.yaml.loader import near
+from configs.yaml.document import near
 from models.progress import RunStarted
 from pipeline import exits
 from pipeline.run.result import RunError

@@ -21,7 +21,7 @@ from configs.base import ConfigError
 from configs.environment import Environment, Local
 from configs.experiment import Experiment, FromExperiment
 from configs.sources import Source
-from configs.yaml.loader import near
+from configs.yaml.document import near
 from models import task
 from models.checkpoints import layout, tf1_checkpoint
 from pipeline.run import sources

@@ -26,8 +26,8 @@ from components.storage.files import fileio
 from components.train import training
 from configs.environment import Local
 from configs.experiment import Experiment
-from configs.yaml import loader
 from models import progress
+from pipeline import loader
 from pipeline.dag import create_pipeline
 from pipeline.run import imports, launcher, lineage, outcome
 from pipeline.run.result import Node, RunError, RunResult, runs_of

@@ -13,8 +13,8 @@ import schemas
 from configs.base import NAME, ConfigError
 from configs.encoding import Encoding
 from configs.sources import TaskData
-from configs.yaml import loader
 from configs.yaml.document import inline
+from pipeline import loader
 from pipeline.start.sniff import DataFile, look
 from pipeline.terminal.numbers import share
 

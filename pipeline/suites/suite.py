@@ -21,8 +21,8 @@ from configs import environment
 from configs.base import ConfigError
 from configs.environment import Local
 from configs.experiment import Experiment
-from configs.yaml import loader
 from configs.yaml.document import Document
+from pipeline import loader
 from pipeline.run import lineage
 from pipeline.run.result import RunResult, runs_of
 from pipeline.start.check import access

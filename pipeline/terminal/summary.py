@@ -8,7 +8,8 @@ from rich.text import Text
 
 from components.evaluate.verdict import Check
 from configs.experiment import Experiment, FromExperiment
-from configs.yaml.loader import EXPERIMENTS, near
+from configs.yaml.document import near
+from pipeline.loader import EXPERIMENTS
 from pipeline.run.result import RunResult
 from pipeline.terminal.numbers import clock, plain
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from configs.yaml.loader import near
+from configs.yaml.document import near
 from models.progress import Event, NodeFinished, NodeStarted, Notice, RunStarted, Step, Summary
 from pipeline.terminal import numbers
 

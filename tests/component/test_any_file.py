@@ -26,7 +26,7 @@ from components.records.record import LeftOut
 from components.records.rows import Bad
 from configs.base import ConfigError
 from configs.sources import AnswerData, Corpus, LabelRanges, LabelsData, NumberData, SpanData, TaskData, Unlabelled
-from configs.yaml import loader
+from pipeline import loader
 from pipeline.run import sources as kinds
 from pipeline.start import preview
 from pipeline.start.init import init

@@ -19,7 +19,7 @@ from configs.base import ConfigError
 from configs.clusters.cluster import NODES
 from configs.clusters.kubeflow import Kubeflow
 from configs.clusters.pools import Pool
-from configs.yaml import loader
+from pipeline import loader
 from pipeline.cluster.command import compile_to
 from pipeline.cluster.compile import _affinity, compiled
 from pipeline.cluster.linter import lint

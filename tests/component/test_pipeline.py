@@ -14,8 +14,8 @@ from components.storage import files
 from configs.base import ConfigError
 from configs.clusters.kubeflow import Kubeflow
 from configs.environment import Local
-from configs.yaml import loader
 from models import progress
+from pipeline import loader
 from pipeline.dag import create_pipeline
 from pipeline.run import imports, outcome, runner
 from pipeline.run.result import RunError

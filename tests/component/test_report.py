@@ -15,8 +15,8 @@ from components import artifacts
 from components.evaluate import report
 from components.evaluate.verdict import Check, Reference, Slice, Verdict
 from configs import environment
-from configs.yaml import loader
 from models.figures import Section
+from pipeline import loader
 from pipeline.cluster import compile as compiler
 
 HOSTILE = ["<script>alert(1)</script>", '" onmouseover="alert(1)', "&lt;b&gt;"]

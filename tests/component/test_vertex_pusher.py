@@ -14,8 +14,8 @@ from components.deploy import vertex_pusher
 from configs import environment
 from configs.base import ConfigError
 from configs.clusters.vertex import Endpoint, Vertex
-from configs.yaml import loader
 from models import progress
+from pipeline import loader
 from pipeline.cluster import compile as compiler
 from tests.component import vertex as fake
 

@@ -23,8 +23,8 @@ from components import digest
 from components.train import trainer, training
 from configs import environment
 from configs.training import Train
-from configs.yaml import loader
 from models import progress
+from pipeline import loader
 from pipeline.cluster import compile as compiler
 from pipeline.cluster import container, workers
 from pipeline.cluster.linter import lint

@@ -31,7 +31,7 @@ def files() -> None:
 def made(name: str, environment: str):
     """An experiment, compiled in the current folder for an environment's name or file."""
     from configs import environment as environments
-    from configs.yaml import loader
+    from pipeline import loader
     from pipeline.cluster.compile import compiled
 
     files()

@@ -12,8 +12,7 @@ from benchmarks import cost_on_paper
 from configs import environment
 from configs.clusters.cluster import Cluster
 from configs.clusters.kubeflow import Kubeflow
-from configs.yaml import loader
-from pipeline import cli, exits
+from pipeline import cli, exits, loader
 
 ROOT = pathlib.Path(__file__).parents[3]
 TRAINING = ROOT / "deploy/kubernetes/training"

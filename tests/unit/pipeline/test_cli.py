@@ -247,7 +247,7 @@ def test_a_fault_that_nobody_foresaw_shows_no_traceback(folder, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("configs.yaml.loader.load", broken)
+    monkeypatch.setattr("pipeline.loader.load", broken)
     output = tfx_bert("check", "x.yaml", code=1)
     assert output == "✗ ZeroDivisionError: division by zero\n  The traceback: runs/crash.log   (exit 1)\n"
     assert "Traceback" in (folder / "runs" / "crash.log").read_text()
@@ -257,7 +257,7 @@ def test_interrupted_is_130(folder, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("configs.yaml.loader.load", interrupted)
+    monkeypatch.setattr("pipeline.loader.load", interrupted)
     assert "interrupted" in tfx_bert("check", "x.yaml", code=130)
 
 

@@ -8,8 +8,7 @@ from click.testing import CliRunner
 
 from components.evaluate.verdict import Check, Verdict
 from configs import environment
-from configs.yaml import loader
-from pipeline import cli
+from pipeline import cli, loader
 from pipeline.cluster import follow
 
 EXPERIMENT = """\

@@ -5,7 +5,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from configs.yaml import loader
+from pipeline import loader
 from pipeline.cluster import dry_run, rehearsal
 
 from .conftest import IMAGE

@@ -10,11 +10,10 @@ import yaml
 from click.testing import CliRunner
 
 from configs import environment
-from configs.yaml import loader
 from models.bert.encoder import BertEncoder
 from models.bert.heads import PretrainingModel
 from models.checkpoints import checkpoint, tf1_checkpoint
-from pipeline import cli
+from pipeline import cli, loader
 from pipeline.run import imports
 from schemas import DataError
 

@@ -4,8 +4,7 @@ from filelock import FileLock
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from configs.yaml import loader
-from pipeline import cli
+from pipeline import cli, loader
 from pipeline.inference.predict import newest
 from pipeline.review.diff import flips
 from pipeline.review.errors import Answer

@@ -14,9 +14,8 @@ from click.testing import CliRunner
 
 from configs import environment
 from configs.base import ConfigError
-from configs.yaml import loader
 from models.checkpoints import layout
-from pipeline import cli
+from pipeline import cli, loader
 from pipeline.run import imports, sources
 from pipeline.start import preview
 from schemas import DataError

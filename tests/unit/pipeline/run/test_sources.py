@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs.yaml import loader
+from pipeline import loader
 from pipeline.run import sources
 
 

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from configs.base import ConfigError
-from configs.yaml import loader
+from pipeline import loader
 from pipeline.start import estimate
 from pipeline.start.check import checkpoint
 from tests import bert_folder

@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 import schemas
 from configs.sources import LabelRanges
-from configs.yaml import loader
-from pipeline import cli
+from pipeline import cli, loader
 
 ENGLISH = [
     ("the plot of this film is as good as it was in the book", "good"),

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from components.evaluate.verdict import Check, Reference, Slice
-from configs.yaml import loader
+from pipeline import loader
 from pipeline.run.result import Pushed, RunResult
 from pipeline.terminal import summary
 from pipeline.terminal.numbers import clock, plain, scientific, share, size

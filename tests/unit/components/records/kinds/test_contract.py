@@ -13,8 +13,8 @@ import components.records.kinds
 import schemas
 from components.records.kind import load
 from components.records.record import LeftOut, Part, Record, key
-from configs.yaml.loader import task_types
 from models import task
+from pipeline.loader import task_types
 
 # Options of the section, and rows of JSON Lines that make one record.
 ROWS = {

@@ -5,8 +5,8 @@ import pytest
 
 from configs.base import ConfigError
 from configs.experiment import FromExperiment
-from configs.yaml import loader
 from models.tasks.classification import Config
+from pipeline import loader
 
 GOLDEN = Path("tests/data/experiments")
 PRETRAINING = "name: x\ncorpus: {path: a.txt}\nvocabulary: {learn: 100}\nencoder: bert_tiny\npretrain: {steps: 3}\n"
@@ -14,7 +14,7 @@ PRETRAINING = "name: x\ncorpus: {path: a.txt}\nvocabulary: {learn: 100}\nencoder
 
 @pytest.fixture(autouse=True)
 def at_the_root(monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[4])
+    monkeypatch.chdir(Path(__file__).parents[3])
 
 
 def complaints(text, tmp_path, *overrides):

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeGuard
 
 import pydantic
 
+import configs
 import models.tasks
 from components.records.kind import load as load_kind
 from configs.base import ConfigError, Share
@@ -19,11 +20,11 @@ from configs.evaluation import Bless, Evaluate, Threshold
 from configs.experiment import Experiment, Task
 from configs.sources import LabelRanges
 from configs.training import Train
-from configs.yaml.document import Document, Key, read, write
+from configs.yaml.document import Document, Key, near, read, write
 from configs.yaml.validate import nearest, one_of, raise_all, shown, validate
 from models.task import load as load_task
 
-FOLDER = Path(__file__).parents[1]
+FOLDER = Path(configs.__path__[0])
 EXPERIMENTS = FOLDER / "experiments"
 ENCODERS = FOLDER / "encoders"
 
@@ -85,11 +86,6 @@ def encoder_names() -> list[str]:
 def task_types() -> list[str]:
     """The files of ``models/tasks/``."""
     return sorted(file.stem for file in Path(models.tasks.__path__[0]).glob("[!_]*.py"))
-
-
-def near(path: Path) -> Path:
-    """``path`` relative to the current folder, if it is inside."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _find(name: str) -> Path:
