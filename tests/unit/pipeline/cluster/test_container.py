@@ -3,6 +3,8 @@
 import argparse
 import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 from google.protobuf import json_format
@@ -229,3 +231,11 @@ def test_kubernetes_is_told_why_a_pod_failed(tmp_path, monkeypatch):
     monkeypatch.setattr(container, "_TERMINATION", pathlib.Path(reason))
     assert ours("Train", invocation(tmp_path, times=2)) == 3
     assert reason.read_text() == "37 of 52,104 rows are bad"
+
+
+def test_a_container_starts_from_nothing():
+    """Elsewhere in the tests it is a fork of a process that has imported TFX."""
+    command = [sys.executable, "-P", "-m", "pipeline.cluster.container"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.endswith("are required: --executor_class_path, --json_serialized_invocation_args\n"), ran.stderr
