@@ -1,0 +1,20 @@
+"""What a process of ``components.parallel`` runs first: apart from it, because such a process does not import Beam."""
+
+import os
+import threading
+import time
+
+
+def end_with(parent: int) -> None:
+    """Ends this process when its parent is gone, even if that was killed.
+
+    Args:
+      parent: its process id.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,72 @@
+"""Elements of a bundle at once: the results and their order do not depend on how many."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that, equal_to
+
+from components import parallel
+
+_LOCAL = PipelineOptions(["--runner=DirectRunner", "--direct_running_mode=in_memory"])
+# A program of its own, whose __main__ cannot be imported twice: it waits for its second element.
+_PROGRAM = """
+import sys, time
+from components import parallel
+assert __name__ == "__main__"
+work = parallel.InParallel(time.sleep, 2, "processes")
+work.start_bundle()
+list(work.process(0.0)), list(work.process(600.0))
+work.waiting.popleft().result()
+print(*work.pool._processes, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("by", ["threads", "processes"])
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_results_come_in_the_order_of_the_elements(cores: int, by: str) -> None:
+    numbers = [b"%d" % (n * 7919 % 101) for n in range(40)]
+    with beam.Pipeline(options=_LOCAL) as pipeline:
+        results = (
+            pipeline
+            | beam.Create([numbers])
+            | beam.FlatMap(list)
+            | beam.ParDo(parallel.InParallel(int, cores, by))  # type: ignore[arg-type]
+            | beam.combiners.ToList()  # keeps the order of one bundle
+        )
+        assert_that(results, equal_to([[int(n) for n in numbers]]))
+
+
+@pytest.mark.parametrize("by", ["threads", "processes"])
+def test_what_the_work_raises_reaches_the_caller(by: str) -> None:
+    with pytest.raises(ValueError, match="invalid literal"), beam.Pipeline(options=_LOCAL) as pipeline:
+        pipeline | beam.Create(["1", "a", "2"]) | beam.ParDo(parallel.InParallel(int, 2, by))  # type: ignore[arg-type]
+
+
+def test_every_core_on_this_machine_and_one_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(parallel.CORES, raising=False)
+    usable = len(os.sched_getaffinity(0))
+    assert 1 <= parallel.cores(_LOCAL) <= usable  # fewer where a container has fewer
+    assert parallel.cores(PipelineOptions(["--runner=DataflowRunner"])) == 1
+    monkeypatch.setenv(parallel.CORES, "3")
+    assert parallel.cores(_LOCAL) == 3
+
+
+def test_processes_end_with_a_killed_program() -> None:
+    root = Path(__file__).parents[3]
+    with subprocess.Popen([sys.executable, "-c", _PROGRAM], cwd=root, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout
+        pids = [int(pid) for pid in program.stdout.readline().split()]
+        assert len(pids) == 2
+        program.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
