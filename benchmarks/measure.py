@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import platform
@@ -10,7 +11,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,14 @@ class Finished:
     together: int
 
 
-def execute(command: Sequence[str], log: Path, allowed: Sequence[int] = (0,)) -> Finished:
-    """Runs a command in the repository's root; its output goes to ``log``.
+def execute(
+    command: Sequence[str],
+    log: Path,
+    allowed: Sequence[int] = (0,),
+    folder: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+) -> Finished:
+    """Runs a command in ``folder``; its output goes to ``log``. ``environment`` adds variables to this process's own.
 
     Raises:
       RuntimeError: its exit code is not ``allowed``.
@@ -72,8 +79,10 @@ def execute(command: Sequence[str], log: Path, allowed: Sequence[int] = (0,)) ->
     log.parent.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     with log.open("ab") as out:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
-        with _sampled(process.pid) as seen:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=out, stderr=out, env={**os.environ, **(environment or {})}
+        )
+        with sampled(functools.partial(_held, process.pid)) as seen:
             _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)  # reaped here, so that Popen does not wait for it
     if process.returncode not in allowed:
@@ -83,24 +92,29 @@ def execute(command: Sequence[str], log: Path, allowed: Sequence[int] = (0,)) ->
 
 
 @contextlib.contextmanager
-def _sampled(pid: int) -> Iterator[list[int]]:
-    """Bytes that a process and its children hold, every second of the block."""
+def sampled(look: Callable[[], int]) -> Iterator[list[int]]:
+    """What ``look`` gives, every second of the block; what vanishes under it is looked at the next time."""
     seen: list[int] = []
     ended = threading.Event()
 
-    def look() -> None:
+    def repeat() -> None:
         while not ended.wait(1.0):
-            with contextlib.suppress(psutil.Error):
-                process = psutil.Process(pid)
-                seen.append(sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True))))
+            with contextlib.suppress(psutil.Error, OSError):
+                seen.append(look())
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=repeat)
     thread.start()
     try:
         yield seen
     finally:
         ended.set()
         thread.join()
+
+
+def _held(pid: int) -> int:
+    """Bytes that a process and its children hold."""
+    process = psutil.Process(pid)
+    return sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True)))
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
