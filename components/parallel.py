@@ -27,10 +27,17 @@ def cores(options: PipelineOptions) -> int:
 
     Otherwise every core on DirectRunner, and 1 on other runners, which start a worker for each core themselves.
 
+    A container has as many cores as its CPU limit allows (``loky.cpu_count`` reads the limit of its cgroup).
+
     Args:
       options: of the pipeline.
+
+    Raises:
+      ValueError: the variable is set to anything but a whole number from 1.
     """
     if asked := os.environ.get(CORES):
+        if not asked.isdecimal() or int(asked) < 1:
+            raise ValueError(f"the variable {CORES} takes a whole number from 1, received {asked!r}")
         return int(asked)
     runner = options.view_as(StandardOptions).runner
     return loky.cpu_count() if runner in (None, StandardOptions.DEFAULT_RUNNER) else 1

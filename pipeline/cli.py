@@ -3,10 +3,12 @@
 Longer than other files: every command and its options stand here, so that one file shows them all.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pipeline import arguments
 from pipeline.exits import Group
@@ -90,13 +92,34 @@ def check(experiment: str, env: str, overrides: tuple[str, ...], schema: bool) -
     metavar="N",
     help="A rehearsal: run every node on N records, and push nothing.",
 )
-def run(experiment: str, env: str, overrides: tuple[str, ...], no_cache: bool, dry_run: bool, **options: Any) -> None:
+@click.option(
+    "--cores",
+    type=click.IntRange(min=1),
+    metavar="N",
+    envvar="TFX_BERT_CORES",
+    show_envvar=True,
+    help="Number of cores that a data node uses on this machine. Default: all of them.",
+)
+def run(
+    experiment: str,
+    env: str,
+    overrides: tuple[str, ...],
+    no_cache: bool,
+    dry_run: bool,
+    cores: int | None,
+    **options: Any,
+) -> None:
     """Run an experiment: a YAML file, or a name in configs/experiments/."""
     from configs import environment
     from pipeline import loader
     from pipeline.run.execute import execute
+    from pipeline.start.check import cores_here
 
     given, where = loader.load(experiment, overrides), environment.load(env)
+    if cores:
+        if click.get_current_context().get_parameter_source("cores") is ParameterSource.COMMANDLINE and not dry_run:
+            cores_here(where)
+        os.environ["TFX_BERT_CORES"] = str(cores)  # no Beam flag: flags are part of a node's cache key
     if dry_run:
         from pipeline.cluster.rehearsal import rehearse
 

@@ -89,6 +89,16 @@ def every_node(from_nodes: Sequence[str], to_nodes: Sequence[str]) -> None:
         raise ConfigError("--from and --to: a cluster runs every node, and reuses what is unchanged; leave them out")
 
 
+def cores_here(environment: Environment) -> None:
+    """Refuses to say from here how many cores the nodes of a cluster use.
+
+    Raises:
+      ConfigError: it is asked for.
+    """
+    if not isinstance(environment, Local):
+        raise ConfigError("--cores: on a cluster a node uses those of its machine; give its pool another cpu")
+
+
 def checkpoint(folder: Path, name: str | None = None) -> tuple[checkpoints.Checkpoint, str]:
     """A Hugging Face BERT folder, and what it holds in one line.
 

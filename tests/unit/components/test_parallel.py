@@ -59,6 +59,32 @@ def test_every_core_on_this_machine_and_one_elsewhere(monkeypatch: pytest.Monkey
     assert parallel.cores(_LOCAL) == 3
 
 
+@pytest.mark.parametrize("asked", ["0", "-1", "2.5", "all"])
+def test_a_number_of_cores_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv(parallel.CORES, asked)
+    with pytest.raises(ValueError, match=f"TFX_BERT_CORES takes a whole number from 1, received '{asked}'"):
+        parallel.cores(_LOCAL)
+
+
+@pytest.mark.parametrize(("limit", "cores"), [("max 100000", 8), ("200000 100000", 2), ("250000 100000", 3)])
+def test_the_limit_of_a_container_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, cores: int
+) -> None:
+    """The kernel's own format, ``/sys/fs/cgroup/cpu.max``: microseconds of CPU in so many microseconds."""
+    (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    monkeypatch.delenv(parallel.CORES, raising=False)
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(
+        "builtins.open",
+        lambda file, *more, real=open: real(tmp_path / "cpu.max" if file == "/sys/fs/cgroup/cpu.max" else file, *more),
+    )
+    exists = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/sys/fs/cgroup/cpu.max" or exists(path))
+    assert parallel.cores(_LOCAL) == cores
+
+
 def test_processes_end_with_a_killed_program() -> None:
     root = Path(__file__).parents[3]
     with subprocess.Popen([sys.executable, "-c", _PROGRAM], cwd=root, stdout=subprocess.PIPE, text=True) as program:

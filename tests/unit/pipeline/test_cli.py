@@ -14,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from components import parallel
 from configs.base import ConfigError
 from pipeline import cli, exits
 from pipeline.inference import predict
@@ -214,6 +215,18 @@ def test_run_looks_at_the_data_before_it_imports_tensorflow(folder):
     assert "no file matches 'r.csv'" in tfx_bert("run", "x.yaml", code=3)
     assert time.perf_counter() - began < 1
     assert not (folder / "runs").exists()
+
+
+def test_how_many_cores_is_said_to_the_nodes_of_this_machine_only(folder, monkeypatch):
+    monkeypatch.setenv("TFX_BERT_CORES", "two")
+    write_yaml(folder / "x.yaml")
+    assert "TFX_BERT_CORES" in tfx_bert("run", "x.yaml", code=2)
+    assert "Invalid value for '--cores'" in tfx_bert("run", "x.yaml", "--cores", "0", code=2)
+    refused = tfx_bert("run", "x.yaml", "--cores", "2", "--env", "kubeflow", code=2)
+    assert "--cores: on a cluster a node uses those of its machine; give its pool another cpu" in refused
+    assert os.environ["TFX_BERT_CORES"] == "two"
+    tfx_bert("run", "x.yaml", "--cores", "2", code=3)  # no file
+    assert os.environ[parallel.CORES] == "2"
 
 
 def test_an_output_folder_that_cannot_be_written(folder):
