@@ -7,6 +7,7 @@ give one file to one of them, and each imports TensorFlow again.
 import collections
 import concurrent.futures
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -18,8 +19,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 from typing_extensions import override
 
 from components.processes import end_with
+from models.progress import Meter
 
 CORES = "TFX_BERT_CORES"
+_HERE = uuid.uuid4().hex  # this process
 
 
 def cores(options: PipelineOptions) -> int:
@@ -54,24 +57,38 @@ class InParallel(beam.DoFn):
         neither TensorFlow nor Beam, and element and result are pickled. What it raises reaches the caller.
       cores: how many at once; see ``cores``.
       by: ``threads`` where most of the work releases Python's lock, as TensorFlow and zlib do; else ``processes``.
+      counted: from an element and its result to the records in it, and its share of all that is to be done (None where
+        that is not known). Whoever runs the node in this very process is told how far it is.
     """
 
-    def __init__(self, work: Callable[[Any], Any], cores: int, by: Literal["threads", "processes"]) -> None:
+    def __init__(
+        self,
+        work: Callable[[Any], Any],
+        cores: int,
+        by: Literal["threads", "processes"],
+        counted: Callable[[Any, Any], tuple[int, float | None]] | None = None,
+    ) -> None:
         self.work = work
         self.cores = cores
         self.by = by
+        self.counted = counted
+        self.made_in = _HERE
+
+    @override
+    def setup(self) -> None:
+        self.meter = Meter()
 
     @override
     def start_bundle(self) -> None:
-        self.waiting: collections.deque[concurrent.futures.Future[Any]] = collections.deque()
+        self.waiting: collections.deque[tuple[Any, concurrent.futures.Future[Any]]] = collections.deque()
         self.pool = None if self.cores == 1 else _pool(self.by, self.cores)
 
     @override
     def process(self, element: Any) -> Iterator[Any]:
         if self.pool is None:
-            yield self.work(element)
+            yield self._told(element, self.work(element))
             return
-        self.waiting.append(self.pool.submit(self.work, element))
+        self.waiting.append((element, self.pool.submit(self.work, element)))
         if len(self.waiting) > 2 * self.cores:
             yield self._oldest()
 
@@ -85,12 +102,19 @@ class InParallel(beam.DoFn):
 
     def _oldest(self) -> Any:
         """The result that was asked for first. Where there is none, what has not begun is not begun."""
+        element, future = self.waiting.popleft()
         try:
-            return self.waiting.popleft().result()
+            return self._told(element, future.result())
         except BaseException:
-            for future in self.waiting:
-                future.cancel()
+            for _, later in self.waiting:
+                later.cancel()
             raise
+
+    def _told(self, element: Any, result: Any) -> Any:
+        """The result, once it is counted."""
+        if self.counted and self.made_in == _HERE:
+            self.meter.add(*self.counted(element, result))
+        return result
 
 
 def _pool(by: Literal["threads", "processes"], cores: int) -> concurrent.futures.Executor:

@@ -7,9 +7,12 @@ Each record has an attribute ``event``: one of the dataclasses below. Record tex
 import dataclasses
 import json
 import logging
+import time
 from typing import Literal, get_args
 
 logger = logging.getLogger("tfx_bert")
+# Of ``Meter``, seconds: work that is done sooner is not told, and what is told is not told more often.
+_QUIET, _APART = 3.0, 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,31 @@ class Step:
             f"{self.phase} · step {self.step:,}/{self.steps:,} · loss {self.loss:.3g} · lr {self.learning_rate:.1e} · "
             f"{self.tokens_per_second:,.0f} tokens/s · {minutes}:{seconds:02d} left"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """How far a node is that works on many records.
+
+    Attributes:
+      done: records so far.
+      total: estimate; None where nothing tells it.
+      per_second: records, mean since the node began with them.
+      seconds_left: estimate; None likewise.
+    """
+
+    done: int
+    total: int | None
+    per_second: float
+    seconds_left: float | None
+
+    def __str__(self) -> str:
+        of = "" if self.total is None else f" of about {self.total:,}"
+        told = f"{self.done:,}{of} records · {self.per_second:,.0f} records/s"
+        if self.seconds_left is None:
+            return told
+        minutes, seconds = divmod(round(self.seconds_left), 60)
+        return f"{told} · {minutes}:{seconds:02d} left"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +156,7 @@ class NodeFinished:
         return f"{self.node} {self.state} · {self.seconds:.1f} s"
 
 
-Event = Summary | Step | Notice | Checkpoints | RunStarted | NodeStarted | NodeFinished
+Event = Summary | Step | Records | Notice | Checkpoints | RunStarted | NodeStarted | NodeFinished
 _EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 
 
@@ -156,3 +184,32 @@ def emit(event: Event) -> None:
     """Logs ``event``: its text as the message, itself as the record's ``event``."""
     level = logging.WARNING if isinstance(event, Notice) else logging.INFO
     logger.log(level, "%s", event, extra={"event": event})
+
+
+class Meter:
+    """Emits ``Records`` for work that takes longer than three seconds, once a second at most. The work begins now."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._next = self._began + _QUIET
+        self._records, self._share = 0, 0.0
+
+    def add(self, records: int, share: float | None) -> None:
+        """Some of the work is done.
+
+        Args:
+          records: in it.
+          share: of the whole work, such as bytes of bytes; None where the whole is not known.
+        """
+        self._records += records
+        self._share += share or 0.0
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _APART
+        seconds = now - self._began
+        left = total = None
+        if self._share:
+            share = min(self._share, 1.0)
+            left, total = seconds * (1 - share) / share, round(self._records / share)
+        emit(Records(self._records, total, self._records / seconds, left))

@@ -13,11 +13,11 @@ from rich.text import Text
 from typing_extensions import override
 
 from configs.yaml.document import near
-from models.progress import Event, NodeFinished, NodeStarted, Notice, RunStarted, Step, Summary
+from models.progress import Event, NodeFinished, NodeStarted, Notice, Records, RunStarted, Step, Summary
 from pipeline.terminal import numbers
 
 MARKS = {"ran": ("✓", "green"), "cached": ("✓", "green"), "skipped": ("·", "dim"), "failed": ("✗", "red")}
-# Without a terminal, training reports this often (seconds): a log stays short.
+# Without a terminal, a node reports this often (seconds): a log stays short.
 _QUIET_SECONDS = 15.0
 _BAR = 12  # columns
 
@@ -74,8 +74,8 @@ class View(logging.Handler):
                 if event.state == "failed":
                     self.failed = event.node
                 self.finished(event)
-            case Step():
-                self.step(event, node)
+            case Step() | Records():
+                self.under_way(event, node)
         if isinstance(event, NodeStarted | NodeFinished) and event.node in self.pending:
             self.pending.remove(event.node)
 
@@ -88,8 +88,8 @@ class View(logging.Handler):
         line.rstrip()
         self.console.print(line, soft_wrap=True)
 
-    def step(self, event: Step, node: str) -> None:
-        """Shows where a training loop stands."""
+    def under_way(self, event: Step | Records, node: str) -> None:
+        """Shows how far a node is."""
 
     def close(self) -> None:
         """Leaves the screen as it is."""
@@ -103,12 +103,15 @@ class Lines(View):
         super().__init__(console)
         self._told: tuple[str, float] = ("", 0.0)
 
-    def step(self, event: Step, node: str) -> None:
-        """A line when a phase begins, then every ``_QUIET_SECONDS``."""
+    @override
+    def under_way(self, event: Step | Records, node: str) -> None:
+        """A line when a phase begins, then every ``_QUIET_SECONDS``; a training's last step."""
         phase, told = self._told
-        if event.phase == phase and time.monotonic() - told < _QUIET_SECONDS and event.step < event.steps:
+        now = f"{node} {event.phase}" if isinstance(event, Step) else node
+        last = isinstance(event, Step) and event.step == event.steps
+        if now == phase and time.monotonic() - told < _QUIET_SECONDS and not last:
             return
-        self._told = (event.phase, time.monotonic())
+        self._told = (now, time.monotonic())
         self.console.print(Text.assemble(("▶ ", "cyan"), f"{node:<{self.width}}         {event}"), soft_wrap=True)
 
 
@@ -117,17 +120,18 @@ class Screen(View):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._step: tuple[str, Step] | None = None
+        self._last: tuple[str, Step | Records] | None = None
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
         self._live.start()
 
-    def step(self, event: Step, node: str) -> None:
-        """Remembers the step; the next refresh draws it."""
-        self._step = (node, event)
+    @override
+    def under_way(self, event: Step | Records, node: str) -> None:
+        """Remembers it; the next refresh draws it."""
+        self._last = (node, event)
 
     @override
     def finished(self, event: NodeFinished) -> None:
-        self._step = None
+        self._last = None
         self._live.refresh()  # so that the line below replaces this node's
         super().finished(event)
 
@@ -143,24 +147,35 @@ class Screen(View):
                 Text("▶", "cyan"),
                 f"{node:<{self.width}}",
                 Text(f"{numbers.clock(time.monotonic() - began):>6}", "dim"),
-                self._training(self._step[1]) if self._step and self._step[0] == node else Text("…", "dim"),
+                self._figures(self._last[1]) if self._last and self._last[0] == node else Text("…", "dim"),
             )
         later = (
             [Text("… " + " · ".join(self.pending), "dim", overflow="ellipsis", no_wrap=True)] if self.pending else []
         )
         return Group(rows, *later)
 
-    def _training(self, step: Step) -> Text:
+    def _figures(self, event: Step | Records) -> Text:
         """``epoch 1/2 ━━━━━──── 61 %  loss .38  lr 2.1e-5  3,100 tokens/s  2:05 left``; the bar and lr need room."""
-        done = step.step / step.steps
         wide = self.console.width >= 60 + self.width + _BAR
-        filled = round(done * _BAR)
-        bar = Text.assemble(("━" * filled, "cyan"), ("─" * (_BAR - filled) + " ", "dim")) if wide else Text()
-        rate = f"lr {numbers.scientific(step.learning_rate)}  " if wide else ""
+        if isinstance(event, Records):
+            done = event.done / event.total if event.total else None
+            told = f"{event.done:,} records  {event.per_second:,.0f} records/s"
+        else:
+            done = event.step / event.steps
+            rate = f"lr {numbers.scientific(event.learning_rate)}  " if wide else ""
+            told = f"loss {numbers.plain(event.loss)}  {rate}{event.tokens_per_second:,.0f} tokens/s"
         return Text.assemble(
-            f"{step.phase} ", bar, f"{numbers.share(done)}  loss {numbers.plain(step.loss)}  {rate}"
-            f"{step.tokens_per_second:,.0f} tokens/s  {numbers.clock(step.seconds_left)} left", no_wrap=True,
-        )  # fmt: skip
+            f"{event.phase} " if isinstance(event, Step) else "",
+            Text() if done is None else self._bar(done) if wide else f"{numbers.share(done)}  ",
+            told,
+            "" if event.seconds_left is None else f"  {numbers.clock(event.seconds_left)} left",
+            no_wrap=True,
+        )
+
+    def _bar(self, done: float) -> Text:
+        """``━━━━━──── 61 %  ``."""
+        filled = round(done * _BAR)
+        return Text.assemble(("━" * filled, "cyan"), ("─" * (_BAR - filled), "dim"), f" {numbers.share(done)}  ")
 
 
 def attach(console: Console) -> View:

@@ -1,5 +1,7 @@
 """Elements of a bundle at once: the results and their order do not depend on how many."""
 
+import itertools
+import logging
 import os
 import signal
 import subprocess
@@ -8,11 +10,13 @@ import time
 from pathlib import Path
 
 import apache_beam as beam
+import cloudpickle
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 
 from components import parallel
+from models import progress
 
 _LOCAL = PipelineOptions(["--runner=DirectRunner", "--direct_running_mode=in_memory"])
 # A program of its own, whose __main__ cannot be imported twice: it waits for its second element.
@@ -23,7 +27,7 @@ assert __name__ == "__main__"
 work = parallel.InParallel(time.sleep, 2, "processes")
 work.start_bundle()
 list(work.process(0.0)), list(work.process(600.0))
-work.waiting.popleft().result()
+work.waiting.popleft()[1].result()
 print(*work.pool._processes, flush=True)
 time.sleep(600)
 """
@@ -48,6 +52,35 @@ def test_results_come_in_the_order_of_the_elements(cores: int, by: str) -> None:
 def test_what_the_work_raises_reaches_the_caller(by: str) -> None:
     with pytest.raises(ValueError, match="invalid literal"), beam.Pipeline(options=_LOCAL) as pipeline:
         pipeline | beam.Create(["1", "a", "2"]) | beam.ParDo(parallel.InParallel(int, 2, by))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_how_far_it_is_is_told_in_the_process_that_asked(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    seconds = itertools.count(100.0, 2.0)  # between two looks at the clock
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    caplog.set_level(logging.INFO, "tfx_bert")
+    work = cloudpickle.loads(
+        cloudpickle.dumps(parallel.InParallel(int, cores, "threads", lambda element, result: (result, 0.25)))
+    )
+
+    def told(work: parallel.InParallel) -> list[progress.Records]:
+        caplog.clear()
+        work.setup()
+        work.start_bundle()
+        for element in ("10", "20", "30", "40"):
+            list(work.process(element))
+        list(work.finish_bundle())
+        return [record.event for record in caplog.records]  # type: ignore[attr-defined]
+
+    assert told(work) == [
+        progress.Records(30, 60, 7.5, 4.0),  # nothing after two seconds
+        progress.Records(60, 80, 10.0, 2.0),
+        progress.Records(100, 100, 12.5, 0.0),
+    ]
+    monkeypatch.setattr(parallel, "_HERE", "a worker elsewhere")
+    assert told(work) == []
 
 
 def test_every_core_on_this_machine_and_one_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

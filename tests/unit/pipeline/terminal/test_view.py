@@ -5,7 +5,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from models.progress import NodeFinished, NodeStarted, Notice, RunStarted, Step, Summary, emit
+from models.progress import NodeFinished, NodeStarted, Notice, Records, RunStarted, Step, Summary, emit
 from pipeline.terminal import noise, view
 
 STEP = Step(61, 100, 0.38, 2.1e-5, 3100, 125, "epoch 1/2")
@@ -75,6 +75,23 @@ def test_a_terminal_shows_what_runs_and_what_is_to_come():
 def test_a_narrow_terminal_keeps_to_one_line():
     drawn = shown(RunStarted("x", 1, "runs/x/1", ("Trainer",)), NodeStarted("Trainer"), STEP, terminal=True, width=80)
     assert drawn.splitlines() == ["▶ Trainer        0:00 epoch 1/2 61 %  loss .380  3,100 tokens/s  2:05 left"]
+
+
+def test_how_many_records_are_done():
+    node, known = NodeStarted("Transform"), Records(120_000, 212_100, 31_250.4, 2.9)
+    lines = shown(node, known, Records(150_000, 212_100, 31_000, 2.0), terminal=False).splitlines()
+    assert lines == ["▶ Transform            120,000 of about 212,100 records · 31,250 records/s · 0:03 left"]
+    assert shown(node, known, terminal=True).splitlines() == [
+        "▶ Transform      0:00 ━━━━━━━───── 57 %  120,000 records  31,250 records/s  0:03 left"
+    ]
+    assert shown(node, known, terminal=True, width=80).splitlines() == [
+        "▶ Transform      0:00 57 %  120,000 records  31,250 records/s  0:03 left"
+    ]
+    unknown = Records(120_000, None, 31_250.4, None)
+    assert shown(node, unknown).splitlines() == ["▶ Transform            120,000 records · 31,250 records/s"]
+    assert shown(node, unknown, terminal=True).splitlines() == [
+        "▶ Transform      0:00 120,000 records  31,250 records/s"
+    ]
 
 
 def test_the_node_that_failed_is_remembered():
