@@ -3,11 +3,13 @@
 from typing import Any, Self
 
 from pydantic import model_validator
+from typing_extensions import override
 
 from configs.base import Count, Section, Share
+from models.families import Shape
 
 
-class Encoder(Section):
+class Encoder(Section, Shape):
     """The shape of a BERT encoder (Devlin et al. 2019, section 3). Defaults: BERT-base.
 
     Attributes:
@@ -36,6 +38,7 @@ class Encoder(Section):
             )
         return self
 
+    @override
     def arguments(self) -> dict[str, Any]:
         """What ``models.bert.encoder.BertEncoder`` takes, the vocabulary's size left out."""
         return {**self.model_dump(), "intermediate_dim": self.intermediate_dim or 4 * self.hidden_dim}

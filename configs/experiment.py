@@ -10,13 +10,13 @@ import pydantic
 from pydantic import Field, model_validator
 
 from configs.base import Name, Section, Seed
-from configs.encoder import Encoder
 from configs.evaluation import Evaluate
 from configs.pretraining import Pretrain
-from configs.sources import Corpus, SplitSource, Unlabelled
+from configs.sources import Corpus, Source, Unlabelled
 from configs.text import Text, Vocabulary
 from configs.training import Train
 from configs.tuning import Range, Tune
+from models.families import Shape
 
 
 class FromExperiment(Section):
@@ -34,7 +34,7 @@ class Task(Section):
     """
 
     type: str
-    data: SplitSource
+    data: Source
     schema_: str | None = Field(default=None, alias="schema")
 
     model_config = pydantic.ConfigDict(
@@ -62,7 +62,8 @@ class Experiment(Section):
       checkpoint: a Hugging Face BERT folder, here or in a bucket (``gs://…``, ``s3://…``), or another experiment's
         base model.
       score: records without labels, which the model answers once it is blessed.
-      encoder: a name in ``configs/encoders/`` or the values themselves; a checkpoint brings its own.
+      encoder: a name in ``configs/encoders/`` or the values themselves, those of the task's family; a checkpoint brings
+        its own.
       vocabulary: to learn or to import; a checkpoint brings its own.
       tune: a search for settings of ``train``.
       seed: of every random stream.
@@ -77,7 +78,7 @@ class Experiment(Section):
     score: Unlabelled | None = None
     text: Text = Text()
     vocabulary: Vocabulary | None = None
-    encoder: Encoder | None = None
+    encoder: pydantic.SerializeAsAny[Shape] | None = None
     pretrain: Pretrain | None = None
     train: Train = Train()
     tune: Tune | None = None
@@ -91,8 +92,6 @@ class Experiment(Section):
             raise ValueError("give corpus (pretraining), task (fine-tuning), or both")
         if (self.corpus is None) != (self.pretrain is None):
             raise ValueError("corpus and pretrain go together: one is the text, the other the budget")
-        if self.checkpoint is None and (self.vocabulary is None or self.encoder is None):
-            raise ValueError("without a checkpoint, vocabulary and encoder must be given")
         if self.checkpoint is not None and (self.vocabulary is not None or self.encoder is not None):
             raise ValueError("a checkpoint brings its own vocabulary and encoder: remove those sections")
         if self.tune and self.task is None:

@@ -59,6 +59,7 @@ class Task(abc.ABC):
       calibrates: whether answers are the softmax of ``logits`` (B, C), whose right place is ``targets[0]``, or their
         sigmoids, of which ``targets[0]`` (B, C) says 1 or 0; then ``figures`` has ``ece``.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
+      recipe: settings of the YAML's ``train`` where it does not say them.
       head: the row of ``models.checkpoints.task_head.HEADS`` that the model's layer ``logits`` is, so that
         transformers can load it; None where transformers has no such head.
     """
@@ -75,6 +76,7 @@ class Task(abc.ABC):
     baselines: ClassVar[tuple[str, ...]] = ()
     calibrates: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    recipe: ClassVar[Mapping[str, Any]] = {}
     head: ClassVar[str | None] = None
 
     config: Any

@@ -56,7 +56,10 @@ def create_pipeline(
     model = dag.checkpoint()
     corpus = dag.source("corpus") if experiment.corpus else None
     records = dag.source("task") if experiment.task else None
-    vocabulary = dag.vocabulary([source for source in (corpus, records) if source], model)
+    sides = [dag.source(name) for name in (dag.kinds["task"].sides if records else ())]
+    reads = dag.family.reads(dag.task["config"]) if records else None
+    vocabulary_model = dag.checkpoint(reads) if reads else model
+    vocabulary = dag.vocabulary([source for source in (corpus, records) if source], sides, vocabulary_model)
     if corpus:
         transform = dag.transform(corpus, vocabulary)
         model = dag.pretrain(transform, model)
@@ -122,8 +125,10 @@ class _Dag:
         self.nodes.append(node.with_id(prefix + name))
         return node
 
-    def checkpoint(self) -> Channel | None:
-        folder = imports.checkpoint(self.experiment, self.environment)
+    def checkpoint(self, reads: str | None = None) -> Channel | None:
+        """The experiment's checkpoint, or the folder that its vocabulary is learned with."""
+        given = self.experiment.model_copy(update={"checkpoint": reads}) if reads else self.experiment
+        folder = imports.checkpoint(given, self.environment)
         if folder is None:
             return None
         if self.environment.has_importer:
@@ -164,7 +169,7 @@ class _Dag:
         )
         return self.add(reader, "ExampleGen", name).outputs["examples"]
 
-    def vocabulary(self, sources: list[_Source], base: Channel | None) -> Channel:
+    def vocabulary(self, sources: list[_Source], sides: list[_Source], base: Channel | None) -> Channel:
         text = self.experiment.text.model_dump(mode="json")
         wanted, path = self.experiment.vocabulary, imports.vocabulary(self.experiment, self.environment)
         node = VocabularyGen(
@@ -172,13 +177,15 @@ class _Dag:
             source_digest=self.digest("components.data.vocabulary_gen", vocabularies.module(self.family.vocabulary)),
             kind=self.family.vocabulary,
             features=list(dict.fromkeys(name for source in sources for name in self.kinds[source.name].texts)),
+            side=sides[0].examples if sides else None,
+            side_features=[name for side in sides for name in self.kinds[side.name].texts],
             learn=wanted.learn if wanted else None,
             path=self.node_path(path) if path else None,
             base_model=base,
             reserve=wanted.reserve if wanted else (),
             **text,
         )
-        for source in sources:
+        for source in (*sources, *sides):
             node.add_upstream_node(source.gate)
         return self.add(node, "VocabularyGen").outputs["vocabulary"]
 

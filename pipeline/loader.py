@@ -16,12 +16,14 @@ import configs
 import models.tasks
 from components.records.kind import load as load_kind
 from configs.base import ConfigError, Share
+from configs.encoder import Encoder
 from configs.evaluation import Bless, Evaluate, Threshold
 from configs.experiment import Experiment, Task
 from configs.sources import LabelRanges
 from configs.training import Train
 from configs.yaml.document import Document, Key, near, read, write
 from configs.yaml.validate import nearest, one_of, raise_all, shown, validate
+from models import families
 from models.task import load as load_task
 
 FOLDER = Path(configs.__path__[0])
@@ -123,6 +125,9 @@ def _composed(document: Document) -> tuple[type[Experiment], list[str]]:
         return _experiment_model((Task | None, None), known), []
     name = section.get("type")
     if name in known or _is_module(name):
+        recipe, train = load_task(name).recipe, document.values.get("train", {})
+        if recipe and isinstance(train, dict):
+            document.values["train"] = {**recipe, **train}
         return _experiment_model((_task_model(name), ...), [name]), []
     where: tuple[Key, ...] = ("task", "type") if "type" in section else ("task",)
     received = f"there is no task {shown(name)}" if "type" in section else "type is missing"
@@ -159,7 +164,11 @@ def _experiment_model(task: Any, names: Sequence[str]) -> type[Experiment]:
     evaluate: Any = pydantic.create_model(
         "Evaluate", __base__=Evaluate, __doc__=Evaluate.__doc__, bless=(bless, bless())
     )
-    return pydantic.create_model("Experiment", __base__=Experiment, task=task, evaluate=(evaluate, evaluate()))
+    families_of = {load_task(name).family for name in names}
+    shape: Any = functools.reduce(operator.or_, [families.load(name).shape or Encoder for name in sorted(families_of)])
+    return pydantic.create_model(
+        "Experiment", __base__=Experiment, task=task, evaluate=(evaluate, evaluate()), encoder=(shape | None, None)
+    )
 
 
 def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
@@ -177,13 +186,17 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
         if "mlm_loss" in bless:
             yield ("evaluate", "bless", "mlm_loss"), "judges experiments that pretrain alone; this one has a task"
         yield from _task_contradictions(experiment, experiment.task)
-    frozen, layers = experiment.train.freeze, experiment.encoder.num_layers if experiment.encoder else math.inf
+    family = families.load(load_task(experiment.task.type).family if experiment.task else "text")
+    required = family.required(experiment.task.own() if experiment.task else {})
+    if experiment.checkpoint is None and any(getattr(experiment, name) is None for name in required):
+        yield (), f"without a checkpoint, {' and '.join(required)} must be given"
+    frozen, layers = experiment.train.freeze, getattr(experiment.encoder, "num_layers", math.inf)
     if frozen and experiment.checkpoint is None and experiment.corpus is None:
         yield ("train", "freeze"), "keeps what was learned before, and this experiment begins with random weights"
     elif isinstance(frozen, int) and frozen > layers:
         yield ("train", "freeze"), f"{frozen} is more than $.encoder.num_layers {layers}"
     yield from _score_contradictions(experiment)
-    positions = experiment.encoder.max_positions if experiment.encoder else math.inf
+    positions = getattr(experiment.encoder, "max_positions", math.inf)
     lengths = {
         "pretrain": experiment.pretrain and experiment.pretrain.max_length,
         "task": getattr(experiment.task, "max_length", 0),
@@ -213,17 +226,15 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
     if data.format == "text":
         yield ("task", "data", "format"), "plain text has no labels; use csv, tsv, jsonl or parquet"
     for key, column in data.columns:
-        if column in columns:
+        if column in columns and key in data.keys:
             yield ("task", "data", key), f"column {shown(column)} is the {columns[column]} already"
-        columns.setdefault(column, key.partition("_")[0])
+        columns.setdefault(column, key.partition("_")[0].partition(".")[0])
     for index, column in enumerate(experiment.evaluate.slices):
         if column in load_task(task.type).slices:
             yield ("evaluate", "slices", index), f"{shown(column)} is a slice anyway; remove it"
         if column in columns:
-            yield (
-                ("evaluate", "slices", index),
-                f"{shown(column)} is the text or the label; labels are slices anyway",
-            )
+            anyway = "; labels are slices anyway" if "label" in columns.values() else ""
+            yield ("evaluate", "slices", index), f"{shown(column)} is the {columns[column]}{anyway}"
         elif column in records.features():
             yield ("evaluate", "slices", index), f"the records have a {shown(column)} of their own; rename that column"
     the_task, named = load_task(task.type)(task.own()), experiment.evaluate.baselines

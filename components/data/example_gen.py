@@ -23,7 +23,7 @@ from tfx.types import artifact_utils, channel_utils, component_spec, standard_ar
 from components.artifacts import BadRecords
 from components.records import bad_records, readers
 from components.records.kind import Kind, load
-from components.records.record import LeftOut, Part, Record
+from components.records.record import Counted, LeftOut, Part, Record
 from components.records.rows import Bad, RowError
 from components.storage.files import fileio
 from configs.sources import Source
@@ -68,6 +68,9 @@ class _Join(beam.DoFn):
     def __init__(self, kind: Kind[Any]) -> None:
         self.kind = kind
 
+    def setup(self) -> None:
+        self.figures = Counter[str]()
+
     def process(self, element: tuple[tuple[str, str], Iterable[Part]]) -> Iterator[Any]:
         (files, _), group = element
         parts = list(group)
@@ -75,12 +78,19 @@ class _Join(beam.DoFn):
             for item in self.kind.join(parts):
                 if isinstance(item, LeftOut):
                     yield _note("count", "left out", 1)
+                elif isinstance(item, Counted):
+                    self.figures.update(item.figures)
                 else:
                     split, record = item
                     yield _element(self.kind, record, split or self.kind.split_of(record.key, files))
         except RowError as fault:
             first = min(parts, key=lambda part: (part.file, part.line))
             yield _note("bad", first.file, first.line, str(fault))
+
+    def finish_bundle(self) -> Iterator[Any]:
+        for name, number in self.figures.items():
+            yield _windowed(_note("figure", name, number))
+        self.figures.clear()
 
 
 class _Elements(beam.PTransform):
@@ -126,9 +136,7 @@ class _Route(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         for (split, label), number in self.counts.items():
-            note = _note("records", split, label, number)
-            window = GlobalWindow()
-            yield beam.pvalue.TaggedOutput(note.tag, WindowedValue(note.value, window.max_timestamp(), [window]))
+            yield _windowed(_note("records", split, label, number))
         self.counts.clear()
 
 
@@ -148,6 +156,12 @@ def _feature(values: Sequence[Any]) -> tf.train.Feature:
 
 def _note(*values: str | int) -> beam.pvalue.TaggedOutput:
     return beam.pvalue.TaggedOutput("notes", json.dumps(values))
+
+
+def _windowed(note: beam.pvalue.TaggedOutput) -> beam.pvalue.TaggedOutput:
+    """``note``, as the end of a bundle may give it."""
+    window = GlobalWindow()
+    return beam.pvalue.TaggedOutput(note.tag, WindowedValue(note.value, window.max_timestamp(), [window]))
 
 
 def _later(elements: beam.PCollection, splits: Sequence[str]) -> beam.PCollection:
@@ -187,6 +201,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         folder = artifact_utils.get_single_uri(output_dict["bad_records"])
         kind = kind_of(exec_properties)
         kind.check()
+        kind = kind.fitted()
         splits = list(kind.shares)
         examples.split_names = artifact_utils.encode_split_names(splits)
         examples.span = examples.version = 0
@@ -208,7 +223,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             fileio.makedirs(kept.rpartition("/")[0] or ".")
             fileio.copy(f"{folder}/{bad_records.FILE}", kept, overwrite=True)
         kind.judge(report, kept)
-        progress.emit(progress.Summary(str(report)))
+        progress.emit(progress.Summary(kind.line(report)))
 
 
 def _split(pipeline: beam.Pipeline, kind: Kind[Any], sample: int) -> dict[str, beam.PCollection]:

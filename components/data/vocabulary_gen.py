@@ -22,7 +22,7 @@ _BATCH = 1000  # records parsed at once
 
 
 class Spec(component_spec.ComponentSpec):
-    """Two sources in, a vocabulary out; ``settings`` is a JSON object of the arguments of ``VocabularyGen``."""
+    """Sources in, a vocabulary out; ``settings`` is a JSON object of the arguments of ``VocabularyGen``."""
 
     PARAMETERS = {
         "settings": component_spec.ExecutionParameter(type=str),
@@ -32,6 +32,7 @@ class Spec(component_spec.ComponentSpec):
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "more_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        "side_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
         "base_model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {"vocabulary": component_spec.ChannelParameter(type=Vocabulary)}
@@ -63,16 +64,32 @@ class Executor(base_executor.BaseExecutor):
             folder,
             imported=_content(settings["path"]) if settings["path"] else None,
             base=_checkpoint(input_dict.get("base_model")),
+            **(
+                {"side": _records(side, settings["side_features"])} if (side := input_dict.get("side_examples")) else {}
+            ),
         )
         progress.emit(progress.Summary(summary))
 
 
 def _texts(folders: Sequence[str], features: Sequence[str]) -> Iterator[Any]:
     """String tensors (N,) of what the records of ``folders`` hold in ``features``."""
+    for records in _parsed(folders, {name: tf.io.VarLenFeature(tf.string) for name in features}):
+        yield tf.concat([feature.values for feature in records.values()], axis=0)
+
+
+def _records(side: list[types.Artifact], features: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Batches of the records of all splits: string tensors (N,) by feature."""
+    splits = [
+        (artifact, split) for artifact in side for split in artifact_utils.decode_split_names(artifact.split_names)
+    ]
+    folders = [artifact_utils.get_split_uri([artifact], split) for artifact, split in splits]
+    yield from _parsed(folders, {name: tf.io.FixedLenFeature([], tf.string) for name in features})
+
+
+def _parsed(folders: Sequence[str], spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
     files = sorted(name for folder in folders for name in tf.io.gfile.glob(f"{folder}/*"))
-    spec = {name: tf.io.VarLenFeature(tf.string) for name in features}
     for records in tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH):
-        yield tf.concat([feature.values for feature in tf.io.parse_example(records, spec).values()], axis=0)
+        yield tf.io.parse_example(records, spec)
 
 
 def _checkpoint(base_model: list[types.Artifact] | None) -> pathlib.Path | None:
@@ -95,6 +112,8 @@ class VocabularyGen(base_component.BaseComponent):
 
     Args:
       examples: one or two Examples channels.
+      side: Examples of a side source of their kind, with
+      side_features: … what its records hold; for ``learn``'s argument ``side``.
       source_digest: of the code behind this node; another one runs it again.
       kind: the vocabulary's module in ``models/vocabularies/``, or its dotted path.
       features: of the records, those that it is learned from.
@@ -118,6 +137,8 @@ class VocabularyGen(base_component.BaseComponent):
         source_digest: str,
         kind: str = "wordpiece",
         features: Sequence[str] = ("text", "text_pair", "sentences"),
+        side: types.BaseChannel | None = None,
+        side_features: Sequence[str] = (),
         learn: int | None = None,
         path: str | None = None,
         base_model: types.BaseChannel | None = None,
@@ -127,20 +148,18 @@ class VocabularyGen(base_component.BaseComponent):
     ):
         if not 1 <= len(examples) <= 2:
             raise ValueError(f"one or two sources can be read. Received: {len(examples)}")
-        if sum(each is not None for each in (learn, path, base_model)) != 1:
-            raise ValueError(
-                f"give one of learn, path and base_model. Received: learn={learn}, path={path}, base_model={base_model}"
-            )
         settings = {
             **{"kind": kind, "features": list(features), "learn": learn, "path": path},
             **{"reserve": list(reserve), "mode": mode, "replace": list(replace)},
+            **({"side_features": list(side_features)} if side else {}),
         }
-        vocabularies.load(kind).check(settings)
+        vocabularies.load(kind).check({**settings, "base": base_model is not None})
         first, *more = examples
         super().__init__(
             spec=Spec(
                 examples=first,
                 more_examples=more[0] if more else None,
+                side_examples=side,
                 base_model=base_model,
                 settings=json.dumps(settings, sort_keys=True, ensure_ascii=False),
                 source_digest=source_digest,

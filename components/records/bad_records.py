@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.records.formats import encodings
 from components.records.rows import place
-from configs.sources import Source, SplitSource
+from configs.sources import Source
 from schemas import DataError
 
 FILE = "bad_records.csv"
@@ -32,6 +32,7 @@ class Report:
       first: reason → file and line of its first one.
       faults: what is wrong with whole files.
       splits: those that records are put into, in order.
+      figures: what the groups of rows add up to.
     """
 
     rows: int = 0
@@ -41,6 +42,7 @@ class Report:
     first: dict[str, tuple[str, int]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     splits: Sequence[str] = SPLITS
+    figures: Counter[str] = field(default_factory=Counter)
 
     @property
     def bad(self) -> int:
@@ -88,6 +90,8 @@ def count(report: Report, kind: str, values: list[str | int]) -> None:
             report.rows += number
         case "count", ["left out", int(number)]:
             report.left_out += number
+        case "figure", [str(name), int(number)]:
+            report.figures[name] += number
         case "records", [str(split), str(label), int(number)]:
             report.records[split, label] += number
         case _:
@@ -147,7 +151,7 @@ def refusal(report: Report, source: Source, path: str | None, *, head: bool = Fa
     if path:
         lines.append(f"  All: {path.removeprefix(f'{Path.cwd()}/')}")
     if share == 1:
-        what = f"columns and labels of $.{source.section}" if isinstance(source, SplitSource) else "columns"
+        what = f"columns and labels of $.{source.section}" if getattr(source, "label", None) else "columns"
         return "\n".join([*lines, f"  Not one row can be used: check the {what}"])
     return "\n".join([*lines, f"  Fix them, or {' '.join(fixes)}"])
 

@@ -12,6 +12,8 @@ class Head:
       records: of the whole source, an estimate unless ``exact``.
       tokens: mean of a record, special ones included, an estimate.
       labels: how often each came.
+      groups: rows of each group, such as the events of a user.
+      names: what the vocabulary will hold, where records say it themselves: how often each item came.
       left_out: sound rows that are not used.
       bad: how often each reason came.
       first: reason → file and line of its first row.
@@ -22,6 +24,8 @@ class Head:
     records: float = 0.0
     tokens: float = 0.0
     labels: Counter[str] = field(default_factory=Counter)
+    groups: Counter[str] = field(default_factory=Counter)
+    names: Counter[str] = field(default_factory=Counter)
     left_out: int = 0
     bad: Counter[str] = field(default_factory=Counter)
     first: dict[str, tuple[str, int]] = field(default_factory=dict)

@@ -8,14 +8,13 @@ elsewhere. Then its name is the path of its module, such as ``family.kind``, and
 import abc
 import dataclasses
 import importlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 import schemas
 from components.records import bad_records, readers
 from components.records.head import Head
-from components.records.record import LeftOut, Part, Record
+from components.records.record import Counted, LeftOut, Part, Record
 from components.records.rows import Bad, Row, RowError
 from configs.sources import Source, SplitSource
 from schemas import DataError
@@ -36,7 +35,8 @@ class Kind(abc.ABC, Generic[S]):
       texts: features of a record that hold text.
       gold: features that hold the right answer: absent from a record that is served.
       labelled: the feature that holds labels, if any.
-      noun: what several records are called.
+      noun: what several records, or rows of a group, are called.
+      tokenized: whether texts become tokens; else a row counts as one unit of what the network reads.
       leaks: whether two splits must not share a key. False where a group has records in several splits.
       featurizer: path of the class whose ``featurize`` Transform calls; None: the task's own.
       source: files and columns.
@@ -49,6 +49,7 @@ class Kind(abc.ABC, Generic[S]):
     gold: ClassVar[tuple[str, ...]] = ()
     labelled: ClassVar[str | None] = None
     noun: ClassVar[str] = "records"
+    tokenized: ClassVar[bool] = True
     leaks: ClassVar[bool] = True
     featurizer: ClassVar[str | None] = None
 
@@ -73,8 +74,10 @@ class Kind(abc.ABC, Generic[S]):
         """Whether ``read`` gives parts: then ``join`` gets those of one group."""
         return False
 
-    def join(self, parts: Sequence[Part]) -> Iterator[tuple[str | None, Record] | LeftOut]:
+    def join(self, parts: Sequence[Part]) -> Iterator[tuple[str | None, Record] | LeftOut | Counted]:
         """The records of one group, each with its split; None: the split that its key is hashed to.
+
+        Beside them what the group adds to the figures of the source.
 
         Args:
           parts: all rows of the group, in any order.
@@ -107,6 +110,15 @@ class Kind(abc.ABC, Generic[S]):
           ConfigError: a format that cannot be told, or does not fit.
         """
         readers.check(self.source, self.columns)
+
+    def fitted(self) -> Self:
+        """The kind with what ``join`` has to know of all rows: here nothing."""
+        return self
+
+    @property
+    def sides(self) -> Mapping[str, "Kind[Any]"]:
+        """Other sources that tell of what the records hold, such as titles; the vocabulary reads them. Here none."""
+        return {}
 
     @classmethod
     def features(cls) -> tuple[str, ...]:
@@ -168,10 +180,24 @@ class Kind(abc.ABC, Generic[S]):
         del record
         return ""
 
+    @property
+    def trained(self) -> float:
+        """The share of what is read that is trained on, for an estimate."""
+        return self.shares["train"]
+
+    def add(self, record: Record | Part, head: Head) -> None:
+        """Adds to ``head`` what ``summarize`` says of the records: here their labels."""
+        if isinstance(record, Record):
+            head.labels.update(self.labels_of(record))
+
     def labels_of(self, record: Record) -> list[str]:
         """The labels of a record."""
         values = record.features[self.labelled] if self.labelled else ()
         return [value.decode() for value in values if isinstance(value, bytes)]
+
+    def line(self, report: bad_records.Report) -> str:
+        """What was read, in one line."""
+        return str(report)
 
     def judge(self, report: bad_records.Report, path: str) -> None:
         """Stops a run whose data is at fault.
@@ -188,13 +214,13 @@ class Kind(abc.ABC, Generic[S]):
             if not report.size(split):
                 raise DataError(bad_records.empty(report, self.source, split, share))
 
-    def lacking(self, labels: Counter[str]) -> str | None:
-        """Why nothing can be learned from records with these labels; None where something can."""
-        del labels
+    def lacking(self, head: Head) -> str | None:
+        """Why nothing can be learned from records that show this, whole; None where something can."""
+        del head
         return None
 
     def summarize(self, head: Head) -> list[str]:
-        """What ``tfx-bert check`` says of the records beside their number and length."""
+        """What ``tfx-bert check`` says of the records beside their number."""
         total = head.labels.total()
         parts = [f"{100 * (count / total):.0f} % {label}" for label, count in head.labels.most_common(6)]
         missing = [label for label in self.labels if label not in head.labels]

@@ -47,6 +47,13 @@ class LeftOut:
     """A row, or a group of them, that is sound and not used: a number in none of the label ranges."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a group adds to the figures of its source, by name; all groups' are summed up for ``Kind.judge``."""
+
+    figures: Mapping[str, int]
+
+
 def ordered(parts: Iterable[Part]) -> list[Part]:
     """By ``order`` (as numbers if all are numbers), then by file and line."""
     parts = list(parts)

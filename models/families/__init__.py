@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import pydantic
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -64,6 +66,16 @@ class Cost:
     activations: float
 
 
+class Shape(pydantic.BaseModel):
+    """The section ``encoder`` of the YAML: the shape of a family's network."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def arguments(self) -> dict[str, Any]:
+        """What ``Family.network`` takes."""
+        return self.model_dump()
+
+
 class Network(Protocol):
     """What a task's ``build`` puts a head on: a built ``keras.layers.Layer``.
 
@@ -87,16 +99,36 @@ class Family(abc.ABC):
       inputs: the arguments of all its signatures, in the order in which a person gives them. ``serving_default`` takes
         those that are features of the records.
       signatures: those that every export has.
+      shape: the section ``encoder`` of the YAML; None: that of a BERT encoder.
     """
 
     vocabulary: ClassVar[str]
     inputs: ClassVar[tuple[Input, ...]]
     signatures: ClassVar[tuple[str, ...]]
+    shape: ClassVar[type[Shape] | None] = None
 
     @property
     def name(self) -> str:
         """What ``load`` finds it by."""
         return type(self).__module__.removeprefix(f"{__name__}.")
+
+    def required(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """The sections of the YAML that an experiment without a checkpoint must have.
+
+        Args:
+          config: the task's own keys of the YAML; empty without a task.
+        """
+        del config
+        return "vocabulary", "encoder"
+
+    def reads(self, config: Mapping[str, Any]) -> str | None:
+        """A Hugging Face folder that the vocabulary is learned with, beside the experiment's checkpoint: here none.
+
+        Args:
+          config: as for ``required``.
+        """
+        del config
+        return None
 
     @abc.abstractmethod
     def network(self, shape: Mapping[str, Any] | None, vocabulary: "Vocabulary", start: Path | None) -> Any:

@@ -30,7 +30,11 @@ class Module(Protocol):
     """What a module of this folder defines."""
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Raises ValueError for settings that cannot work, before a run."""
+        """Raises ValueError for settings that cannot work, before a run.
+
+        Args:
+          settings: as for ``learn``, and ``base``: whether there is a checkpoint whose vocabulary is taken.
+        """
 
     def learn(
         self,
@@ -40,6 +44,7 @@ class Module(Protocol):
         *,
         imported: bytes | None = None,
         base: Path | None = None,
+        side: Iterable[Mapping[str, Any]] | None = None,
     ) -> str:
         """Writes a vocabulary's files into ``folder``, among them ``text.json`` with its ``kind``.
 
@@ -49,6 +54,8 @@ class Module(Protocol):
           folder: exists.
           imported: the content of ``settings["path"]``; None where the vocabulary is learned, or is that of ``base``.
           base: a checkpoint whose vocabulary is taken.
+          side: records of the source that stands beside that of ``texts``, such as a catalogue with titles: batches of
+            string tensors (N,) by feature. Only for a kind of records that has one.
 
         Returns:
           How well it covers ``texts``, in one line.

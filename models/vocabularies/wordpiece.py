@@ -21,7 +21,10 @@ _MANY_UNKNOWN, _NEARLY_ALL_UNKNOWN = 0.2, 0.8
 
 
 def check(settings: Mapping[str, Any]) -> None:
-    """Raises ValueError for a mode that there is not, and for a reserve that cannot work."""
+    """Raises ValueError for a mode that there is not, a reserve that cannot work, and no source or several."""
+    learn, path, base = settings["learn"], settings["path"], settings.get("base", False)
+    if (learn is not None) + (path is not None) + base != 1:
+        raise ValueError(f"give one of learn, path and base_model. Received: learn={learn}, path={path}, base={base}")
     _rules(settings, None)
 
 

@@ -14,6 +14,7 @@ import schemas
 from components import digest
 from components.deploy.versions import versions
 from components.records import readers
+from components.records.head import Head
 from components.records.record import Record
 from components.storage.s3_errors import StoreError
 from components.storage.s3_place import is_s3
@@ -150,7 +151,7 @@ def labelled(experiment: Experiment, environment: Environment) -> Experiment:
         if isinstance(record, Record)
         for label in kind.labels_of(record)
     )
-    if lacking := kind.lacking(labels):
+    if lacking := kind.lacking(Head(labels=labels)):
         preview.look(kind)  # why, where the rows are bad
         raise DataError(f"{', '.join(kind.source.path)}: {lacking}")
     return experiment.model_copy(update={"task": given.model_copy(update={"labels": sorted(labels)})})

@@ -8,7 +8,7 @@ from models import task
 
 
 def of(experiment: Experiment) -> dict[str, Kind[Any]]:
-    """By the name that their nodes and files carry: ``corpus``, ``task``, ``score``, those that the experiment has."""
+    """By the name that their nodes and files carry: ``corpus``, ``task``, the sides of its kind, ``score``."""
     kinds: dict[str, Kind[Any]] = {}
     if experiment.corpus:
         kinds["corpus"] = load("corpus")(experiment.corpus)
@@ -16,6 +16,7 @@ def of(experiment: Experiment) -> dict[str, Kind[Any]]:
         the_task = task.load(experiment.task.type)(experiment.task.own())
         kind = load(the_task.schema)
         kinds["task"] = kind(experiment.task.data, the_task.label_names or (), experiment.evaluate.slices)
+        kinds |= kinds["task"].sides
     if experiment.scored:
         kinds["score"] = load("score")(experiment.scored)
     return kinds

@@ -41,7 +41,7 @@ def check(experiment: Experiment, environment: Environment) -> None:
     console = Console(highlight=False, markup=False)
     console.print(Text.assemble(("✓ ", "green"), f"{experiment.name}: the YAML holds together"))
     faults: list[Exception] = []
-    amounts: dict[str, tuple[int, float]] = {}
+    amounts, names = dict[str, tuple[int, float]](), 0
     kinds = {kind.source.section: kind for kind in sources.of(experiment).values()}
     for name, look_at in _looks(experiment, environment):
         try:
@@ -51,6 +51,7 @@ def check(experiment: Experiment, environment: Environment) -> None:
             continue
         if isinstance(told, Head):
             amounts[name] = round(told.records), told.tokens
+            names += len(told.names)
             told = preview.summary(told, kinds[name])
         console.print(Text.assemble(("✓ ", "green"), told), soft_wrap=True)
     if faults:
@@ -59,7 +60,8 @@ def check(experiment: Experiment, environment: Environment) -> None:
         console.print(Text("estimate: none, because not all records can be counted here", "dim"))
         return
     start = imports.start(experiment, environment)
-    console.print(Text(estimate.text(experiment, amounts, start.folder if start else None), "dim"), soft_wrap=True)
+    told = estimate.text(experiment, amounts, start.folder if start else None, names)
+    console.print(Text(told, "dim"), soft_wrap=True)
 
 
 def access(experiment: Experiment, environment: Environment) -> None:

@@ -13,26 +13,33 @@ from models import families
 from models import task as tasks
 from models.checkpoints.layout import encoder_arguments
 from models.families import Cost
+from pipeline.run import sources
 from pipeline.terminal.numbers import clock, size
 
 # Share of a plain matrix product's rate that training reached on two cores, medians over BERT-small and MiniLM.
 UTILIZATION = 0.5
 # Everything but training, measured on two cores: imports and fixed costs (s), and per record of each source (s).
-FIXED, PER_RECORD = 45.0, {"task.data": 0.002, "corpus": 0.0002, "score": 0.002}
+FIXED, PER_RECORD = 45.0, {"task.data": 0.002, "corpus": 0.0002, "score": 0.002, "events": 0.0001, "items": 0.0001}
 # A process with TensorFlow, TFX and Beam, before any model (bytes).
 BASE_MEMORY = 1.4e9
 
 
-def shape(experiment: Experiment, start: Path | None = None) -> dict[str, Any]:
-    """Arguments of the encoder that the experiment trains, of the Hugging Face folder ``start`` where there is one."""
+def shape(experiment: Experiment, start: Path | None = None, names: int = 0) -> dict[str, Any]:
+    """Arguments of the encoder that the experiment trains, of the Hugging Face folder ``start`` where there is one.
+
+    Args:
+      experiment: its sections ``encoder`` and ``vocabulary``.
+      start: a Hugging Face folder.
+      names: those that the records say themselves, such as items; 0 where the vocabulary is of pieces of text.
+    """
     if start:
         return encoder_arguments(start / "config.json")
     vocabulary = experiment.vocabulary
     if vocabulary and vocabulary.path:
         pieces = lines(vocabulary.path, "text")
     else:
-        pieces = vocabulary.learn if vocabulary and vocabulary.learn else 30_522
-    return {"vocabulary_size": round(pieces), **(experiment.encoder or Encoder()).model_dump()}
+        pieces = vocabulary.learn if vocabulary and vocabulary.learn else names or 30_522
+    return {"vocabulary_size": round(pieces), **(experiment.encoder or Encoder()).arguments()}
 
 
 def cost(experiment: Experiment, size_of: dict[str, Any]) -> Cost:
@@ -68,7 +75,7 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
             choices = tune.space.get("epochs")
             most = int(max(choices)) if isinstance(choices, list) else experiment.train.epochs
             epochs = most * (tune.trials + trainings)
-        seen = records * length * experiment.task.data.split.train * epochs
+        seen = records * length * sources.of(experiment)["task"].trained * epochs
         work["fine-tuning"] = 6 * multiplied * seen
         if experiment.score:
             records, mean = amounts["score"]
@@ -87,14 +94,16 @@ def memory(experiment: Experiment, size_of: dict[str, Any]) -> float:
     return BASE_MEMORY + 16 * of.parameters + of.activations * max(batch * length for batch, length in rows)
 
 
-def text(experiment: Experiment, amounts: dict[str, tuple[int, float]], start: Path | None) -> str:
-    """The estimate in one line; ``amounts`` as in ``flops``, ``start`` as in ``shape``."""
+def text(experiment: Experiment, amounts: dict[str, tuple[int, float]], start: Path | None, names: int = 0) -> str:
+    """The estimate in one line; ``amounts`` as in ``flops``, ``start`` and ``names`` as in ``shape``."""
     rate = UTILIZATION * product_rate()
-    size_of = shape(experiment, start)
+    size_of = shape(experiment, start, names)
     work = flops(experiment, amounts, size_of)
     seconds = {name: amount / rate for name, amount in work.items()}
     parts = " + ".join(f"{name} {clock(each)}" for name, each in seconds.items())
-    total = sum(seconds.values()) + FIXED + sum(PER_RECORD[name] * records for name, (records, _) in amounts.items())
+    nouns = {kind.source.section: kind.noun for kind in sources.of(experiment).values()}
+    others = sum((PER_RECORD.get(nouns[name]) or PER_RECORD[name]) * records for name, (records, _) in amounts.items())
+    total = sum(seconds.values()) + FIXED + others
     cores, bytes_ = len(os.sched_getaffinity(0)), memory(experiment, size_of)
     return (
         f"estimate: {clock(total)} on {cores} cores ({parts} + the other nodes; {sum(work.values()) / 1e12:.1f} TFLOP "

@@ -40,7 +40,7 @@ def look(kind: Kind[Any]) -> Head:
     report = bad_records.Report(head.rows, reasons=head.bad, first=head.first)
     if bad_records.too_many(report, kind.source):
         raise DataError(bad_records.refusal(report, kind.source, None, head=not head.exact))
-    if head.exact and (lacking := kind.lacking(head.labels)):
+    if head.exact and (lacking := kind.lacking(head)):
         raise DataError(f"{', '.join(kind.source.path)}: {lacking}")
     return head
 
@@ -60,9 +60,8 @@ def _add(path: str, kind: Kind[Any], head: Head) -> tuple[float, float]:
             head.first.setdefault(record.reason, (record.file, record.line))
             continue
         count += 1
-        tokens += estimate.tokens(_text(record, kind))
-        if isinstance(record, Record):
-            head.labels.update(kind.labels_of(record))
+        tokens += estimate.tokens(_text(record, kind)) if kind.tokenized else 1
+        kind.add(record, head)
     scale = 1.0
     if taken == HEAD:
         head.exact = False
@@ -81,7 +80,8 @@ def summary(head: Head, kind: Kind[Any]) -> str:
     """``head`` in one line."""
     about = "" if head.exact else "about "
     parts = [f"{', '.join(kind.source.path)}: {about}{head.records:,.0f} {kind.noun}"]
-    parts.append(f"about {head.tokens:.0f} tokens mean")
+    if kind.tokenized:
+        parts.append(f"about {head.tokens:.0f} tokens mean")
     if not head.exact:
         parts.append(f"of the first {head.rows:,}:")
     parts += kind.summarize(head)

@@ -17,7 +17,7 @@ from components.data import source_digest
 from components.data.example_gen import Executor, RecordExampleGen
 from components.data.source_digest import SourceDigest
 from components.records import readers
-from configs.sources import Corpus, LabelRanges, Split, TaskData
+from configs.sources import CatalogueData, Corpus, LabelRanges, SequenceData, Split, TaskData
 from schemas import DataError
 from tests.component import gcs
 from tests.component.events import Events
@@ -403,3 +403,34 @@ def test_rows_of_a_user_are_records_in_three_splits(caplog):
     sizes = {split: {record["origin"][0] for record in read(split)} for split in SPLITS}
     assert [len(users) for users in sizes.values()] == [40, 5, 5]
     assert sizes["eval"] == sizes["test"] < sizes["train"]  # the same users in each
+
+
+def test_events_of_any_file_and_order_become_users_histories(caplog):
+    """Two files and formats, the later events in the first; half of the neighbours share their time."""
+    events = [(f"u{user}", f"i{user}-{n}", n // 2) for user in range(40) for n in range(6)]
+    late, early = ([event for event in events if (event[2] == 2) == is_late] for is_late in (True, False))
+    write("a.csv", [("user", "item", "time"), *late, ("u1", "a|b", 1)])
+    rows = [{"user": user, "item": item, "time": time} for user, item, time in early]
+    Path("b.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    source = SequenceData(path=["a.csv", "b.jsonl"], time="time", on_bad_record="quarantine")
+    with caplog.at_level(logging.INFO, "tfx_bert"):
+        run(RecordExampleGen("sequence", source, **COMMON))
+    assert summary(caplog) == [
+        "60% of neighbouring events share their time: their order is that of the file",
+        "40 users · 240 events · 40 train · 40 eval · 40 test · 1 bad · 60% of neighbours share their time",
+    ]
+    found = next(record for record in read("test") if record["user"] == [b"u7"])
+    assert found["history"] == [f"i7-{n}".encode() for n in range(5)]
+    assert (found["target"], found["origin"]) == ([b"i7-5"], [b"a.csv:17"])
+    reason = Path("out/bad/bad_records.csv").read_text().splitlines()[1]
+    assert reason == "a.csv,82,\"column 'item' holds |, which separates the items of a request\""
+
+
+def test_a_catalogue_has_each_item_once(caplog):
+    write("a.csv", [("item", "title"), ("1", "Heat"), ("2", ""), ("1", "Heat"), ("3", "Ran"), ("3", "Rashomon")])
+    source = CatalogueData(path=["a.csv"], on_bad_record="quarantine", max_bad_share=0.5)
+    with caplog.at_level(logging.INFO, "tfx_bert"):
+        run(RecordExampleGen("catalogue", source, **COMMON))
+    assert summary(caplog) == ["1 catalogue · 1 bad · 1 left out"]
+    assert read("catalogue") == [{"item": [b"1"], "title": [b"Heat"], "origin": [b"a.csv:2"]}]
+    assert "a.csv,5,an item with several titles" in Path("out/bad/bad_records.csv").read_text()

@@ -15,7 +15,7 @@ EXPERIMENT = {
     "name": "vowels",
     "task": {"type": "tests.toy.vowels", "data": {"path": "words.csv"}, "max_length": 16, "dropout": 0.0},
     "vocabulary": {"learn": 100},
-    "encoder": {"num_layers": 1, "hidden_dim": 4, "num_heads": 1},
+    "encoder": {"hidden_dim": 4},
     "train": {"epochs": 12, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 0.0},
     "evaluate": {"bless": {"pearson": 0.9, "mae": 0.5}},
 }

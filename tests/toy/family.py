@@ -1,7 +1,10 @@
 """Words, letter by letter: a sum of a vector for each letter. A checkpoint is one ``.npz`` file."""
 
+from typing import Annotated
+
 import keras
 import numpy as np
+import pydantic
 import tensorflow as tf
 from typing_extensions import override
 
@@ -32,7 +35,12 @@ class Network(keras.layers.Layer):
         return tf.reduce_sum(vectors * tf.cast(batch["padding_mask"], vectors.dtype)[..., None], axis=1)
 
 
+class Shape(families.Shape):
+    hidden_dim: Annotated[int, pydantic.Field(ge=1)] = 4
+
+
 class Family(families.Family):
+    shape = Shape
     vocabulary = "tests.toy.letters"
     inputs = (Input("word", GOLDEN, lambda count: ("banana" * count)[:count]),)
     signatures = ("serving_default", "serving_examples", "transform_features", "vector")

@@ -1,23 +1,19 @@
 """A text, or a pair of texts, and one label; ``label`` may be cut from a number."""
 
-import operator
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import override
 
 from components.records import bad_records
+from components.records.head import Head
 from components.records.record import Record
 from components.records.rows import RowError, place
 from components.records.text_kind import Features, TextKind
-from components.records.values import name_of, number_of, require_label
-from configs.base import RANGE
+from components.records.values import inside, name_of, number_of, require_label
 from configs.sources import LabelRanges, TaskData
 from models import progress
 from schemas import DataError
-
-_COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 class Kind(TextKind[TaskData]):
@@ -57,22 +53,16 @@ class Kind(TextKind[TaskData]):
             progress.emit(progress.Notice(f"no record of train has the label {' or '.join(map(repr, missing))}"))
 
     @override
-    def lacking(self, labels: Counter[str]) -> str | None:
-        only = next(iter(labels), "none")
-        return f"every record has the label {only}; it takes two to learn from" if len(labels) < 2 else None
+    def lacking(self, head: Head) -> str | None:
+        only = next(iter(head.labels), "none")
+        return f"every record has the label {only}; it takes two to learn from" if len(head.labels) < 2 else None
 
 
 def _cut(values: Mapping[str, Any], label: LabelRanges) -> str | None:
     number = number_of(values[label.column])
     if number is None:
         raise RowError(f"column {label.column!r} is not a number")
-    fits = [name for name, text in label.ranges.items() if _inside(number, text)]
+    fits = [name for name, text in label.ranges.items() if inside(number, text)]
     if len(fits) > 1:
         raise RowError(f"a number in the ranges of {' and '.join(fits)} at once")
     return fits[0] if fits else None
-
-
-def _inside(number: float, text: str) -> bool:
-    match = RANGE.match(text)
-    assert match is not None  # pydantic checked the pattern
-    return bool(_COMPARE[match[1]](number, float(match[2])))

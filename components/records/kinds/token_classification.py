@@ -1,13 +1,13 @@
 """A text, and labels on parts of it: spans of characters, or tags of words."""
 
 import itertools
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import override
 
 from components.records import tags
+from components.records.head import Head
 from components.records.rows import RowError, json_type
 from components.records.text_kind import Features, TextKind
 from components.records.values import require_label
@@ -55,8 +55,8 @@ class Kind(TextKind[SpanData]):
         }
 
     @override
-    def lacking(self, labels: Counter[str]) -> str | None:
-        return None if labels else "no record has a span, so there is nothing to learn"
+    def lacking(self, head: Head) -> str | None:
+        return None if head.labels else "no record has a span, so there is nothing to learn"
 
 
 def _span(value: Any, text: Any) -> tags.Span:

@@ -212,7 +212,7 @@ task:
         ("evaluate.bless.slices={label: .5}", "received 'label'; recall judges labels"),
         ("evaluate.bless.slices={length_bucket: 5}", "$.evaluate.bless.slices.length_bucket"),
         ("evaluate.bless.mlm_loss=3", "judges experiments that pretrain alone"),
-        ("evaluate.slices=[text]", "$.evaluate.slices[0]: 'text' is the text or the label"),
+        ("evaluate.slices=[text]", "$.evaluate.slices[0]: 'text' is the text; labels are slices anyway"),
         ("task.data.label=text", "$.task.data.label: column 'text' is the text already"),
         ("task.data.text_pair=text", "$.task.data.text_pair: column 'text' is the text already"),
         ("task.data.format=text", "plain text has no labels"),
@@ -242,6 +242,23 @@ task:
 )  # fmt: skip
 def test_one_fault(tmp_path, override, sentence):
     found = complaints(TASK, tmp_path, override)
+    assert any(sentence in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("encoder", "sentence"),
+    [
+        ("{hidden_dim: 4, num_layers: 2}", "x.yaml:3 $.encoder.num_layers: unknown key, allowed hidden_dim"),
+        ("{hidden_dim: wide}", "x.yaml:3 $.encoder.hidden_dim: expected a whole number, received 'wide'"),
+        ("bert_tiny", "$.encoder.num_layers: unknown key, allowed hidden_dim"),
+    ],
+)
+def test_a_family_says_what_the_encoder_section_holds(tmp_path, encoder, sentence):
+    task = "name: x\ntask: {type: tests.toy.vowels, data: {path: a.csv}}\n"
+    toy = task + "encoder: {hidden_dim: 8}\nvocabulary: {learn: 100}\n"
+    (tmp_path / "x.yaml").write_text(toy)
+    assert loader.load(tmp_path / "x.yaml").encoder.arguments() == {"hidden_dim": 8}
+    found = complaints(toy.replace("{hidden_dim: 8}", encoder), tmp_path)
     assert any(sentence in line for line in found), found
 
 
