@@ -36,12 +36,13 @@ class Text(Section):
     """How text becomes words.
 
     Attributes:
-      mode: ``bert_uncased`` (Google's, exactly: lower-case, accents stripped), ``cased`` or ``uncased_nfc``
-        (lower-case, NFC, accents kept: right for Korean). A checkpoint brings its own.
+      mode: ``bert_uncased`` (Google's, exactly: lower-case, accents stripped), ``cased``, ``uncased_nfc``
+        (lower-case, NFC, accents kept: right for Korean) or ``spaced`` (cased, and spaces are kept: for translation). A
+        checkpoint brings its own.
       replace: rules applied first, in order.
     """
 
-    mode: Literal["bert_uncased", "cased", "uncased_nfc"] | None = None
+    mode: Literal["bert_uncased", "cased", "uncased_nfc", "spaced"] | None = None
     replace: list[Replacement] = []
 
 

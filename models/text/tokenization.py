@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from schemas import DataError
 
-Mode = Literal["bert_uncased", "cased", "uncased_nfc"]
+Mode = Literal["bert_uncased", "cased", "uncased_nfc", "spaced"]
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A word of 100 characters, the longest that the reference tokenizer looks at, has at most 4 bytes a character.
@@ -28,6 +28,9 @@ PLAIN = r"[\t\n\r -~]*"
 CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9F}\p{Cf}\x{FFFD}\x{F0000}-\x{FFFFD}\x{100000}-\x{10FFFD}"
 # Unicode's White_Space beyond ASCII, without U+0085, which counts as a control character.
 SPACE = "[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+# Mode ``spaced``: what a word begins with where a space or nothing is before it; and what stands for it in the text
+# itself, the block that looks most like it.
+SPACE_MARK, _MARK_OF_TEXT = "\u2581", "\u2582"
 # A letter with what belongs to it: combining marks, and the vowels and finals of decomposed Hangul.
 _LETTER = r"(?s)(.[\p{M}\x{1160}-\x{11FF}]*)"
 # The private-use area stands for reserved pieces inside the graph: one character, hence one word and one piece.
@@ -40,8 +43,9 @@ class TextRules:
     r"""How text becomes words.
 
     Attributes:
-      mode: ``bert_uncased`` (lower-case, accents stripped: Devlin et al. 2019), ``cased`` (NFC) or ``uncased_nfc``
-        (lower-case, NFC, accents kept: right for Korean, whose syllables NFD would take apart).
+      mode: ``bert_uncased`` (lower-case, accents stripped: Devlin et al. 2019), ``cased`` (NFC), ``uncased_nfc``
+        (lower-case, NFC, accents kept: right for Korean, whose syllables NFD would take apart) or ``spaced`` (as
+        ``cased``, and pieces say where spaces are, so that ``Tokenizer.detokenize`` can write the text again).
       replace: RE2 patterns and what to write for them, applied first, in order. ``\1`` … ``\9`` are groups.
       reserve: pieces of the vocabulary that are never split, such as ``[URL]``; found in the text as they are written.
     """
@@ -103,26 +107,51 @@ class Tokenizer:
         return cls(read_vocabulary(Path(folder) / "vocab.txt"), TextRules.load(rules))
 
     def normalize(self, text: Any) -> Any:
-        """Applies the rules: ``text`` string (N,) -> string (N,), the text that is then split into words and pieces.
+        """Applies the rules: ``text`` string (N,) -> string (N,).
 
         Control characters vanish, white space becomes a space, and the mode decides on case, accents and composition.
         A reserved piece becomes a private-use character; those in the text itself vanish as control characters do.
+        In mode ``spaced`` there is one space between words and none around them: this is what ``detokenize`` writes.
         """
-        text = tf.convert_to_tensor(text, tf.string)
+        return self._collapse(self._clean(tf.convert_to_tensor(text, tf.string)))
+
+    def _clean(self, text: Any) -> Any:
         for pattern, with_ in self.rules.replace:
             text = tf.strings.regex_replace(text, pattern, with_)
         text = self._reserve(text)
         # Most rows of most corpora are plain, and Unicode costs more than WordPiece itself.
         rows = tf.where(tf.logical_not(tf.strings.regex_full_match(text, PLAIN)))
         text = tf.tensor_scatter_nd_update(text, rows, self._normalize_unicode(tf.gather_nd(text, rows)))
-        return text if self.rules.mode == "cased" else tf.strings.lower(text)
+        return tf.strings.lower(text) if self._lowers else text
+
+    @property
+    def _lowers(self) -> bool:
+        return self.rules.mode in ("bert_uncased", "uncased_nfc")
+
+    def _collapse(self, text: Any) -> Any:
+        if self.rules.mode != "spaced":
+            return text
+        return tf.strings.strip(tf.strings.regex_replace(text, r"[\t\n\r ]+", " "))
+
+    def split_into(self, normal: Any) -> Any:
+        """Normalised text string (N,) as it is split into words: in mode ``spaced`` with a mark for every space."""
+        if self.rules.mode != "spaced":
+            return normal
+        marked = tf.strings.regex_replace(normal, r"(^|\s)(\S)", rf"\1{SPACE_MARK}\2")
+        if self.rules.reserve:
+            marked = tf.strings.regex_replace(marked, f"({self._reserved})", r" \1 ")
+        return marked
+
+    @property
+    def _reserved(self) -> str:
+        return rf"[\x{{{PLACEHOLDER:X}}}-\x{{{PLACEHOLDER + len(self.rules.reserve) - 1:X}}}]"
 
     def _reserve(self, text: Any) -> Any:
         if self.rules.reserve:
-            last = PLACEHOLDER + len(self.rules.reserve) - 1
-            text = tf.strings.regex_replace(text, rf"[\x{{{PLACEHOLDER:X}}}-\x{{{last:X}}}]+", "")
+            text = tf.strings.regex_replace(text, f"{self._reserved}+", "")
+        around = "" if self.rules.mode == "spaced" else " "  # a space that the text does not have
         for piece, placeholder in self.placeholders.items():
-            text = tf.strings.regex_replace(text, re2_literal(piece), f" {placeholder} ")
+            text = tf.strings.regex_replace(text, re2_literal(piece), around + placeholder + around)
         return text
 
     def _normalize_unicode(self, text: Any) -> Any:
@@ -131,7 +160,9 @@ class Tokenizer:
         private = rf"\x{{{PLACEHOLDER + len(self.rules.reserve):X}}}-\x{{F8FF}}"
         text = tf.strings.regex_replace(text, rf"[{CONTROL}{private}]+", "")
         text = tf.strings.regex_replace(text, SPACE, " ")
-        if self.rules.mode != "cased":
+        if self.rules.mode == "spaced":
+            text = tf.strings.regex_replace(text, SPACE_MARK, _MARK_OF_TEXT)
+        if self._lowers:
             text = tf.strings.lower(text, encoding="utf-8")
         if self.rules.mode == "bert_uncased":
             return tf.strings.regex_replace(tensorflow_text.normalize_utf8(text, "NFD"), r"\p{Mn}+", "")
@@ -144,11 +175,50 @@ class Tokenizer:
 
     def tokenize(self, text: Any) -> Any:
         """Splits ``text`` string (N,) into pieces: RaggedTensor int64 (N, None), without special pieces."""
-        return self.pieces(self.normalize(text))
+        return self.pieces(self.split_into(self.normalize(text)))
 
     def pieces(self, text: Any) -> Any:
-        """``tokenize`` for text that is normalised already."""
+        """``tokenize`` for words as ``split_into`` gives them."""
         return self._wordpiece().tokenize(text)
+
+    def tokenize_parts(self, parts: Any, reserved: Any) -> Any:
+        """``tokenize`` for text in parts, of which some are stood for by reserved pieces; no rule sees those.
+
+        Args:
+          parts: string (N, P), in order.
+          reserved: int32 (N, P), of each part the place in ``rules.reserve`` of the piece that stands for it, or -1.
+
+        Returns:
+          RaggedTensor int64 (N, None).
+        """
+        clean = tf.reshape(self._clean(tf.reshape(parts, [-1])), tf.shape(parts))
+        standing = tf.gather(list(self.placeholders.values()), tf.maximum(reserved, 0))
+        text = tf.strings.reduce_join(tf.where(reserved >= 0, standing, clean), axis=1)
+        return self.pieces(self.split_into(self._collapse(text)))
+
+    def detokenize(self, ids: Any, standing: Any = None) -> Any:
+        """The text of pieces, of mode ``spaced``: ``normalize(text)`` for the ids of ``tokenize(text)`` without [UNK].
+
+        Args:
+          ids: RaggedTensor int64 (N, None).
+          standing: string (N, R), what to write for each piece of ``rules.reserve``; None writes the pieces themselves.
+
+        Returns:
+          String (N,).
+        """
+        written = [
+            "" if piece in SPECIAL else piece.removeprefix("##").replace(SPACE_MARK, " ") for piece in self.vocabulary
+        ]
+        written[self.unk_id] = "\ufffd"
+        strings = tf.gather(written, ids.values)
+        if standing is not None and self.rules.reserve:
+            place = np.full(self.size, -1, np.int32)
+            place[[self.vocabulary.index(piece) for piece in self.rules.reserve]] = range(len(self.rules.reserve))
+            number = tf.gather(place, ids.values)
+            cells = tf.stack([tf.cast(ids.value_rowids(), tf.int32), tf.maximum(number, 0)], axis=1)
+            strings = tf.where(number >= 0, tf.gather_nd(standing, cells), strings)
+        joined = tf.strings.reduce_join(ids.with_values(strings).to_tensor(""), axis=1)
+        return tf.strings.regex_replace(joined, "^ | $", "")
 
     def tokenize_with_offsets(self, text: Any) -> tuple[Any, Any, Any]:
         """Pieces, and where they stand in ``text`` as it was given.
@@ -167,7 +237,7 @@ class Tokenizer:
         marked = tf.strings.regex_replace(tf.strings.regex_replace(text, r"\x00", " "), _LETTER, r"\1" + "\0")
         letters = tf.strings.split(marked, "\0")
         letters = tf.ragged.boolean_mask(letters, tf.strings.length(letters) > 0)
-        normal = letters.with_values(self.normalize(letters.values))
+        normal = letters.with_values(self._mark(self._clean(letters.values), letters.value_rowids()))
         ids, first_byte, end_byte = self._wordpiece().tokenize_with_offsets(tf.strings.reduce_join(normal, axis=1))
         # Over all rows: the letter of every byte of the normalised text, and the characters before every letter.
         letter_bytes = tf.strings.length(normal).values
@@ -183,6 +253,14 @@ class Tokenizer:
         first = tf.gather(letter_of, first_byte.values + row_bytes)
         last = tf.gather(letter_of, end_byte.values - 1 + row_bytes)
         return ids, character(first), character(last + 1)
+
+    def _mark(self, letters: Any, row: Any) -> Any:
+        """``split_into`` for letters string (L,), of which each belongs to a ``row`` int64 (L,)."""
+        if self.rules.mode != "spaced":
+            return letters
+        space = tf.strings.regex_full_match(letters, r"\s*")
+        begins = tf.concat([[True], space[:-1] | (row[1:] != row[:-1])], 0)[: tf.size(letters)]
+        return tf.where(begins & ~space, SPACE_MARK + letters, letters)
 
     def _wordpiece(self) -> Any:
         import tensorflow_text

@@ -33,8 +33,10 @@ def build(vocabulary: Sequence[str], rules: TextRules) -> Tokenizer:
       rules: how text becomes words. Reserved pieces become added tokens.
 
     Raises:
-      Inexpressible: a replacement says what only RE2 can.
+      Inexpressible: a replacement says what only RE2 can; the mode is ``spaced``.
     """
+    if rules.mode == "spaced":
+        raise Inexpressible("the mode spaced marks spaces, which BERT's tokenizer drops")
     place = {piece: index for index, piece in enumerate(vocabulary)}
     tokenizer = Tokenizer(models.WordPiece(place, unk_token="[UNK]", max_input_chars_per_word=MAX_BYTES_PER_WORD))
     tokenizer.normalizer = normalizers.Sequence(_steps(rules))

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.text.tokenization import MAX_BYTES_PER_WORD, SPECIAL, TextRules, Tokenizer
+from models.text.tokenization import MAX_BYTES_PER_WORD, SPACE_MARK, SPECIAL, TextRules, Tokenizer
 from schemas import DataError
 
 # What FastWordpieceTokenizer cuts out as a word of its own: punctuation (ASCII's symbols too), CJK ideographs, and the
@@ -44,7 +44,7 @@ def count(texts: Iterable[Any], rules: TextRules) -> Counter[str]:
     normalizer = Tokenizer([*SPECIAL, *rules.reserve], rules)
 
     def words_of(text: Any) -> Any:
-        alone = tf.strings.regex_replace(normalizer.normalize(text), _ALONE, r" \1 ")
+        alone = tf.strings.regex_replace(normalizer.split_into(normalizer.normalize(text)), _ALONE, r" \1 ")
         return tf.unique_with_counts(tf.strings.split(alone).flat_values)
 
     split = tf.function(words_of, input_signature=[tf.TensorSpec([None], tf.string)])
@@ -92,7 +92,8 @@ def learn(counts: Mapping[str, int], size: int, reserve: Sequence[str] = ()) -> 
     }
     # The learner numbers characters as its hash table happens to give them, and breaks ties by number: given as special
     # pieces, in order, they have the same numbers every time.
-    first = sorted({word[0] for word in words})
+    # A letter that begins a word behind a space may begin one behind a bracket.
+    first = sorted({char for word in words for char in word[: 1 + word.startswith(SPACE_MARK)]})
     inner = sorted({f"##{char}" for word in words for char in word[1:]})
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,

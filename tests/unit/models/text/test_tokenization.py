@@ -35,7 +35,7 @@ def ids_of(tokenizer: Reference, texts: list[str]) -> list[list[int]]:
     return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
 
 
-@pytest.fixture(scope="module", params=MODES)
+@pytest.fixture(scope="module", params=[*MODES, "spaced"])
 def learned(request) -> Tokenizer:
     rules = TextRules(request.param)
     return Tokenizer(wordpiece.learn(wordpiece.count([tf.constant(CORPUS)], rules), 1200), rules)
@@ -172,7 +172,7 @@ def test_nobody_writes_a_reserved_or_special_piece_by_its_private_character():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TextRules("lower"), "mode must be one of bert_uncased, cased, uncased_nfc"),
+        (lambda: TextRules("lower"), "mode must be one of bert_uncased, cased, uncased_nfc, spaced"),
         (lambda: TextRules(reserve=("two words",)), "one word"),
         (lambda: TextRules(reserve=("[CLS]",)), "one word other than"),
     ],
