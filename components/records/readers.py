@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from components.records.formats import json_rows, line_rows, parquet_rows, tables
+from components.records.formats import aligned_rows, json_rows, line_rows, parquet_rows, tables
 from components.records.formats.encodings import decodes_as, is_utf8, open_bytes, undecodable
 from components.records.rows import Bad, Row, place, wrong_encoding
 from components.storage.s3_errors import StoreError
@@ -267,6 +267,7 @@ _READERS: dict[str, Callable[[str, Any, Sequence[str] | None], Iterator[Row | Ba
     "jsonl": json_rows.read_jsonl,
     "parquet": parquet_rows.read_parquet,
     "text": line_rows.read_text,
+    "aligned": aligned_rows.read_aligned,
     "conll": line_rows.read_conll,
     "squad": json_rows.read_squad,
 }

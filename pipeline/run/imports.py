@@ -107,13 +107,15 @@ def data(experiment: Experiment, environment: Environment, source: AnySource) ->
         return source, readers.digest(source)
     root, moved, elsewhere = environment.folder(experiment.name) / "imports", dict[str, list[str]](), False
     for key, patterns in readers.patterns(source).items():
-        there = [pattern for pattern in patterns if "://" in pattern or pattern.startswith(environment.mounted)]
-        paths = [path for pattern in patterns if pattern not in there for path in readers.match(pattern, source, key)]
-        placed = [
-            _place(root, path.parent, [path.name], pathlib.Path()) / path.name for path in map(pathlib.Path, paths)
-        ]
-        moved[key] = [*there, *(environment.node_path(path, experiment.name) for path in placed)]
-        elsewhere |= bool(there)
+        moved[key] = []
+        for pattern in patterns:  # in their order: of two files of lines the first one has the source texts
+            if "://" in pattern or pattern.startswith(environment.mounted):
+                moved[key].append(pattern)
+                elsewhere = True
+            else:
+                paths = map(pathlib.Path, readers.match(pattern, source, key))
+                placed = (_place(root, path.parent, [path.name], pathlib.Path()) / path.name for path in paths)
+                moved[key] += [environment.node_path(path, experiment.name) for path in placed]
     return source.model_copy(update=moved), None if elsewhere else digest.of_text(json.dumps(moved))
 
 

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 
 from configs import environment
 from configs.base import ConfigError
+from configs.clusters.kubeflow import Kubeflow
+from configs.sources import ParallelData
 from models.checkpoints import layout
 from pipeline import cli, loader
 from pipeline.run import imports, sources
@@ -190,3 +192,19 @@ def test_a_file_without_a_span_is_told_alike_by_check_and_run(tmp_path, monkeypa
             preview.look(sources.of(experiment)["task"])
         with pytest.raises(DataError, match=f"^{re.escape(cause)}"):
             imports.labelled(experiment, environment.Local(runs=str(tmp_path)))
+
+
+def test_files_keep_their_order_on_a_cluster(tmp_path, monkeypatch):
+    """Of two files of lines the first one has the source texts, wherever the two lie."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.en").write_text("one\n")
+    place = Kubeflow(kind="kubeflow", image="x", pipeline_root="gs://bucket/runs")
+    (tmp_path / "a.yaml").write_text(
+        "name: a\nencoder: bert_tiny\nvocabulary: {learn: 100}\ncorpus: {path: a.en, format: text}\n"
+        "pretrain: {steps: 1}\n"
+    )
+    source = ParallelData(path=["a.en", "gs://bucket/a.ko"])
+    moved, known = imports.data(loader.load("a.yaml"), place, source)
+    assert moved.path[0].endswith("/a.en")
+    assert moved.path[1] == "gs://bucket/a.ko"
+    assert known is None

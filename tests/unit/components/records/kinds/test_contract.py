@@ -34,6 +34,7 @@ ROWS = {
     "score": ({}, [{"text": "good"}]),
     "sequence": ({"time": "at"}, [{"user": "u", "item": f"i{time}", "at": time} for time in (3, 1, 4, 2)]),
     "catalogue": ({}, [{"item": "i1", "title": "Heat"}]),
+    "parallel": ({}, [{"text": "good", "target": "gut"}, {"text": "good", "target": "gut"}]),
     "tests.component.events": ({}, [{"user": "u", "item": f"i{time}", "time": time} for time in (3, 1, 4, 2)]),
 }
 # Records without the right answer go to no gate.

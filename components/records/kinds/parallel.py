@@ -1,0 +1,135 @@
+"""A text and its translation."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from components.records import bad_records, kind
+from components.records.readers import format_of
+from components.records.record import LeftOut, Part, Record, key, ordered
+from components.records.rows import Bad, Row, RowError, place
+from components.records.values import name_of, text_of
+from configs.sources import ParallelData
+from models import progress
+from models.text.script import NONE, script_of
+from schemas import DataError
+
+# Words of one side. No sentence has as many: a file lost its line ends.
+_MOST_WORDS = 1000
+# As clean-corpus-n.perl of Moses has it, there in words; short texts may differ more.
+_RATIO, _SHORT = 9, 20
+# Shares of one side's texts in the other side's script that stop a run, and that are told.
+_SWAPPED, _TOLD = 0.2, 0.01
+_SEEN = 200  # characters that the script of a text is told by
+
+
+class Kind(kind.Kind[ParallelData]):
+    """All rows with one source text are one record, with the translation that most of them have."""
+
+    data = ParallelData
+    texts = ("text", "target")
+    gold = ("target",)
+    noun = "pairs"
+
+    @property
+    @override
+    def shares(self) -> Mapping[str, float]:
+        return self.source.split.model_dump(exclude={"by"})
+
+    @override
+    def records(self, path: str) -> Iterator[Record | Part | LeftOut | Bad]:
+        """Of two files of lines the first one has the rows of both."""
+        pair = self.source.beside(path) if format_of(path, self.source) == "aligned" else None
+        return iter(()) if pair and path == pair[1] else super().records(path)
+
+    @override
+    def read(self, path: str, row: Row) -> Part | LeftOut:
+        source = self.source
+        text, target = (_side(row.values, name) for name in (source.text, source.target))
+        if text == target and not source.keep_equal:
+            return LeftOut()
+        short, long = sorted(map(len, (text, target)))
+        if long > _SHORT and long > _RATIO * short:
+            raise RowError(f"one side is more than {_RATIO} times as long as the other")
+        kept = {name: name_of(row.values, name) for name in self.slices}
+        by = name_of(row.values, source.split.by) if source.split.by else None
+        if by == "":
+            raise RowError(f"column {source.split.by!r} is empty")
+        return Part(text, 0, path, row.line, (text, target, kept, by))
+
+    @property
+    @override
+    def grouped(self) -> bool:
+        return True
+
+    @override
+    def join(self, parts: Sequence[Part]) -> Iterator[tuple[None, Record]]:
+        parts = ordered(parts)
+        counts = Counter(part.content[1] for part in parts)
+        best = max(counts.values())
+        chosen = next(part for part in parts if counts[part.content[1]] == best)  # of as many, the first one
+        text, target, kept, by = chosen.content
+        features = {name: [value.encode()] for name, value in {**kept, "text": text, "target": target}.items()}
+        origin = {"origin": [f"{chosen.file}:{chosen.line}".encode()]}
+        yield None, Record({**features, **origin}, key([by or text]), chosen.file, chosen.line)
+
+    @override
+    def label(self, record: Record) -> str:
+        """The scripts of both sides."""
+        return " → ".join(script_of(_decoded(record, name)[:_SEEN]) for name in self.texts)
+
+    @override
+    def judge(self, report: bad_records.Report, path: str) -> None:
+        super().judge(report, path)
+        pairs = Counter[tuple[str, ...]]()
+        for (_, label), number in report.records.items():
+            pairs[tuple(label.split(" → "))] += number
+        for told, share in _foreign(pairs, (self.source.text, self.source.target)):
+            if share >= _SWAPPED:
+                raise DataError(
+                    f"{place(self.source, 'text')}: {told}; if the columns are swapped there, swap them back, else "
+                    "leave these pairs out."
+                )
+            progress.emit(progress.Notice(told))
+
+
+def _side(values: Mapping[str, Any], name: str) -> str:
+    """One side of a pair: NFC, with each run of white space as one space.
+
+    Raises:
+      RowError: it is none.
+    """
+    text = " ".join(unicodedata.normalize("NFC", text_of(values, name)).split())
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise RowError(f"control character in column {name!r}")
+    if text.count(" ") >= _MOST_WORDS:
+        raise RowError(f"more than {_MOST_WORDS:,} words in column {name!r}")
+    return text
+
+
+def _foreign(pairs: Mapping[tuple[str, ...], int], names: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Where sides have the script of the other side: a sentence, and their share.
+
+    Args:
+      pairs: how many pairs have which scripts.
+      names: columns of both sides.
+    """
+    apart = {scripts: number for scripts, number in pairs.items() if NONE not in scripts and len(set(scripts)) == 2}
+    alike = sum(number for scripts, number in pairs.items() if NONE not in scripts and scripts not in apart)
+    if not apart or alike > sum(apart.values()):
+        return
+    usual = max(apart, key=apart.__getitem__)
+    for name, place_of in zip(names, (0, 1), strict=True):
+        written = sum(number for scripts, number in pairs.items() if scripts[place_of] != NONE)
+        other = usual[1 - place_of]
+        share = sum(number for scripts, number in pairs.items() if scripts[place_of] == other) / written
+        if share >= _TOLD:
+            yield f"{share:.0%} of column {name!r} are in {other}, which is the script of the other column", share
+
+
+def _decoded(record: Record, name: str) -> str:
+    (value,) = record.features[name]
+    return str(value, "utf-8")  # type: ignore[arg-type]
