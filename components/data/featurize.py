@@ -1,4 +1,4 @@
-"""What Transform calls. TFX reloads this module for every run: functions only, no state."""
+"""What Transform calls."""
 
 import importlib
 from collections.abc import Mapping

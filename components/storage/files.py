@@ -10,6 +10,7 @@ import pathlib
 import posixpath
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -18,7 +19,20 @@ from tfx.dsl.io import fileio, filesystem_registry
 from components.storage import s3
 from components.storage.s3_place import is_s3
 
-__all__ = ["MOUNTS", "ROOT", "Mirror", "below", "copy", "copy_file", "fileio", "mirrored", "mounted", "opened"]
+__all__ = [
+    "MOUNTS",
+    "ROOT",
+    "Mirror",
+    "below",
+    "copy",
+    "copy_file",
+    "fileio",
+    "mirrored",
+    "mounted",
+    "opened",
+    "readable",
+    "writable",
+]
 
 filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(s3.S3, priority=0)
 
@@ -114,6 +128,38 @@ def opened(folder: str) -> Iterator[str]:
     """The folder where TensorFlow can open its files: a copy of one that is in S3, for as long as the block lasts."""
     mirror = mirrored(folder)
     yield mirror.folder if mirror else folder
+
+
+@contextlib.contextmanager
+def readable(path: str) -> Iterator[str]:
+    """Where TensorFlow can read the file: a copy of one that is in S3, for as long as the block lasts."""
+    if not is_s3(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        place = f"{folder}/{posixpath.basename(path)}"
+        copy_file(path, place)
+        yield place
+
+
+@contextlib.contextmanager
+def writable(path: str, parts: str) -> Iterator[str]:
+    """Where TensorFlow can write the file. It appears whole when the block ends, and not at all if that raises.
+
+    Args:
+      path: of the file, in a folder that exists.
+      parts: a folder of the same file system, for what is not finished. It is made here, and stays.
+    """
+    if is_s3(path):
+        with tempfile.TemporaryDirectory() as folder:
+            place = f"{folder}/{posixpath.basename(path)}"
+            yield place
+            copy_file(place, path)
+        return
+    fileio.makedirs(parts)
+    part = f"{parts}/{uuid.uuid4().hex}"
+    yield part
+    fileio.rename(part, path, overwrite=True)
 
 
 def mirrored(address: str) -> Mirror | None:
