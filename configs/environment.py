@@ -1,5 +1,6 @@
 """Where an experiment runs: on this machine, or on a cluster."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ from configs.base import ConfigError
 from configs.clusters.cluster import Cluster, Recorded
 from configs.clusters.kubeflow import Kubeflow
 from configs.clusters.vertex import Vertex
-from configs.yaml.document import near, read
+from configs.yaml.document import Key, near, read
 from configs.yaml.validate import one_of, raise_all, validate
 
 FOLDER = Path(__file__).parent / "environments"
@@ -47,6 +48,21 @@ class Local(Recorded):
         """The versions that an experiment pushed: what TF Serving is pointed to."""
         return f"{self.folder(experiment)}/serving_model/{experiment}"
 
+    def contradictions(self) -> Iterator[tuple[tuple[Key, ...], str]]:
+        """Runners whose workers could not read what the nodes write to ``runs``: path and sentence."""
+        flags = {
+            name.lstrip("-"): value for name, _, value in (each.partition("=") for each in self.beam_pipeline_args)
+        }
+        runner, workers = flags.get("runner", ""), flags.get("environment_type", "")
+        # Where Beam chooses: a process of this machine for a Flink or Spark that it starts here, and for Prism.
+        elsewhere = runner == "PortableRunner" or bool({"flink_master", "spark_master_url"} & flags.keys())
+        if runner == "DataflowRunner":
+            yield ("beam_pipeline_args",), "Dataflow's workers see no folder of this machine; give kind: vertex"
+        elif workers == "DOCKER" or (elsewhere and not workers):
+            cure = "--environment_type=EXTERNAL, PROCESS or LOOPBACK"
+            wrong = f"{runner or 'Beam'} would start its workers in containers, which see no folder of this machine"
+            yield ("beam_pipeline_args",), f"{wrong}; give {cure} (docs/deploy.md)"
+
     def checkpoints(self, experiment: str) -> str:
         """Where the trainings of an experiment keep their checkpoints: a folder, or an address."""
         root = f"{self.checkpoint_root}/{experiment}" if self.checkpoint_root else self.folder(experiment)
@@ -77,6 +93,5 @@ def load(name: str) -> Environment:
     environment, faults = validate(_KINDS[kind], document)
     raise_all(faults)
     assert environment is not None
-    if isinstance(environment, Cluster):
-        raise_all([document.complain(path, sentence) for path, sentence in environment.contradictions()])
+    raise_all([document.complain(path, sentence) for path, sentence in environment.contradictions()])
     return environment

@@ -1,12 +1,14 @@
 """Lint rules for containers: images, executors, machines, artifact types, addresses, Beam."""
 
+import contextlib
+import io
 import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions, WorkerOptions
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from tfx.orchestration.kubeflow.v2 import compiler_utils
 
@@ -35,6 +37,7 @@ _VERTEX_GPUS = {
     **dict.fromkeys(("NVIDIA_H100_MEGA_80GB", "NVIDIA_H200_141GB", "NVIDIA_B200"), (8,)),
     "NVIDIA_GB200": (4,),
 }
+_MAIN = re.compile(r"\b__main__\.\w+")
 # CRI-O refuses to start a container with less: minMemoryLimit.
 _LEAST_MEMORY = 12 * 2**20  # bytes
 # Settings of our nodes that are addresses, at any depth.
@@ -201,12 +204,55 @@ def _dataflow(given: Documents) -> Iterator[Finding]:
         flags = _beam(node)
         if "--runner=DataflowRunner" not in flags:
             continue
-        options = PipelineOptions(flags).view_as(GoogleCloudOptions)
-        beam = PipelineOptionsValidator(options, None)
-        faults = [*beam.validate_cloud_options(options), *beam.validate_gcs_path(options, "temp_location")]
-        for fault in faults if options.region else [*faults, "Missing required option: region."]:
+        with contextlib.redirect_stderr(io.StringIO()) as refused:
+            try:
+                options = PipelineOptions(flags).view_as(GoogleCloudOptions)
+                worker, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
+            except SystemExit:  # of Beam's argparse, behind what a person would be told
+                faults = [refused.getvalue().rpartition("error: ")[2].strip()]
+            else:
+                faults = _dataflow_faults(options)
+        for fault in faults:
             what = f"runs its Beam there: {fault[:1].lower()}{fault[1:].rstrip('.')}"
             yield Finding(node.name, what, "Dataflow", "say it under beam.options in the environment")
+        if refused.getvalue():
+            continue
+        cure = "set sdk_container_image to the image of deploy/Dockerfile's target dataflow"
+        if not (worker.sdk_container_image or setup.setup_file or setup.extra_packages):
+            yield Finding(node.name, "runs its Beam there: the workers have no package of ours", "Dataflow", cure)
+        elif worker.sdk_container_image and not _IMAGE.fullmatch(worker.sdk_container_image):
+            fault = f"runs its Beam there: no registry can serve the workers' image {worker.sdk_container_image!r}"
+            yield Finding(node.name, fault, "Dataflow", cure)
+        if setup.save_main_session:
+            fault = "runs its Beam there: save_main_session sends the globals of the container's own program to workers"
+            yield Finding(node.name, fault, "Dataflow", "leave it out: every function of ours is imported by its name")
+
+
+def _dataflow_faults(options: GoogleCloudOptions) -> list[str]:
+    beam = PipelineOptionsValidator(options, None)
+    worker = options.view_as(WorkerOptions)
+    faults: list[str] = [*beam.validate_cloud_options(options), *beam.validate_gcs_path(options, "temp_location")]
+    if options.staging_location:  # temp_location where not given: GoogleCloudOptions
+        faults += beam.validate_gcs_path(options, "staging_location")
+    if not options.region:
+        faults.append("Missing required option: region.")
+    faults += beam.validate_num_workers(worker)
+    faults += beam.validate_worker_region_zone(worker)
+    faults += beam.validate_pickle_library(options.view_as(SetupOptions))
+    return faults
+
+
+def _main(given: Documents) -> Iterator[Finding]:
+    """What the program that compiled defines itself: a container runs another program."""
+    for node in given.nodes:
+        told = {"its executor": _executor(node)} | {
+            f"its setting {key!r}": str(each) for key, each in node.parameters.items()
+        }
+        for what, value in told.items():
+            if found := _MAIN.search(value):
+                fault = f"has {found[0]!r} in {what}, which is part of the program that compiled it"
+                cure = "move it to a module that the image has"
+                yield Finding(node.name, fault, "our containers", cure)
 
 
 def _accelerator(node: Node) -> Spec:
@@ -228,7 +274,7 @@ def _executor(node: Node) -> str:
 
 def _beam(node: Node) -> list[str]:
     """Its flags for Beam."""
-    return [each for each in node.container.get("args", ()) if each.startswith("--") and "=" in each]
+    return [each for each in node.container.get("args", ()) if each.startswith("--")]
 
 
-RULES = (_hooks, _infra_validator, _images, _accelerators, _machines, _titles, _addresses, _dataflow)
+RULES = (_hooks, _infra_validator, _images, _accelerators, _machines, _titles, _addresses, _dataflow, _main)

@@ -42,6 +42,37 @@ def test_faults(tmp_path, text, sentence):
         environment.load(str(file))
 
 
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--runner=DataflowRunner"], "Dataflow's workers see no folder of this machine; give kind: vertex"),
+        (["--runner=PortableRunner", "--job_endpoint=h:1"], "PortableRunner would start its workers in containers"),
+        (["--runner=FlinkRunner", "--flink_master=h:8081"], "FlinkRunner would start its workers in containers"),
+        (["--runner=SparkRunner", "--environment_type=DOCKER"], "SparkRunner would start its workers in containers"),
+    ],
+)
+def test_runners_whose_workers_see_no_folder_of_this_machine(tmp_path, flags, sentence):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"beam_pipeline_args: {flags}\n")
+    with pytest.raises(ConfigError, match=rf"mine.yaml:1 \$.beam_pipeline_args: {sentence}"):
+        environment.load(str(file))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--runner=PrismRunner"],
+        ["--runner=FlinkRunner"],
+        ["--runner=FlinkRunner", "--flink_master=h:8081", "--environment_type=PROCESS"],
+        ["--runner=PortableRunner", "--job_endpoint=h:1", "--environment_type=EXTERNAL", "--environment_config=h:2"],
+    ],
+)
+def test_runners_whose_workers_do(tmp_path, flags):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"beam_pipeline_args: {flags}\n")
+    assert environment.load(str(file)).beam_pipeline_args == flags
+
+
 def test_an_unknown_name():
     with pytest.raises(
         ConfigError, match=r"--env: allowed beam\|kubeflow\|local\|vertex, received 'loca', did you mean local\?"

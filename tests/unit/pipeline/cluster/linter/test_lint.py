@@ -61,7 +61,7 @@ class Broken:
         for executor in self.executors.values():
             if arguments := executor.get("container", {}).get("args"):
                 arguments[:] = [each for each in arguments if "=" not in each or not each.startswith("--")]
-                arguments += [f"--{name}={value}" for name, value in options.items()]
+                arguments += [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in GOLDEN.glob("*.yaml")))
@@ -276,7 +276,7 @@ def checkpoints_elsewhere(broken):
 
 def dataflow(**options):
     def edit(broken):
-        broken.flags(runner="DataflowRunner", **options)
+        broken.flags(runner="DataflowRunner", **({"sdk_container_image": "x.org/beam:1"} | options))
 
     return edit
 
@@ -531,6 +531,45 @@ def test_a_fault_of_many_nodes_is_one_line(golden):
     assert lines(lint.findings(broken.pipeline, broken.platform, "vertex")) == [
         f"{nodes} invalid GCS path (bucket/tmp), given for the option: temp_location {cure}",
         f"{nodes} missing required option: region {cure}",
+    ]
+
+
+DATAFLOW = {"project": "my-project", "region": "europe-west4", "temp_location": "gs://bucket/tmp"}
+SAY = "(Dataflow); say it under beam.options in the environment"
+IMAGE = "(Dataflow); set sdk_container_image to the image of deploy/Dockerfile's target dataflow"
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"staging_location": "/tmp/staged"},
+         f"invalid GCS path (/tmp/staged), given for the option: staging_location {SAY}"),
+        ({"project": "My project"},
+         "invalid Project ID (My project). Please make sure you specified the Project ID, not project description "
+         + SAY),
+        ({"num_workers": 9, "max_num_workers": 3}, f"num_workers (9) cannot exceed max_num_workers (3) {SAY}"),
+        ({"num_workers": "many"}, f"argument --num_workers: invalid int value: 'many' {SAY}"),
+        ({"sdk_container_image": ""}, f"the workers have no package of ours {IMAGE}"),
+        ({"sdk_container_image": "x.org/beam:"}, f"no registry can serve the workers' image 'x.org/beam:' {IMAGE}"),
+        ({"save_main_session": True},
+         "save_main_session sends the globals of the container's own program to workers (Dataflow); leave it out: "
+         "every function of ours is imported by its name"),
+    ],
+)  # fmt: skip
+def test_what_dataflow_refuses_or_its_workers_lack(golden, options, line):
+    broken = Broken(golden["both-vertex"])
+    dataflow(**DATAFLOW | options)(broken)
+    (found,) = lines(lint.findings(broken.pipeline, broken.platform, "vertex"))
+    assert found.partition(": runs its Beam there: ")[2] == line
+
+
+@pytest.mark.parametrize("setting", ["featurizer", "custom_config"])
+def test_nothing_is_part_of_the_program_that_compiled(golden, setting):
+    broken = Broken(golden["both-kubeflow"])
+    broken.set("Transform", setting, json.dumps({"featurizer": "__main__.Task", "config": {}}))
+    assert lines(lint.findings(broken.pipeline, broken.platform, "kubeflow")) == [
+        f"Transform: has '__main__.Task' in its setting {setting!r}, which is part of the program that compiled it "
+        "(our containers); move it to a module that the image has"
     ]
 
 
