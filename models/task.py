@@ -59,7 +59,6 @@ class Task(abc.ABC):
       calibrates: whether answers are the softmax of ``logits`` (B, C), whose right place is ``targets[0]``, or their
         sigmoids, of which ``targets[0]`` (B, C) says 1 or 0; then ``figures`` has ``ece``.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
-      recipe: settings of the YAML's ``train`` where it does not say them.
       head: the row of ``models.checkpoints.task_head.HEADS`` that the model's layer ``logits`` is, so that
         transformers can load it; None where transformers has no such head.
     """
@@ -76,7 +75,6 @@ class Task(abc.ABC):
     baselines: ClassVar[tuple[str, ...]] = ()
     calibrates: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    recipe: ClassVar[Mapping[str, Any]] = {}
     head: ClassVar[str | None] = None
 
     config: Any
@@ -108,6 +106,16 @@ class Task(abc.ABC):
         Returns:
           int64, float32 or string tensors, one row a record; ragged where lengths differ.
         """
+
+    @classmethod
+    def recipe(cls, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Values of the YAML's ``train`` that suit the task better than those of all tasks; here none.
+
+        Args:
+          config: the task's own keys as they stand in the YAML, not validated yet.
+        """
+        del config
+        return {}
 
     def fitted(self, rows: "tf.data.Dataset") -> "Task":
         """The task with what it has to know of the train split before training: here nothing.

@@ -391,7 +391,7 @@ def data() -> None:
 def fetch(names: tuple[str, ...], folder: str) -> None:
     """Download data at exact versions, checked by SHA-256.
 
-    NAME is one of brown, dialogues, korean, minilm, replies, reviews, spam.
+    NAME is one of brown, dialogues, korean, minilm, movies, replies, reviews, spam.
     Default: what `tfx-bert run sentiment` needs.
     """
     from rich.console import Console
@@ -408,6 +408,8 @@ def fetch(names: tuple[str, ...], folder: str) -> None:
     console.print(
         f"data ✓ sha256 · {len(files)} files · {size(sum(file.stat().st_size for file in files))} in {folder}/"
     )
+    for line in demo.terms(names):
+        console.print(line, soft_wrap=True)
 
 
 @main.command()

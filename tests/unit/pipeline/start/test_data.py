@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import signal
 import subprocess
@@ -88,7 +89,8 @@ def test_a_folder_that_cannot_be_written(index, tmp_path):
 
 def test_unknown_name():
     with pytest.raises(
-        ValueError, match="no demo data is called 'glue': choose from reviews, dialogues, minilm, spam, korean, brown"
+        ValueError,
+        match="no demo data is called 'glue': choose from reviews, dialogues, minilm, spam, movies, korean, brown",
     ):
         fetch(["glue"])
 
@@ -185,3 +187,17 @@ FILES = {path: digest for name in data.DEFAULT for path, (_, digest) in data.WHE
 @pytest.mark.parametrize("path", FILES)
 def test_the_real_data(path):
     assert hashlib.sha256((ROOT / "data" / path).read_bytes()).hexdigest() == FILES[path]
+
+
+def test_whoever_collected_the_data_is_heard(index, monkeypatch):
+    monkeypatch.setattr(
+        data, "WHEELS", {name: dataclasses.replace(of, terms="ask us first") for name, of in data.WHEELS.items()}
+    )
+    assert data.terms(["korean", "demo"]) == ["ask us first"]
+
+
+def test_the_demo_of_films_comes_with_its_terms():
+    assert data.WHEELS["movies"].terms.startswith(
+        "MovieLens 100K, by GroupLens of the University of Minnesota: for research"
+    )
+    assert set(data.WHEELS["movies"].files) == {"ml-100k.inter", "ml-100k.item"}
