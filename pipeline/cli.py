@@ -41,6 +41,10 @@ def main() -> None:
     help="The file's encoding, such as cp1252, if the guess is wrong.",
 )
 @click.option("--checkpoint", metavar="FOLDER", help="A Hugging Face BERT folder to start from.")
+@click.option("--user", help="Of events: the column that says who, if the guess is wrong.")
+@click.option("--item", help="Of events: the column that says what.")
+@click.option("--time", help="Of events: the column that says when.")
+@click.option("--catalogue", metavar="FILE", help="Of events: a file with the titles of the items.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def init(**options: Any) -> None:
     """Write an experiment and a schema for your data file."""

@@ -1,7 +1,21 @@
-"""What the heads of a source's files show."""
+"""What the heads of a source's files show, and what a file may be."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How a file would be read as records of a kind.
+
+    Attributes:
+      columns: keys of ``task.data`` that name columns, each with its column.
+      assumed: what that rests on, a sentence each.
+    """
+
+    columns: Mapping[str, str]
+    assumed: tuple[str, ...]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 import schemas
 from components.records import bad_records, readers
-from components.records.head import Head
+from components.records.head import Guess, Head
 from components.records.record import Counted, LeftOut, Part, Record
 from components.records.rows import Bad, Row, RowError
 from configs.sources import Source, SplitSource
@@ -119,6 +119,17 @@ class Kind(abc.ABC, Generic[S]):
     def sides(self) -> Mapping[str, "Kind[Any]"]:
         """Other sources that tell of what the records hold, such as titles; the vocabulary reads them. Here none."""
         return {}
+
+    @classmethod
+    def guess(cls, columns: Mapping[str, Sequence[str]], named: Mapping[str, str]) -> Guess | None:
+        """How a file would be read, for ``tfx-bert init``; None where it does not look like records of this kind.
+
+        Args:
+          columns: their cells in a sample of the rows, by name.
+          named: keys of ``data`` that the person gave, with their columns.
+        """
+        del columns, named
+        return None
 
     @classmethod
     def features(cls) -> tuple[str, ...]:

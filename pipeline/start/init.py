@@ -3,6 +3,7 @@
 import math
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from configs.encoding import Encoding
 from configs.sources import TaskData
 from configs.yaml.document import inline
 from pipeline import loader
+from pipeline.start import init_events
 from pipeline.start.sniff import DataFile, look
 from pipeline.terminal.numbers import share
 
@@ -29,43 +31,88 @@ def init(
     encoding: Encoding | None,
     checkpoint: str | None,
     force: bool,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    catalogue: str | None = None,
 ) -> None:
-    """Writes ``NAME.yaml`` and ``schemas/NAME.pbtxt``, and prints what was seen and assumed.
+    """Writes ``NAME.yaml``, and of texts ``schemas/NAME.pbtxt``, and prints what was seen and assumed.
 
     Raises:
       ConfigError: a file is there already and ``force`` is not given, or an option does not fit the file.
       DataError: the file cannot be read, or no text or label column is found.
     """
+    named = {key: column for key, column in {"user": user, "item": item, "time": time}.items() if column}
+    if text or label:
+        if named or catalogue:
+            raise ConfigError("--text and --label are of texts, --user, --item, --time and --catalogue of events")
+    elif seen := init_events.look(data, named, encoding, catalogue):
+        name = _named(data, name)
+        _write({Path(f"{name}.yaml"): init_events.yaml(seen, name)}, force)
+        _tell(seen.lines(), seen.assumed, f"{name}.yaml: review it", name)
+        return
+    elif named or catalogue:
+        raise ConfigError(f"{data} does not look like events: name who with --user and what with --item")
+    _init_texts(data, name, text, label, encoding, checkpoint, force)
+
+
+def _init_texts(
+    data: str,
+    name: str | None,
+    text: str | None,
+    label: str | None,
+    encoding: Encoding | None,
+    checkpoint: str | None,
+    force: bool,
+) -> None:
     seen = look(data, text, label, encoding)
+    name = _named(data, name)
+    yaml_file, schema_file = Path(f"{name}.yaml"), Path("schemas") / f"{name}.pbtxt"
+    start, why = _start(seen, checkpoint)
+    schema = schemas.resolve("classification", labels=seen.labels, slices=seen.slices, pair=seen.text_pair is not None)
+    written = [_schema_header(seen, name) + schemas.dump(schema).removesuffix("\n")]
+    _write({yaml_file: _yaml(seen, name, start, schema_file), schema_file: written}, force)
+    _tell(seen.lines(), [*seen.assumed, why], f"{yaml_file} and {schema_file}: review them", name)
+
+
+def _write(files: Mapping[Path, list[str]], force: bool) -> None:
+    """Writes all of ``files`` or none; the first one is the experiment, which a run must not refuse."""
+    for file in files:
+        if file.parent.is_file():
+            raise ConfigError(f"{file.parent} is a file; the schema goes into a folder of that name: rename it")
+    there = [str(file) for file in files if file.exists()]
+    if there and not force:
+        raise ConfigError(f"{' and '.join(there)} would be overwritten: --force does it, --name takes another name")
+    with tempfile.TemporaryDirectory(dir=".", prefix=".init-") as folder:
+        drafts = {file: Path(folder) / file.name for file in files}
+        for file, draft in drafts.items():
+            draft.write_text("\n".join(files[file]) + "\n", "utf-8")
+        yaml_file, draft = next(iter(drafts.items()))
+        try:
+            loader.load(draft)  # nothing is written that a run would refuse
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(str(draft), str(yaml_file))) from None
+        for file, draft in drafts.items():
+            file.parent.mkdir(exist_ok=True)
+            draft.replace(file)
+
+
+def _tell(lines: Iterable[str], assumed: Iterable[str], written: str, name: str) -> None:
+    console = Console(highlight=False, markup=False)
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
+    for assumption in assumed:
+        console.print(Text.assemble(("assumed  ", "yellow"), assumption), soft_wrap=True)
+    console.print(Text.assemble(("✓ ", "green"), written), soft_wrap=True)
+    console.print(f"Next:  tfx-bert check {name}.yaml | tfx-bert run {name}.yaml", soft_wrap=True)
+
+
+def _named(data: str, name: str | None) -> str:
     name = name or _name(data)
     if not re.fullmatch(NAME, name):
         raise ConfigError(f"--name takes lower-case letters, digits, - and _, at most 63. Received: {name!r}")
-    yaml_file, schema_file = Path(f"{name}.yaml"), Path("schemas") / f"{name}.pbtxt"
-    if schema_file.parent.is_file():
-        raise ConfigError(f"{schema_file.parent} is a file; the schema goes into a folder of that name: rename it")
-    there = [str(path) for path in (yaml_file, schema_file) if path.exists()]
-    if there and not force:
-        raise ConfigError(f"{' and '.join(there)} would be overwritten: --force does it, --name takes another name")
-    start, why = _start(seen, checkpoint)
-    schema = schemas.resolve("classification", labels=seen.labels, slices=seen.slices, pair=seen.text_pair is not None)
-    with tempfile.TemporaryDirectory(dir=".", prefix=".init-") as folder:
-        drafts = Path(folder) / yaml_file.name, Path(folder) / schema_file.name
-        drafts[0].write_text("\n".join(_yaml(seen, name, start, schema_file)) + "\n", "utf-8")
-        drafts[1].write_text(_schema_header(seen, name) + schemas.dump(schema), "utf-8")
-        try:
-            loader.load(drafts[0])  # nothing is written that a run would refuse
-        except ConfigError as error:
-            raise ConfigError(str(error).replace(str(drafts[0]), str(yaml_file))) from None
-        schema_file.parent.mkdir(exist_ok=True)
-        for draft, file in zip(drafts, (yaml_file, schema_file), strict=True):
-            draft.replace(file)
-    console = Console(highlight=False, markup=False)
-    for line in seen.lines():
-        console.print(line, soft_wrap=True, markup=False)
-    for assumption in [*seen.assumed, why]:
-        console.print(Text.assemble(("assumed  ", "yellow"), assumption), soft_wrap=True)
-    console.print(Text.assemble(("✓ ", "green"), f"{yaml_file} and {schema_file}: review them"), soft_wrap=True)
-    console.print(f"Next:  tfx-bert check {yaml_file} | tfx-bert run {yaml_file}", soft_wrap=True)
+    return name
 
 
 def _name(data: str) -> str:

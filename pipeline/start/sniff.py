@@ -96,18 +96,9 @@ def look(path: str, text: str | None, label: str | None, encoding: Encoding | No
       ConfigError: a column that was named is not there, or is the text already.
       DataError: the file cannot be read, or no column looks like a text or a label.
     """
-    if not Path(path).is_file():
-        raise DataError(f"{path}: no such file")
-    with readers.faults(path, encoding or "utf-8"):
-        readers.refuse_foreign(path, ENDINGS.get(Path(path.lower().removesuffix(".gz")).suffix))
-        kind, needed = _format(path)
-        known = encoding or ("utf-8" if kind == "parquet" else _encoding(path))
-    source = Given(path=[path], format=kind, encoding=known)
-    readers.files(source)
-    assumed: list[str] = []
-    if known == "cp1252" and not encoding:
-        assumed.append("the encoding is CP1252: it is no UTF-8, and nearly all ASCII; --encoding names another")
-    rows, values = _values(path, source)
+    source, needed, assumed = opened(path, encoding)
+    kind, known = str(source.format), source.encoding
+    rows, values = sampled(path, source)
     text, pair, label, parts = _choose(path, source, rows, values, (text, label), assumed)
     source = source.model_copy(update={"text": text, "text_pair": pair, "label": label})
     whole = _read(path, source, parts)
@@ -143,7 +134,30 @@ def look(path: str, text: str | None, label: str | None, encoding: Encoding | No
     )
 
 
-def _values(path: str, source: Given) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
+def opened(path: str, encoding: Encoding | None) -> tuple[Given, bool, list[str]]:
+    """The file with its format and its encoding, whether the YAML must say the format, and what was assumed.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file")
+    with readers.faults(path, encoding or "utf-8"):
+        readers.refuse_foreign(path, ENDINGS.get(Path(path.lower().removesuffix(".gz")).suffix))
+        kind, needed = _format(path)
+        known = encoding or ("utf-8" if kind == "parquet" else _encoding(path))
+    source = Given(path=[path], format=kind, encoding=known)
+    readers.files(source)
+    if known == "cp1252" and not encoding:
+        return (
+            source,
+            needed,
+            ["the encoding is CP1252: it is no UTF-8, and nearly all ASCII; --encoding names another"],
+        )
+    return source, needed, []
+
+
+def sampled(path: str, source: Given) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
     """A sample of the rows, and their cells by column; a name that several columns have is that of none.
 
     Raises:
@@ -275,6 +289,8 @@ def _format(path: str) -> tuple[Any, bool]:
         return "jsonl", known != "jsonl"
     if first.count(b"\t") > first.count(b","):
         return "tsv", known != "tsv"
+    if first.count(b"::") > first.count(b","):
+        raise DataError(f"{path} separates its columns by '::'; write them with tabs: sed 's/::/\\t/g'")
     if first.count(b";") > first.count(b","):
         raise DataError(f"{path} separates its columns by semicolons; save it with commas or tabs")
     return "csv", known != "csv"

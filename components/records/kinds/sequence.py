@@ -14,8 +14,8 @@ from typing import Any, Self
 import numpy as np
 from typing_extensions import override
 
-from components.records import bad_records, kind, readers
-from components.records.head import Head
+from components.records import bad_records, event_columns, kind, readers
+from components.records.head import Guess, Head
 from components.records.kinds import catalogue
 from components.records.record import Counted, LeftOut, Part, Record, key, ordered
 from components.records.rows import Row, RowError, place
@@ -203,6 +203,11 @@ class Kind(kind.Kind[SequenceData]):
         if len(head.groups) < 2:
             return f"all events are of one user; check the column {self.source.user!r}"
         return f"all events are of one item; check the column {self.source.item!r}" if len(head.names) < 2 else None
+
+    @classmethod
+    @override
+    def guess(cls, columns: Mapping[str, Sequence[str]], named: Mapping[str, str]) -> Guess | None:
+        return event_columns.guess(columns, named)
 
     @classmethod
     @override
