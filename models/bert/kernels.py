@@ -82,10 +82,11 @@ def _normalize(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
 
 if _TENSORFLOW:
 
-    def cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:
-        """Negative log-probabilities of ``ids`` int32 (N,), nats, by the softmax of ``logits`` float32 (N, V): (N,).
+    def cross_entropy(logits: Tensor, ids: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy of ``ids`` int32 (N,) by the softmax of ``logits`` float32 (N, V), nats: (N,).
 
-        The exponentials serve the gradient too.
+        The exponentials serve the gradient too. ``smoothing`` is the share of the target that all ids get alike
+        (Szegedy et al. 2016, section 7); without it these are the negative log-probabilities of ``ids``.
         """
 
         def apply(logits: Tensor) -> tuple[Tensor, Callable[..., Any]]:
@@ -95,9 +96,15 @@ if _TENSORFLOW:
 
             def gradient(upstream: Tensor) -> Tensor:
                 places = tf.stack([tf.range(tf.size(ids)), ids], axis=1)
-                return tf.tensor_scatter_nd_sub(powers * (upstream / total)[:, None], places, upstream)
+                likely = powers * (upstream / total)[:, None]
+                if smoothing:
+                    likely -= (upstream * (smoothing / logits.shape[-1]))[:, None]
+                return tf.tensor_scatter_nd_sub(likely, places, upstream * (1 - smoothing))
 
-            return tf.math.log(total) + top[:, 0] - tf.gather(logits, ids, batch_dims=1), gradient
+            wanted = tf.gather(logits, ids, batch_dims=1)
+            if smoothing:
+                wanted = (1 - smoothing) * wanted + smoothing * tf.reduce_mean(logits, axis=-1)
+            return tf.math.log(total) + top[:, 0] - wanted, gradient
 
         return tf.custom_gradient(apply)(logits)
 
