@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from models.bert.encoder import BertEncoder
-    from models.text.tokenization import Tokenizer
 
 Tensors = Mapping[str, Any]
 # A raw record: an array of values by feature, bytes where they are text.
 Record = Mapping[str, "np.ndarray"]
 # Of each of several records what ``row_metrics`` reads of an answer.
-Answers = Sequence[Mapping[str, "np.ndarray"]]
+Answers = Iterable[Mapping[str, "np.ndarray"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,12 +95,12 @@ class Task(abc.ABC):
         return (*self.gold, *self.texts)
 
     @abc.abstractmethod
-    def featurize(self, record: Tensors, tokenizer: "Tokenizer") -> dict[str, Any]:
+    def featurize(self, record: Tensors, tokenizer: Any) -> dict[str, Any]:
         """Raw record to model inputs, in graph mode; runs in Transform and inside every serving signature.
 
         Args:
           record: tensors (B,), by feature; ragged where a record has several values. ``gold`` is absent when served.
-          tokenizer: WordPiece in the graph.
+          tokenizer: the vocabulary, of the module that the family names: WordPiece, items.
 
         Returns:
           int64, float32 or string tensors, one row a record; ragged where lengths differ.
@@ -117,13 +116,15 @@ class Task(abc.ABC):
         del config
         return {}
 
-    def fitted(self, rows: "tf.data.Dataset") -> "Task":
-        """The task with what it has to know of the train split before training: here nothing.
+    def fitted(self, rows: "tf.data.Dataset", held_out: "tf.data.Dataset", vocabulary: Any) -> "Task":
+        """The task with what it has to know before ``build``: here nothing more. It is the one that is exported.
 
         Args:
-          rows: as for ``batches``.
+          rows: of the train split, as for ``batches``.
+          held_out: what ``featurize`` returned for the eval split, a record an element.
+          vocabulary: that made the ids.
         """
-        del rows
+        del rows, held_out, vocabulary
         return self
 
     def training_rows(self, rows: "tf.data.Dataset") -> "tf.data.Dataset":

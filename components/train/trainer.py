@@ -29,7 +29,7 @@ class Prepared:
     """What every training of a node has in common.
 
     Attributes:
-      task: with what it had to learn of the train split beforehand.
+      task: with what it had to know beforehand.
       train: records that are trained on.
       held_out: records of the eval split.
       records: how many ``train`` are.
@@ -51,7 +51,9 @@ def prepare(fn_args: fn_args_utils.FnArgs, config: dict[str, Any]) -> Prepared:
     the_task = task.load(config["task"]["type"])(config["task"]["config"])
     train = the_task.training_rows(train)
     records = int(train.reduce(0, lambda n, _: n + 1))
-    return Prepared(the_task.fitted(train), train, held_out, records, [*splits[0], *splits[1]])
+    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
+    the_task = the_task.fitted(train, held_out, vocabulary)
+    return Prepared(the_task, train, held_out, records, [*splits[0], *splits[1]])
 
 
 @replicas.together()

@@ -183,6 +183,7 @@ class BertEncoder(keras.layers.Layer):
         kept_tokens: Tensor | None = None,
         position_ids: Tensor | None = None,
         head_mask: Tensor | None = None,
+        token_vectors: Tensor | None = None,
     ) -> dict[str, Any]:
         """The same on the real tokens only; padded again for attention alone. TensorFlow, any B and S.
 
@@ -195,6 +196,7 @@ class BertEncoder(keras.layers.Layer):
             ``sequence`` holds these, in this order. None computes all; an empty one only ``pooled``.
           position_ids: int (B, S); 0 … S-1 where not given.
           head_mask: float (L, H) or (B, L, H), as above.
+          token_vectors: (V, D), in the place of ``token_embedding``.
 
         Returns:
           ``sequence`` (T, D): the real tokens, row after row; ``indices`` int64 (T,): their places in the grid B·S;
@@ -213,7 +215,8 @@ class BertEncoder(keras.layers.Layer):
         }
         place = tokens.positions if position_ids is None else tokens.gather(position_ids)
         positions = tf.gather(self.position_embedding, place)
-        x = self._embed(tokens.gather(token_ids), tokens.gather(segment_ids), positions, grid["drop"])
+        segments = tokens.gather(segment_ids)
+        x = self._embed(tokens.gather(token_ids), segments, positions, grid["drop"], token_vectors)
         for index, block in enumerate(self.blocks[:-1]):
             x, _ = block(x, from_grid=tokens.gather, **_of_block(head_mask, index), **grid)
         grid |= _of_block(head_mask, self.num_layers - 1)
@@ -235,8 +238,16 @@ class BertEncoder(keras.layers.Layer):
         sequence, first = tf.split(x, [tf.size(kept_tokens), -1])
         return {"sequence": sequence, "indices": kept_tokens, "pooled": self._pool(first)}
 
-    def _embed(self, token_ids: Tensor, segment_ids: Tensor, positions: Tensor, drop: Dropout) -> Tensor:
-        x = ops.take(self.token_embedding, token_ids, axis=0) + ops.take(self.segment_embedding, segment_ids, axis=0)
+    def _embed(
+        self,
+        token_ids: Tensor,
+        segment_ids: Tensor,
+        positions: Tensor,
+        drop: Dropout,
+        token_vectors: Tensor | None = None,
+    ) -> Tensor:
+        table = self.token_embedding if token_vectors is None else token_vectors
+        x = ops.take(table, token_ids, axis=0) + ops.take(self.segment_embedding, segment_ids, axis=0)
         return drop(self.embedding_norm(x + positions), self.dropout)
 
     def _bias(self, padding_mask: Tensor, group_ids: Tensor | None = None) -> Tensor:
@@ -293,8 +304,11 @@ class MaskedLanguageHead(keras.layers.Layer):
 
     def call(self, hidden: Tensor) -> Tensor:
         """Logits (M, V) of the masked tokens' hidden states (M, D)."""
-        x = self.norm(kernels.gelu(self.transform(hidden)))
-        return kernels.products(x, self._table()) + self.bias
+        return kernels.products(self.states(hidden), self._table()) + self.bias
+
+    def states(self, hidden: Tensor) -> Tensor:
+        """What is multiplied with the table: (M, D) of hidden states (M, D)."""
+        return self.norm(kernels.gelu(self.transform(hidden)))
 
 
 class NextSentenceHead(keras.layers.Layer):

@@ -55,8 +55,12 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def encoder_arguments(path: pathlib.Path) -> Json:
+def encoder_arguments(path: pathlib.Path, *, causal: bool = False) -> Json:
     """The arguments of ``BertEncoder`` that a ``config.json`` describes.
+
+    Args:
+      path: of the file.
+      causal: whether it must describe a decoder: BERT whose tokens attend only to those before them.
 
     Raises:
       DataError: it describes another model, or lacks a figure.
@@ -67,7 +71,7 @@ def encoder_arguments(path: pathlib.Path) -> Json:
         ("model_type", "bert"),
         ("position_embedding_type", "absolute"),
         ("hidden_act", "gelu"),
-        ("is_decoder", False),
+        ("is_decoder", causal),
     ):
         if config.get(key, default) != default:
             raise DataError(

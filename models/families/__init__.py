@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from models.task import Task
-    from models.vocabularies import Vocabulary
 
 Tensors = Mapping[str, Any]
 
@@ -131,8 +130,8 @@ class Family(abc.ABC):
         return None
 
     @abc.abstractmethod
-    def network(self, shape: Mapping[str, Any] | None, vocabulary: "Vocabulary", start: Path | None) -> Any:
-        """A built ``Network``.
+    def network(self, shape: Mapping[str, Any] | None, vocabulary: Any, start: Path | None) -> Any:
+        """A built ``Network``; None for a task that needs none, without a shape.
 
         Args:
           shape: the YAML's ``encoder``; None with a checkpoint.

@@ -78,8 +78,9 @@ class Task(PooledTask):
         return {"label_id": tf.argmax(record["label"][:, None] == tf.constant(self.config.labels), axis=1)}
 
     @override
-    def fitted(self, rows: "tf.data.Dataset") -> task.Task:
+    def fitted(self, rows: "tf.data.Dataset", held_out: "tf.data.Dataset", vocabulary: Any) -> task.Task:
         """With numbers for ``balanced`` class weights."""
+        del held_out, vocabulary
         if self.config.class_weights != "balanced":
             return self
         from sklearn.utils import class_weight

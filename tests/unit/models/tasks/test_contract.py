@@ -449,13 +449,13 @@ def test_balanced_class_weights_are_those_of_scikit_learn():
     """From three records of one label and one of another; the third has none, and counts as every label does."""
     the_task = task.load("classification")({"labels": ["no", "yes", "perhaps"], "class_weights": "balanced"})
     rows = tf.data.Dataset.from_tensor_slices({"label_id": tf.constant([1, 0, 1, 1], tf.int64)})
-    fitted = the_task.fitted(rows)
+    fitted = the_task.fitted(rows, rows, TOKENIZER)
     assert fitted.config.class_weights == pytest.approx({"no": 2.0, "yes": 2 / 3})
     # −ln .1065 and −ln .7870, 2 to 2/3.
     loss = fitted.loss({"logits": tf.constant([[0.0, 2.0, 0.0]] * 2)}, {"label_id": tf.constant([0, 1])})
     assert float(loss) == pytest.approx((2 * 2.2395 + 2 / 3 * 0.2395) / (2 + 2 / 3), abs=1e-4)
     unweighed = task.load("classification")({"labels": ["no", "yes"]})
-    assert unweighed.fitted(rows) is unweighed
+    assert unweighed.fitted(rows, rows, TOKENIZER) is unweighed
 
 
 @pytest.mark.parametrize("labels", [["a"], ["a", "a"]])

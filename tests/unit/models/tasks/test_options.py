@@ -105,7 +105,7 @@ def made(request):
 def test_a_step_can_be_learned(made):
     the_task, model, record, *_ = made
     rows = contract.rows_of(the_task, record, times=3)
-    the_task = the_task.fitted(rows)
+    the_task = the_task.fitted(rows, rows, contract.TOKENIZER)
     batch = next(iter(the_task.batches(the_task.training_rows(rows), batch_size=8, seed=0, epoch=0)))
     with tf.GradientTape() as tape:
         loss = the_task.loss(model(batch, training=True), batch)
