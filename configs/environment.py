@@ -1,5 +1,6 @@
 """Where an experiment runs: on this machine, or on a cluster."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -48,14 +49,24 @@ class Local(Recorded):
         """The versions that an experiment pushed: what TF Serving is pointed to."""
         return f"{self.folder(experiment)}/serving_model/{experiment}"
 
+    @property
+    def workers_elsewhere(self) -> bool:
+        """Whether Beam's workers may have another working folder than the nodes."""
+        return any(f"--environment_type={each}" in self.beam_pipeline_args for each in ("EXTERNAL", "PROCESS"))
+
     def contradictions(self) -> Iterator[tuple[tuple[Key, ...], str]]:
         """Runners whose workers could not read what the nodes write to ``runs``: path and sentence."""
         flags = {
             name.lstrip("-"): value for name, _, value in (each.partition("=") for each in self.beam_pipeline_args)
         }
         runner, workers = flags.get("runner", ""), flags.get("environment_type", "")
-        # Where Beam chooses: a process of this machine for a Flink or Spark that it starts here, and for Prism.
-        elsewhere = runner == "PortableRunner" or bool({"flink_master", "spark_master_url"} & flags.keys())
+        # Where Beam chooses: this process for Prism, and for a Flink or Spark that it starts here.
+        flink, spark = flags.get("flink_master", "[auto]"), flags.get("spark_master_url", "local")
+        elsewhere = {
+            "PortableRunner": True,
+            "FlinkRunner": flink not in ("[auto]", "[local]"),
+            "SparkRunner": not re.fullmatch(r"local(\[.+\])?", spark),
+        }.get(runner, False)
         if runner == "DataflowRunner":
             yield ("beam_pipeline_args",), "Dataflow's workers see no folder of this machine; give kind: vertex"
         elif workers == "DOCKER" or (elsewhere and not workers):

@@ -71,6 +71,7 @@ def access(experiment: Experiment, environment: Environment) -> None:
       ConfigError, DataError, RunError: the first fault.
     """
     for kind in sources.of(experiment).values():
+        _reachable(kind.source, environment)
         if not _elsewhere(kind.source, environment):
             try:
                 preview.readable(kind)
@@ -177,7 +178,20 @@ def _elsewhere(source: Source, environment: Environment) -> str | None:
     return next((pattern for pattern in given if pattern.startswith(environment.mounted)), None)
 
 
+def _reachable(source: Source, environment: Environment) -> None:
+    """Refuses a path that Beam's workers would look for in a folder of their own."""
+    if not isinstance(environment, Local) or not environment.workers_elsewhere:
+        return
+    for key, patterns in readers.patterns(source).items():
+        for pattern in patterns:
+            if "://" not in pattern and not Path(pattern).is_absolute():
+                cure = f"give {Path(pattern).absolute()}, if they see it under that name"
+                told = f"the workers of $.beam_pipeline_args have a working folder of their own; {cure}"
+                raise ConfigError(f"$.{source.section}.{key}: {pattern} is relative, and {told}")
+
+
 def _look(environment: Environment, kind: Kind[Any]) -> Head | str:
+    _reachable(kind.source, environment)
     try:
         return preview.look(kind)
     except DataError as error:

@@ -63,6 +63,7 @@ def test_runners_whose_workers_see_no_folder_of_this_machine(tmp_path, flags, se
     [
         ["--runner=PrismRunner"],
         ["--runner=FlinkRunner"],
+        ["--runner=SparkRunner", "--spark_master_url=local[2]"],
         ["--runner=FlinkRunner", "--flink_master=h:8081", "--environment_type=PROCESS"],
         ["--runner=PortableRunner", "--job_endpoint=h:1", "--environment_type=EXTERNAL", "--environment_config=h:2"],
     ],

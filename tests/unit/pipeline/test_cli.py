@@ -229,6 +229,18 @@ def test_how_many_cores_is_said_to_the_nodes_of_this_machine_only(folder, monkey
     assert os.environ[parallel.CORES] == "2"
 
 
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_workers_with_a_folder_of_their_own_take_absolute_paths(folder, command):
+    write_csv(folder / "r.csv")
+    write_yaml(folder / "x.yaml")
+    flags = ["--runner=PortableRunner", "--environment_type=EXTERNAL", "--job_endpoint=h:1"]
+    (folder / "flink.yaml").write_text(f"beam_pipeline_args: {flags}\n")
+    assert tfx_bert(command, "x.yaml", "--env", "flink.yaml", code=2).splitlines()[-1] == (
+        "✗ $.task.data.path: r.csv is relative, and the workers of $.beam_pipeline_args have a working folder of their "
+        f"own; give {folder}/r.csv, if they see it under that name   (exit 2)"
+    )
+
+
 def test_an_output_folder_that_cannot_be_written(folder):
     write_csv(folder / "r.csv")
     (folder / "runs").write_text("a file in its place")
