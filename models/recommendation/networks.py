@@ -160,7 +160,7 @@ class CountModel(keras.layers.Layer):
         )
         found = tf.ragged.range(tf.gather(splits, ids), tf.gather(splits, ids + 1))
         owner = found.value_rowids()
-        weight = tf.gather(tf.cast(self.decay.fade, tf.float64) ** tf.cast(age, tf.float64), owner)
+        weight = tf.gather(tf.constant(self.decay.fade, tf.float64) ** tf.cast(age, tf.float64), owner)
         cells = tf.stack([tf.gather(row, owner), tf.gather(places, found.values)], axis=1)
         shape = tf.stack([tf.shape(real, tf.int64)[0], self.items.size])
         scores = tf.scatter_nd(cells, weight * tf.gather(shares, found.values), shape) + ties

@@ -84,6 +84,25 @@ def heads() -> None:
     save("bert_tiny_heads.npz", **tensors)
 
 
+def items() -> None:
+    """The tiny model asked for what comes next: positions count from the end, and the last token is what predicts."""
+    torch.manual_seed(3)
+    lengths = torch.tensor([12, 5, 1, 9])
+    place = torch.arange(int(lengths.max()))[None]
+    mask = place < lengths[:, None]
+    token_ids = torch.randint(5, len(PIECES), mask.shape) * mask
+    token_ids[0, 11] = token_ids[1, 4] = PIECES.index("[MASK]")
+    inputs = {
+        "input_ids": token_ids, "attention_mask": mask.long(), "token_type_ids": torch.zeros_like(token_ids),
+        "position_ids": (lengths[:, None] - 1 - place).clamp(min=0),
+    }  # fmt: skip
+    with torch.no_grad():
+        cloze = transformers.BertForMaskedLM.from_pretrained(DATA / "bert_tiny").eval()(**inputs).logits
+        causal = transformers.BertLMHeadModel.from_pretrained(DATA / "bert_tiny", is_decoder=True).eval()
+        logits = causal(**inputs, use_cache=False).logits
+    save("bert_tiny_items.npz", token_ids=token_ids, lengths=lengths, cloze=cloze, causal=logits)
+
+
 def torch_files() -> None:
     """What ``torch.save`` writes: the tiny model; and every type and layout of a tensor, with the values it has."""
     model = transformers.BertForPreTraining.from_pretrained(DATA / "bert_tiny")
@@ -140,5 +159,6 @@ def save(name: str, **tensors: torch.Tensor) -> None:
 if __name__ == "__main__":
     bert()
     heads()
+    items()
     torch_files()
     adamw()
