@@ -147,7 +147,7 @@ class DecoderBlock(EncoderBlock):
         new = tf.reshape(self.qkv(self.attention_norm(x)), [batch, beams, 3, self.num_heads, 1, width])
         cache = tf.concat([cache, new[:, :, 1:]], axis=4)
         context = self.weighed(new[:, :, 0], cache[:, :, 0], cache[:, :, 1], 0.0, _kept)
-        x += self.projection(tf.reshape(context, tf.shape(x)))
+        x += self.projection(tf.reshape(context, [batch, beams, self.hidden_dim]))
         # The beams are the axis of the queries: nothing of the source is repeated for them.
         (query,) = self.heads(self.query(self.cross_norm(x)), 1)
         x += self.cross_projection(self.merged(self.weighed(query, *memory, memory_bias, _kept)))
