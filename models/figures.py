@@ -28,11 +28,14 @@ class Figures:
       values: by name, the headline first; NaN where there is none.
       trivial: what the headline would be of the best answer that does not look at the text; None where that is unknown.
       labels: of every label, by its name.
+      computed: how figures were computed, where it matters to whoever compares them: by name, such as sacreBLEU's
+        signature.
     """
 
     values: Mapping[str, float]
     trivial: float | None = None
     labels: Mapping[str, LabelFigures] = dataclasses.field(default_factory=dict)
+    computed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def flat(self) -> dict[str, float]:
         """By name, those of labels as ``precision[L]`` and ``recall[L]``: as TFMA and ``verdict.json`` hold them."""

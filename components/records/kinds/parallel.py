@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from components.records import bad_records, kind
 from components.records.readers import format_of
-from components.records.record import LeftOut, Part, Record, key, ordered
+from components.records.record import Counted, LeftOut, Part, Record, key, ordered
 from components.records.rows import Bad, Row, RowError, place
 from components.records.values import name_of, text_of
 from configs.sources import ParallelData
@@ -19,10 +19,11 @@ from schemas import DataError
 
 # Words of one side. No sentence has as many: a file lost its line ends.
 _MOST_WORDS = 1000
-# As clean-corpus-n.perl of Moses has it, there in words; short texts may differ more.
-_RATIO, _SHORT = 9, 20
+# The ratio is that of Moses' clean-corpus-n.perl, there of words. Short texts may differ more: "Is Less Than" is 이하.
+_RATIO, _MORE = 9, 20
 # Shares of one side's texts in the other side's script that stop a run, and that are told.
 _SWAPPED, _TOLD = 0.2, 0.01
+_SEVERAL, _REPEATED = "several", "repeated"  # of groups of rows
 _SEEN = 200  # characters that the script of a text is told by
 
 
@@ -52,8 +53,8 @@ class Kind(kind.Kind[ParallelData]):
         if text == target and not source.keep_equal:
             return LeftOut()
         short, long = sorted(map(len, (text, target)))
-        if long > _SHORT and long > _RATIO * short:
-            raise RowError(f"one side is more than {_RATIO} times as long as the other")
+        if long > _RATIO * short + _MORE:
+            raise RowError(f"one side is more than {_RATIO} times as long as the other, and {_MORE} characters more")
         kept = {name: name_of(row.values, name) for name in self.slices}
         by = name_of(row.values, source.split.by) if source.split.by else None
         if by == "":
@@ -66,7 +67,7 @@ class Kind(kind.Kind[ParallelData]):
         return True
 
     @override
-    def join(self, parts: Sequence[Part]) -> Iterator[tuple[None, Record]]:
+    def join(self, parts: Sequence[Part]) -> Iterator[tuple[None, Record] | Counted]:
         parts = ordered(parts)
         counts = Counter(part.content[1] for part in parts)
         best = max(counts.values())
@@ -75,6 +76,17 @@ class Kind(kind.Kind[ParallelData]):
         features = {name: [value.encode()] for name, value in {**kept, "text": text, "target": target}.items()}
         origin = {"origin": [f"{chosen.file}:{chosen.line}".encode()]}
         yield None, Record({**features, **origin}, key([by or text]), chosen.file, chosen.line)
+        if len(parts) > 1:
+            yield Counted({_SEVERAL if len(counts) > 1 else _REPEATED: 1})
+
+    @override
+    def line(self, report: bad_records.Report) -> str:
+        told = (
+            (_REPEATED, "came more than once"),
+            (_SEVERAL, "sources with several translations: the most frequent one is kept"),
+        )
+        parts = (f"{number:,} {words}" for name, words in told if (number := report.figures[name]))
+        return " · ".join([super().line(report), *parts])
 
     @override
     def label(self, record: Record) -> str:
