@@ -134,6 +134,7 @@ def train_once(
         network.freeze(0 if frozen == "embeddings" else frozen)
     batch_size, epochs = settings["batch_size"], settings["epochs"]
     epoch_steps = math.ceil(prepared.records / batch_size)
+    layers = network.layers_of_variables if network else []
     loop = training.loop(
         model,
         the_task.loss,
@@ -141,7 +142,7 @@ def train_once(
         steps=epoch_steps * epochs,
         key=training.key(prepared.files, folder, config),
         logs=f"{fn_args.model_run_dir}/seed-{seed}",
-        factors=layer_decay(model.trainable_variables, network.layers_of_variables, settings["layer_decay"]),
+        factors=layer_decay(model.trainable_variables, layers, settings["layer_decay"]),
     )
     state, metric = loop.state, the_task.metrics[0]
     held_out = eval_rows.batches(the_task, prepared.held_out, batch_size)

@@ -284,8 +284,8 @@ class Task(task.Task):
     def row_metrics(self, answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray]) -> list[float]:
         if "all_scores" in answer:  # a baseline's
             return figures.row_of(answer, record["target"].item())
-        ranks = [int(answer[name]) for name in ("rank", "best_rank", "popularity_rank")]
-        return figures.noted(ranks, int(answer["catalogue"]), answer["shown"])
+        ranks = [answer[name].item() for name in ("rank", "best_rank", "popularity_rank")]
+        return figures.noted(ranks, answer["catalogue"].item(), answer["shown"].ravel())
 
     @override
     def headline(self, rows: np.ndarray) -> float:

@@ -79,7 +79,8 @@ class Items:
 def _hashes(names: np.ndarray) -> np.ndarray:
     import tensorflow as tf
 
-    hashes: np.ndarray = tf.strings.to_hash_bucket_fast(tf.constant(names, tf.string), _BUCKETS).numpy()
+    with tf.init_scope():  # Transform reads a vocabulary while it traces
+        hashes: np.ndarray = tf.strings.to_hash_bucket_fast(tf.constant(names, tf.string), _BUCKETS).numpy()
     return hashes
 
 

@@ -21,6 +21,10 @@ def test_the_more_frequent_item_has_the_lower_id(tmp_path):
     assert found.names.tolist() == [b""] * FIRST + [b"b", b"a", b"[MASK]", b"c"]
     assert found.counts.tolist() == [0] * FIRST + [3, 2, 1, 1]
     assert found.ids(tf.constant(["c", "b", "", "B", "[MASK]"])).numpy().tolist() == [8, 5, 1, 1, 7]
+    asked = tf.constant(["c"])
+    assert tf.function(lambda: vocabularies.read(tmp_path).ids(asked))().numpy().tolist() == [
+        8
+    ]  # as Transform reads it
     assert summary == "4 items · 7 events, half of them of 2 items"
 
 
