@@ -137,16 +137,16 @@ function remember(name, version) {
   history.replaceState(null, "", `#${encodeURIComponent(name)}${isHighest ? "" : `/${version}`}`);
 }
 
-/** How the model is asked: its texts by name, else JSON. */
+/** How the model is asked: its texts by name, a history of items, else JSON. */
 function kindOf(signatures) {
   const signature = signatures.serving_default;
   const inputs = Object.keys(signature?.inputs ?? {}).sort();
   const outputs = Object.keys(signature?.outputs ?? {});
+  const areStrings = inputs.every((name) => signature.inputs[name].dtype === "DT_STRING");
   const isText =
-    ["text", "text,text_pair"].includes(inputs.join()) &&
-    inputs.every((name) => signature.inputs[name].dtype === "DT_STRING") &&
-    !outputs.includes("pooled"); // a base model's vectors are nothing to look at
-  return isText ? { mode: inputs.join(), columns: inputs } : { mode: "json", columns: [], ...exampleOf(signatures) };
+    ["text", "text,text_pair"].includes(inputs.join()) && !outputs.includes("pooled"); // vectors are nothing to look at
+  const isHistory = inputs.join() === "history" && ["items", "scores"].every((name) => outputs.includes(name));
+  return areStrings && (isText || isHistory) ? { mode: inputs.join(), columns: inputs } : { mode: "json", columns: [], ...exampleOf(signatures) };
 }
 
 /** A request that the model's shapes and types allow. */
@@ -206,7 +206,7 @@ async function ask() {
     const started = performance.now();
     const text = await call(`${model.base}:predict`, requestBody());
     const meta = `${model.name} · version ${model.version} · ${duration(performance.now() - started)}`;
-    const tokens = model.columns.length && model.pieces ? await tokensOf(model, texts) : null;
+    const tokens = model.columns.includes("text") && model.pieces ? await tokensOf(model, texts) : null;
     if (mine !== asks) return;
     showAnswer(model, text, tokens, meta);
     answered = model;
@@ -253,9 +253,10 @@ const percent = (score) => (score > 0 && score < 0.001 ? "< 0.1 %" : `${(100 * s
 const duration = (ms) => `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
 
 function showAnswer(model, text, tokens, meta) {
+  if (model.mode === "history") meta += sourceOf(text);
   const metaLine = make("p", { className: "meta" }, meta);
   const rows = model.mode === "json" ? null : ranked(text);
-  if (!rows) {
+  if (!rows?.length) {
     // As it came: parsed and written again, large integers would lose digits.
     const raw = make("pre", { className: "raw", tabIndex: 0, role: "region", ariaLabel: "The answer, as JSON" }, text);
     present([metaLine, raw], `Answered. ${meta}`);
@@ -274,14 +275,25 @@ function showAnswer(model, text, tokens, meta) {
   present(parts, `${best.label}, ${percent(best.score)}. ${meta}`);
 }
 
-/** The labels with their scores, the highest first; null where a score is NaN, which no JSON parser reads. */
+/** The labels with their scores, the highest first; null where a score is NaN, which no JSON parser reads.
+ * Items are called by their titles. */
 function ranked(text) {
   try {
-    const [{ labels, scores }] = JSON.parse(text).predictions;
+    const [{ labels, items, titles, scores }] = JSON.parse(text).predictions;
+    if (items) {
+      const rows = items.map((item, index) => ({ label: titles?.[index] || item, score: scores[index] }));
+      return rows.filter((_, index) => items[index]); // behind the last one they are empty
+    }
     return labels.map((label, index) => ({ label, score: scores[index] })).sort((a, b) => b.score - a.score);
   } catch {
     return null;
   }
+}
+
+/** What else there is to say of a recommendation. */
+function sourceOf(text) {
+  const byPopularity = JSON.parse(text).predictions?.[0]?.source === "popularity";
+  return byPopularity ? " · by popularity: no item of the history is known" : "";
 }
 
 /** Puts an answer on the page. `spoken` is what a screen reader says of it. */

@@ -57,6 +57,7 @@ model_config_list {
   config { name: "pairs" base_path: "%s/pairs" model_platform: "tensorflow" }
   config { name: "base" base_path: "%s/base" model_platform: "tensorflow" }
   config { name: "half_plus_two" base_path: "%s/half_plus_two" model_platform: "tensorflow" }
+  config { name: "films" base_path: "%s/films" model_platform: "tensorflow" }
 }
 """
 
@@ -101,6 +102,27 @@ def write_half_plus_two(folder):
     tf.saved_model.save(module, str(folder), {"serving_default": module.half_plus_two})
 
 
+def write_films(folder):
+    """Answers any history as a recommender does: one item without a title, and nothing behind the second."""
+    import tensorflow as tf
+
+    def answer(history):
+        def rows(*values):
+            return tf.tile(tf.constant([values]), [tf.size(history), 1])
+
+        known = tf.strings.length(history) > 0
+        return {
+            "items": rows("50", "<i>", ""),
+            "titles": rows("Star Wars", "", ""),
+            "scores": rows(0.75, 0.25, 0.0),
+            "source": tf.where(known, "model", "popularity"),
+        }
+
+    module = tf.Module()
+    module.answer = tf.function(answer, [tf.TensorSpec([None], tf.string, name="history")])
+    tf.saved_model.save(module, str(folder), {"serving_default": module.answer})
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """The server's address, and the folder of its models."""
@@ -112,6 +134,7 @@ def served(tmp_path_factory):
     write_text_model(root / "pairs" / "1", ["text", "text_pair"], seed=3)
     write_text_model(root / "base" / "1", ["text"], seed=4, answer=False)
     write_half_plus_two(root / "half_plus_two" / "1")
+    write_films(root / "films" / "1")
     (root / "models.config").write_text(MODELS.replace("%s", str(root)))
     command = [os.environ["WARM_PYTHON"], "-c", SERVE, str(root / "models.config")]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
@@ -190,7 +213,7 @@ def tab_to(page, name, key="Tab"):
 def choose(page, model):
     """By the keyboard: back to the list of models, and down."""
     tab_to(page, "model", "Shift+Tab")
-    for _ in range(4):
+    for _ in range(5):
         if page.locator("#model").input_value() == model:
             break
         page.keyboard.press("ArrowDown")
@@ -254,7 +277,7 @@ def test_the_focus_goes_down_the_page_and_every_control_has_a_name(page):
     assert tab_to(page, "model", "Shift+Tab") == ["copy", "Ask", "text", "version", "model"]
     assert page.evaluate(
         "[...document.querySelectorAll('select, textarea')].map((each) => each.labels[0].textContent)"
-    ) == [*("Model", "Version", "Text", "Second text", "Request, as JSON")]
+    ) == [*("Model", "Version", "Text", "Second text", "History", "Request, as JSON")]
     tab_to(page, "Ask")
     page.keyboard.press("Enter")
     expect(page.locator(".headline")).to_be_visible()
@@ -298,6 +321,19 @@ def test_a_pair_takes_two_texts(page):
     pieces = [piece for piece, _ in answer["tokens"]]
     assert pieces == ["[CLS]", "a", "good", "film", "[SEP]", "un", "##able", "[SEP]"]
     assert sum(score for _, score in answer["scores"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_history_is_asked_and_answered_with_titles(page):
+    choose(page, "films")
+    expect(page.locator("#history")).to_be_visible()
+    assert page.evaluate("document.querySelector('#history').getAttribute('aria-describedby')") == "form_of keys"
+    tab_to(page, "history")
+    answer = ask(page, "242|302")
+    assert answer["scores"] == [["Star Wars", 0.75], ["<i>", 0.25]]
+    assert (answer["headline"], answer["tokens"]) == ("Star Wars", [])
+    assert answer["meta"].startswith("films · version 1 · ")
+    assert "popularity" not in answer["meta"]
+    assert ask(page, "")["meta"].endswith("by popularity: no item of the history is known")
 
 
 def test_any_other_model_is_asked_in_json(page):
