@@ -395,7 +395,7 @@ def data() -> None:
 def fetch(names: tuple[str, ...], folder: str) -> None:
     """Download data at exact versions, checked by SHA-256.
 
-    NAME is one of brown, dialogues, korean, minilm, movies, replies, reviews, spam.
+    NAME is one of bible_es, brown, dialogues, korean, minilm, movies, office_ko, replies, reviews, spam.
     Default: what `tfx-bert run sentiment` needs.
     """
     from rich.console import Console

@@ -57,7 +57,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     from components.storage.s3_errors import StoreError
     from configs.base import ConfigError
     from pipeline.run.result import RunError
-    from pipeline.start.data import FetchError
+    from pipeline.start.download import FetchError
     from schemas import DataError
 
     codes: dict[type[BaseException], int] = {ConfigError: CONFIG, DataError: DATA}

