@@ -172,10 +172,11 @@ class Json(logging.Formatter):
 
 
 def read(line: str) -> Event | None:
-    """The event of a line that ``Json`` wrote; None where it is another program's line."""
+    """The event of a line that ``Json`` wrote, whatever else the line says; None where it is another program's line."""
     try:
         told = json.loads(line)
-        return _EVENTS[told.pop("event")](**{name: told[name] for name in told if name not in ("severity", "message")})
+        kind = _EVENTS[told["event"]]
+        return kind(**{field.name: told[field.name] for field in dataclasses.fields(kind) if field.name in told})
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

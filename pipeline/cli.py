@@ -175,6 +175,22 @@ def show(run: str | None, env: str) -> None:
 
 @main.command()
 @click.argument("run", required=False)
+@click.option("--open", "open_", is_flag=True, help="Open the report in the browser.")
+@click.option("--texts", is_flag=True, help="Show the mistakes on the test split with the text of their records.")
+@arguments.environment
+def report(run: str | None, open_: bool, texts: bool, env: str) -> None:
+    """Write the report of a run again: one HTML file, which every run writes at its end.
+
+    RUN is named as for show. Without --texts, the report holds no text of records.
+    """
+    from configs import environment
+    from pipeline.review.report import report as write
+
+    write(Path(environment.load(env).runs), run, show=open_, texts=texts)
+
+
+@main.command()
+@click.argument("run", required=False)
 @click.option("--node", metavar="NODE", help="Print the log of this node only.")
 @arguments.environment
 def logs(run: str | None, node: str | None, env: str) -> None:

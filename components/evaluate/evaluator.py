@@ -1,6 +1,7 @@
 """TFX's Evaluator, and a verdict in words: which threshold failed, with which value."""
 
 import json
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tfx.types.component_spec import ExecutionParameter
 from tfx.utils import json_utils, path_utils
 from typing_extensions import override
 
-from components.evaluate import evaluation, references, report, verdict
+from components.evaluate import evaluation, platform_pages, references, verdict
 from models import progress, task
 from models.export import golden, saved_model
 
@@ -28,7 +29,7 @@ class Spec(standard_component_specs.EvaluatorSpec):
         "baselines": ExecutionParameter(type=str),
         "source_digest": ExecutionParameter(type=str),
     }
-    OUTPUTS = {**standard_component_specs.EvaluatorSpec.OUTPUTS, **report.OUTPUTS}
+    OUTPUTS = {**standard_component_specs.EvaluatorSpec.OUTPUTS, **platform_pages.OUTPUTS}
 
 
 class Executor(executor.Executor):
@@ -49,9 +50,11 @@ class Executor(executor.Executor):
         compared = _references(the_task, json.loads(exec_properties["baselines"]), input_dict)
         found = evaluation.verdict(folder, the_task=the_task, bless=bounds, baseline=baseline, references=compared)
         found.write(folder)
+        _, rows = evaluation.rows(folder, the_task, "candidate" if baseline else "")
+        sections = list(the_task.sections(rows))
+        verdict.write_sections(folder, sections)
         if "report" in output_dict:
-            _, rows = evaluation.rows(folder, the_task, "candidate" if baseline else "")
-            report.write(output_dict, found, list(the_task.sections(rows)))
+            platform_pages.write(output_dict, found, sections, _model(input_dict))
         model = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
         verdict.bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
         progress.emit(progress.Summary(str(found)))
@@ -70,9 +73,13 @@ def _references(
 
 def _answers(inputs: dict[str, list[Any]], name: str) -> tuple[Any, ...]:
     """What a model takes and what it can answer, by its golden texts."""
-    folder = saved_model.assets(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs[name])))
-    kept = golden.read(folder)
+    kept = golden.read(_model(inputs, name))
     return sorted(kept["inputs"]), sorted(kept["outputs"]), kept["outputs"].get("labels", [None])[0]
+
+
+def _model(inputs: dict[str, list[Any]], name: str = standard_component_specs.MODEL_KEY) -> pathlib.Path:
+    """What a model carries beside its graph."""
+    return saved_model.assets(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs[name])))
 
 
 class Evaluator(base_beam_component.BaseBeamComponent):
@@ -88,7 +95,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
       bless: ``configs.evaluation.Bless`` as a dict.
       baselines: names of the task's, to be compared with.
       source_digest: of the code behind this node.
-      shown: whether there are pages of Kubeflow or Vertex, which show what ``components.evaluate.report`` puts out.
+      shown: whether there are pages of Kubeflow or Vertex, which show what ``platform_pages`` puts out.
     """
 
     SPEC_CLASS = Spec
@@ -123,6 +130,6 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                 source_digest=source_digest,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
-                **(report.channels("metrics", "classification", "report") if shown else {}),
+                **(platform_pages.channels("metrics", "classification", "report") if shown else {}),
             )
         )

@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.evaluate import report
+from components.evaluate import platform_pages
 from components.evaluate.verdict import ROUNDING, Check, Verdict, bless, compared, uri_of
 from components.train import training
 from models import progress
@@ -42,7 +42,7 @@ class Executor(base_executor.BaseExecutor):
         found = verdict(figures, before, bounds, baseline)
         found.write(artifact_utils.get_single_uri(output_dict["evaluation"]))
         if "report" in output_dict:
-            report.write(output_dict, found)
+            platform_pages.write(output_dict, found, (), _folder(input_dict, "model").parent)
         model = artifact_utils.get_single_instance(input_dict["model"])
         bless(artifact_utils.get_single_instance(output_dict["blessing"]), found, model)
         progress.emit(progress.Summary(str(figures)))
@@ -115,7 +115,7 @@ class Spec(ComponentSpec):
     OUTPUTS = {
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
-        **report.OUTPUTS,
+        **platform_pages.OUTPUTS,
     }
 
 
@@ -131,7 +131,7 @@ class PretrainingEvaluator(base_component.BaseComponent):
       bless: ``configs.evaluation.Bless`` as a dict.
       seed: of the masks.
       source_digest: of the code behind this node.
-      shown: whether there are pages of Kubeflow or Vertex, which show what ``components.evaluate.report`` puts out.
+      shown: whether there are pages of Kubeflow or Vertex, which show what ``platform_pages`` puts out.
     """
 
     SPEC_CLASS = Spec
@@ -161,6 +161,6 @@ class PretrainingEvaluator(base_component.BaseComponent):
                 source_digest=source_digest,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
-                **(report.channels("metrics", "report") if shown else {}),
+                **(platform_pages.channels("metrics", "report") if shown else {}),
             )
         )

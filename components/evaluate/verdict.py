@@ -1,14 +1,19 @@
 """What an evaluation came to: ``verdict.json`` beside TFMA's results, the same for a task and for pretraining alone."""
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
+
+from models.figures import Section
 
 if TYPE_CHECKING:  # the commands that look back read verdicts without TFX
     from tfx.types import artifact
 
 FILE = "verdict.json"
+SECTIONS = "sections.json"  # beside it
 # A slice of fewer records says more about chance than about the model: accuracy's standard error is up to .09.
 SLICE_RECORDS = 30
 # A change is a difference of shares: .86 - .87 is a little less than -.01.
@@ -110,6 +115,19 @@ def read(folder: str) -> Verdict:
 
     with fileio.open(f"{folder}/{FILE}") as file:
         return Verdict.model_validate_json(file.read())
+
+
+def write_sections(folder: str, sections: Sequence[Section]) -> None:
+    """Writes what the task's report draws beside the verdict."""
+    from components.storage.files import fileio
+
+    with fileio.open(f"{folder}/{SECTIONS}", "w") as file:
+        file.write(json.dumps([dataclasses.asdict(each) for each in sections], ensure_ascii=False))
+
+
+def sections_of(text: str) -> list[Section]:
+    """What ``write_sections`` wrote, from the file's text."""
+    return [Section(**each) for each in json.loads(text)]
 
 
 def bless(blessing: "artifact.Artifact", verdict: Verdict, model: "artifact.Artifact") -> None:

@@ -19,7 +19,7 @@ from models.pretraining import mlm_figures, pretraining_data
 from models.pretraining.masking import Ids
 from models.text import tokenization
 from models.text.tokenization import Tokenizer
-from models.training import replicas
+from models.training import curve, replicas
 from models.training.reading import rows
 
 FIGURES = "pretraining.json"  # inside assets.extra
@@ -46,9 +46,10 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     if folder:
         checkpoint.load(folder, encoder, model.masked_language, model.next_sentence)
     spec = transformed.transformed_feature_spec()
-    before, after = _train(fn_args, config, model, tokenizer, spec)
+    before, after, trained = _train(fn_args, config, model, tokenizer, spec)
     if replicas.chief():
         _export(fn_args, config, model, tokenizer, before, after)
+        curve.write(saved_model.assets(fn_args.serving_model_dir), {"pretraining": trained})
 
 
 def _export(
@@ -109,7 +110,7 @@ def _objectives(given: list[str]) -> str:
 
 def _train(
     fn_args: fn_args_utils.FnArgs, config: dict[str, Any], model: PretrainingModel, tokenizer: Tokenizer, spec: Any
-) -> tuple[mlm_figures.Figures, mlm_figures.Figures]:
+) -> tuple[mlm_figures.Figures, mlm_figures.Figures, curve.Curve]:
     settings = config["pretrain"]
     train_files, eval_files = training.matching(fn_args.train_files), training.matching(fn_args.eval_files)
     recipe = pretraining_data.Recipe.of(settings, Ids.of(tokenizer.vocabulary), config["seed"])
@@ -132,10 +133,12 @@ def _train(
     loop.save()
     after = mlm_figures.evaluate(model, held_out, unigrams)
     for step, figures in ((0, before), (steps, after)):
+        named = figures.metrics()
+        loop.state.curve.judge(step, {name: value for name, value in named.items() if "[" not in name})
         with loop.writer.as_default(step=step):
-            for name, value in figures.metrics().items():
+            for name, value in named.items():
                 tf.summary.scalar(f"eval/{name}", value)
-    return before, after
+    return before, after, loop.state.curve
 
 
 def _steps(tokens: int, phases: list[tuple[float, tf.data.Dataset]]) -> int:

@@ -16,7 +16,7 @@ from components.train.fine_tuning import Calibration, FineTuning
 from models import families, progress, task, vocabularies
 from models.export import card, saved_model
 from models.judging import eval_rows
-from models.training import calibration, replicas
+from models.training import calibration, curve, replicas
 from models.training.optimizer import layer_decay
 from models.training.reading import rows
 from models.training.resume import TrainingState
@@ -67,34 +67,38 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     if fn_args.hyperparameters:
         config = {**config, "train": {**config["train"], **fn_args.hyperparameters["values"]}}
     prepared = prepare(fn_args, config)
-    model, came_to = _train(fn_args, config, prepared)
+    model, came_to, curves = _train(fn_args, config, prepared)
     if replicas.chief():
         _export(fn_args, config, prepared.task, model, tft.TFTransformOutput(fn_args.transform_output))
         folder = saved_model.assets(fn_args.serving_model_dir)
         came_to.write(folder)
+        curve.write(folder, curves)
         _card(folder, fn_args, config, prepared.task, model, came_to)
         progress.emit(progress.Summary(str(came_to)))
 
 
-def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared) -> tuple[Any, FineTuning]:
-    """One training a seed; the best one's model at its best epoch, and what all came to."""
+def _train(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared
+) -> tuple[Any, FineTuning, dict[str, curve.Curve]]:
+    """One training a seed; the best one's model at its best epoch, what all came to, and the curve of each."""
     the_task = prepared.task
     settings = {name: value for name, value in config["train"].items() if name != "seeds"}
     seeds = config["train"].get("seeds") or [config["seed"]]
-    scores, kept = dict[int, float](), dict[int, tuple[Any, TrainingState]]()
+    scores, curves, kept = dict[int, float](), dict[str, curve.Curve](), dict[int, tuple[Any, TrainingState]]()
     for seed in seeds:
         # As an experiment of this seed alone: checkpoints too are those of one.
         alone = {**config, "seed": seed, "train": settings}
         phase = f"seed {seed} ({len(scores) + 1}/{len(seeds)}) · " if len(seeds) > 1 else ""
         kept[seed] = train_once(fn_args, alone, prepared, phase)
         scores[seed] = float(kept[seed][1].best_score)
+        curves[f"seed {seed}"] = kept[seed][1].curve
         best = max(scores, key=scores.__getitem__)
         kept = {best: kept[best]}  # two models in memory at most
     model, state = kept[best]
     state.restore_best()
     held_out = eval_rows.batches(the_task, prepared.held_out, settings["batch_size"])
     metric = the_task.metrics[0]
-    return model, FineTuning(
+    came_to = FineTuning(
         metric=metric.name,
         scores={seed: figure(score, metric) for seed, score in scores.items()},
         seed=best,
@@ -103,6 +107,7 @@ def _train(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prep
         planned=settings["epochs"],
         calibration=_calibrate(the_task, model, held_out) if settings["calibrate"] and the_task.calibrates else None,
     )
+    return model, came_to, curves
 
 
 def figure(score: float, metric: task.Metric) -> float:
@@ -153,6 +158,7 @@ def train_once(
         batches = the_task.batches(prepared.train, batch_size=batch_size, seed=seed, epoch=epoch, start_step=start)
         loop.run(batches, f"{phase}epoch {epoch + 1}/{epochs}")
         score = the_task.choose(row_metrics())
+        state.curve.judge(int(state.step), {metric.name: score})
         with loop.writer.as_default(step=int(state.step)):
             tf.summary.scalar(f"eval/{metric.name}", score)
         state.epoch.assign(epoch + 1)

@@ -1,11 +1,13 @@
 """Exact resume: a training that was killed ends with the weights of an uninterrupted one."""
 
+import json
 from typing import Any, Protocol
 
 import tensorflow as tf
 
 from models import progress
 from models.training import replicas
+from models.training.curve import Curve
 from models.training.optimizer import AdamW
 
 
@@ -22,8 +24,23 @@ class Mirror(Protocol):
         """Makes the other folder as this one: new files, then ``last``, then removals."""
 
 
+class _Kept(tf.train.experimental.PythonState):
+    """The curve inside a checkpoint."""
+
+    def __init__(self) -> None:
+        self.curve = Curve()
+
+    def serialize(self) -> str:
+        return json.dumps(self.curve.dump())
+
+    def deserialize(self, string_value: bytes) -> None:
+        self.curve = Curve.of(json.loads(string_value))
+
+
 class TrainingState:
-    """Weights, random seeds, optimizer and step, in TensorFlow checkpoints (checksummed, any file system of TF's).
+    """Weights, random seeds, optimizer, step and curve, in TensorFlow checkpoints.
+
+    They are checksummed, and lie in any file system of TensorFlow's.
 
     Of several workers the chief writes, and all read.
 
@@ -49,7 +66,9 @@ class TrainingState:
         self.best_epoch = tf.Variable(0, dtype=tf.int64, name="best_epoch")
         # `variables`, not `weights`: the states of the dropout seeds are among them.
         self._weights = tf.train.Checkpoint(variables=[variable.value for variable in model.variables])
+        self._kept = _Kept()
         checkpoint = tf.train.Checkpoint(
+            curve=self._kept,
             step=self.step,
             epoch=self.epoch,
             best_score=self.best_score,
@@ -59,6 +78,11 @@ class TrainingState:
         )
         self._manager = tf.train.CheckpointManager(checkpoint, self._place, max_to_keep=2)
         self._checkpoint = checkpoint
+
+    @property
+    def curve(self) -> Curve:
+        """Of the steps that lead to these weights."""
+        return self._kept.curve
 
     def restore(self) -> int:
         """Restores the newest readable checkpoint; returns its step, or 0. Reports unreadable ones.
@@ -83,6 +107,7 @@ class TrainingState:
                 progress.emit(progress.Notice(f"checkpoint {path} cannot be read ({reason}); trying the one before it"))
                 continue
             return int(self.step)
+        self._kept.curve = Curve()
         self.step.assign(0)
         self.epoch.assign(0)
         self.best_score.assign(float("-inf"))

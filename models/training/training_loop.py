@@ -141,7 +141,7 @@ class Loop:
             if now - self._last_save > self.checkpoint_seconds:
                 self.save()
         if losses:
-            self._checked_mean(losses, first)
+            self.state.curve.add(done, self._checked_mean(losses, first), float(self.optimizer.learning_rate(done - 1)))
         self.state.step.assign(done)
 
     def save(self) -> None:
@@ -151,6 +151,7 @@ class Loop:
 
     def _report(self, done: int, loss: float, tokens_per_second: float, left: float, phase: str) -> None:
         rate = float(self.optimizer.learning_rate(done - 1))
+        self.state.curve.add(done, loss, rate)
         progress.emit(progress.Step(done, self.steps, loss, rate, tokens_per_second, left, phase))
         with self.writer.as_default(step=done):
             tf.summary.scalar("loss", loss)

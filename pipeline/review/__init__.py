@@ -1,1 +1,1 @@
-"""The commands that look at finished runs: runs, show, logs, errors, diff."""
+"""The commands that look at finished runs: runs, show, logs, errors, diff, report."""

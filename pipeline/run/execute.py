@@ -71,7 +71,7 @@ def execute(
         finally:
             logging.getLogger("tfx_bert").removeHandler(mover)
             view.detach(screen)
-        summary.verdict(console, result, experiment)
+        summary.verdict(console, result, experiment, root)
     return exits.OF_VERDICT[result.verdict]
 
 

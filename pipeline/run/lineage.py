@@ -38,12 +38,14 @@ class Execution:
 
 
 def executions(folder: Path, pipeline_run: str) -> list[Execution]:
-    """The executions of a run, in the order in which they began.
+    """The executions of a run, in the order in which they began; none where the file that knew of them is gone.
 
     Args:
       folder: ``runs/<experiment>``.
       pipeline_run: MLMD's name of the run.
     """
+    if not (folder / FILE).is_file():
+        return []
     store = _open(folder)
     context = store.get_context_by_type_and_name("pipeline_run", pipeline_run)
     if context is None:

@@ -29,7 +29,7 @@ from configs.experiment import Experiment
 from models import progress
 from pipeline import loader
 from pipeline.dag import create_pipeline
-from pipeline.run import imports, launcher, lineage, outcome
+from pipeline.run import events, imports, launcher, lineage, outcome, report
 from pipeline.run.result import Node, RunError, RunResult, runs_of
 
 
@@ -80,7 +80,7 @@ def run(
         )
         folder = root / str(number)
         folder.mkdir(parents=True, exist_ok=True)
-        loader.save_resolved(experiment, folder / "experiment.resolved.yaml")
+        loader.save_resolved(experiment, folder / report.RESOLVED)
         result = RunResult(
             name=experiment.name,
             number=number,
@@ -92,10 +92,11 @@ def run(
             data=outcome.digests(pipeline),
         )
         result.write(folder)
-        progress.emit(progress.RunStarted(experiment.name, number, str(folder), tuple(nodes)))
         go = functools.partial(_run, pipeline, environment, from_nodes, to_nodes, interrupted)
         whole = not to_nodes or "Pusher" in to_nodes
-        return _recorded(result, folder, pipeline, environment, go, whole=whole)
+        with events.recorded(folder):
+            progress.emit(progress.RunStarted(experiment.name, number, str(folder), tuple(nodes)))
+            return _recorded(result, folder, pipeline, environment, go, whole=whole)
 
 
 def _recorded(
@@ -132,7 +133,16 @@ def _recorded(
         update["pipeline_run"] = lineage.newest_run(folder.parent, clock)
         result = result.model_copy(update=update)
         result.write(folder)
+        _report(folder, result)
     return result
+
+
+def _report(folder: pathlib.Path, result: RunResult) -> None:
+    """Writes the report. What the run came to is kept already, and holds without it."""
+    try:
+        report.write(folder, result)
+    except Exception as error:
+        progress.emit(progress.Notice(f"{report.FILE} could not be written: {error}"))
 
 
 def _run(

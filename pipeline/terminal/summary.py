@@ -14,8 +14,15 @@ from pipeline.run.result import RunResult
 from pipeline.terminal.numbers import clock, plain
 
 
-def verdict(console: Console, result: RunResult, experiment: Experiment) -> None:
-    """Prints what came of the run, why, where it is, and what to type next."""
+def verdict(console: Console, result: RunResult, experiment: Experiment, root: Path) -> None:
+    """Prints what came of the run, why, where it is, and what to type next.
+
+    Args:
+      console: where to.
+      result: of the run.
+      experiment: that ran.
+      root: the environment's ``runs`` folder.
+    """
     console.print(_headline(result), highlight=False)
     console.print(Text(f"trained: {trained_on(experiment)}", "dim"), soft_wrap=True)
     if not all(check.passed for check in result.checks):
@@ -27,6 +34,9 @@ def verdict(console: Console, result: RunResult, experiment: Experiment) -> None
     if result.pushed:
         path = result.pushed.path
         console.print(f"model: {path if '://' in path else near(Path(path))}", soft_wrap=True, highlight=False)
+    report = near(root / result.name / str(result.number) / "report.html")
+    if report.is_file():
+        console.print(f"report: {report}", soft_wrap=True, highlight=False)
     if result.example:
         console.print(result.example, soft_wrap=True, highlight=False, markup=False)
     for line in _next(result, experiment):

@@ -1,5 +1,7 @@
 """Raw files to the answer of a pushed model, with real text and a tiny encoder, through the command line."""
 
+import csv
+import html
 import http.client
 import json
 import os
@@ -38,6 +40,21 @@ def test_a_run_goes_through_every_node_and_pushes(folder, first):
     assert not [line for line in first.splitlines() if "WARNING" in line or "tensorflow" in line]
     assert (folder / "runs/tiny/1/experiment.resolved.yaml").is_file()
     assert (folder / "runs/tiny/1/run.log").stat().st_size > 0
+    assert "report: runs/tiny/1/report.html" in first
+
+
+def test_the_report_holds_every_part_and_no_text_of_a_record(folder, first):
+    page = (folder / "runs/tiny/1/report.html").read_text("utf-8")
+    parts = ["Checks", "Figures", "By slice", "Training", "Confusion", "ROC", "Calibration", "Data", "Lineage"]
+    assert re.findall("<h2>(.*?)</h2>", page) == [*parts, "Model card", "Run it again"]
+    for words in ("training loss (nats)", "learning rate", "accuracy of the eval split", "mlm_loss of the eval split"):
+        assert f"<figcaption><bdi>{words}</bdi>" in page
+    assert re.search(r"<title>tiny v1 pushed</title>", page)
+    with (folder / "reviews.csv").open(encoding="utf-8", newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    assert [text for text in texts if len(text) > 20 and html.escape(text) in page] == []
+    assert tfx_bert(folder, "report", "tiny/1") == "report: runs/tiny/1/report.html\n"
+    assert (folder / "runs/tiny/1/report.html").read_text("utf-8") == page
 
 
 def test_nothing_is_left_outside_the_run_folder(folder, first):

@@ -1,4 +1,5 @@
 import io
+import pathlib
 
 import pytest
 from rich.console import Console
@@ -30,9 +31,9 @@ CHECKS = [
 ]
 
 
-def told(result, experiment="sentiment"):
+def told(result, experiment="sentiment", root=pathlib.Path("nowhere")):
     out = io.StringIO()
-    summary.verdict(Console(file=out, width=80, color_system=None), result, loader.load(experiment))
+    summary.verdict(Console(file=out, width=80, color_system=None), result, loader.load(experiment), root)
     return out.getvalue().splitlines()
 
 
@@ -47,6 +48,12 @@ def test_blessed():
         'Next:  tfx-bert predict "…" | tfx-bert errors | tfx-bert show',
         "Yours: tfx-bert init --data reviews.csv",
     ]
+
+
+def test_the_report_is_named_where_there_is_one(tmp_path):
+    (tmp_path / "sentiment" / "1").mkdir(parents=True)
+    (tmp_path / "sentiment" / "1" / "report.html").touch()
+    assert f"report: {tmp_path}/sentiment/1/report.html" in told(BLESSED, root=tmp_path)
 
 
 COMPARED = {

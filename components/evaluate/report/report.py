@@ -1,0 +1,197 @@
+"""A run's report: its parts in order, on one page. It shows what is known, and leaves out what a run did not reach."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from components.evaluate.report import card, data, figures, graph, html, training
+from components.evaluate.verdict import Verdict
+from components.train import fine_tuning
+from models.export import card as model_card
+from models.figures import Section
+from models.training import curve
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """A node of the run: its id, how it went, seconds, and what it said it produced."""
+
+    name: str
+    state: str
+    seconds: float = 0.0
+    summary: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A record of the test split that was answered wrongly; shown only when a person asks for texts."""
+
+    origin: str
+    text: str
+    expected: str
+    answer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a report is made of.
+
+    Attributes:
+      title: of the page, such as ``reviews #3``.
+      word: what came of it, such as ``Blessed``.
+      mood: whether that is good.
+      said: a line below it.
+      error: the sentence that says why it failed.
+      trained_on: what the model learned from, in one sentence.
+      verdict: of the Evaluator.
+      sections: what the task draws.
+      trainings: curves by the name of a training.
+      calibration: of a classifier.
+      sources: the data, by source.
+      boxes: of the lineage.
+      edges: likewise.
+      nodes: in the order of the DAG.
+      card: the model card, Markdown.
+      again: commands that make this run again, and what they need.
+      configuration: the experiment as it ran, YAML.
+      mistakes: with ``--texts``.
+    """
+
+    title: str
+    word: str
+    mood: Literal["good", "bad", "wait"]
+    said: str = ""
+    error: str = ""
+    trained_on: str = ""
+    verdict: Verdict | None = None
+    sections: Sequence[Section] = ()
+    trainings: Mapping[str, curve.Curve] = dataclasses.field(default_factory=dict)
+    calibration: fine_tuning.Calibration | None = None
+    sources: Sequence[data.Source] = ()
+    boxes: Sequence[graph.Box] = ()
+    edges: Sequence[tuple[str, str]] = ()
+    nodes: Sequence[Node] = ()
+    card: str = ""
+    again: Sequence[str] = ()
+    configuration: str = ""
+    mistakes: Sequence[Mistake] = ()
+
+
+def of_model(verdict: Verdict, sections: Sequence[Section], folder: pathlib.Path | None) -> Report:
+    """What is known where a model is judged, without the run around it.
+
+    Args:
+      verdict: on the model.
+      sections: what the task draws.
+      folder: the model's ``assets.extra``.
+    """
+    word, mood, said = outcome(verdict)
+    made = carried(folder) if folder else Carried()
+    return Report(
+        title=word,
+        word=word,
+        mood=mood,
+        said=said,
+        verdict=verdict,
+        sections=sections,
+        trainings=made.trainings,
+        calibration=made.calibration,
+        card=made.card,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Carried:
+    """What a model carries of how it was made; the attributes are those of ``Report``."""
+
+    trainings: Mapping[str, curve.Curve] = dataclasses.field(default_factory=dict)
+    calibration: fine_tuning.Calibration | None = None
+    card: str = ""
+
+
+def carried(folder: pathlib.Path) -> Carried:
+    """Reads it.
+
+    Args:
+      folder: the model's ``assets.extra``; files that it lacks give nothing.
+    """
+    tuned, shown = folder / fine_tuning.FILE, folder / model_card.FILE
+    return Carried(
+        trainings=curve.read(folder),
+        calibration=fine_tuning.read(folder).calibration if tuned.is_file() else None,
+        card=shown.read_text("utf-8") if shown.is_file() else "",
+    )
+
+
+def outcome(verdict: Verdict) -> tuple[str, Literal["good", "bad"], str]:
+    """``Blessed``, and the headline on so many records."""
+    name, value = next(iter(verdict.metrics.items()), ("", math.nan))
+    passed = sum(check.passed for check in verdict.checks)
+    count = f" on {verdict.n:,} records" if verdict.n else ""  # some runs keep the figures only
+    parts = [f"{name} {html.figure(value)}{count}"] if name else []
+    parts += [f"{passed} of {len(verdict.checks)} checks passed"] if verdict.checks else []
+    said = " · ".join(parts)
+    return ("Blessed", "good", said) if verdict.blessed else ("Not blessed", "bad", said)
+
+
+def page(report: Report) -> str:
+    """The report as one file: no scripts, nothing from elsewhere."""
+    judged = report.verdict
+    parts = [
+        _header(report),
+        f'<p class="lead">{html.text(report.trained_on)}</p>' if report.trained_on else "",
+        figures.checks(judged) if judged else "",
+        figures.figures(judged) if judged and judged.metrics else "",
+        figures.slices(judged) if judged else "",
+        training.curves(report.trainings),
+        figures.sections(report.sections),
+        _mistakes(report.mistakes),
+        training.calibration(report.calibration),
+        data.sources(report.sources),
+        html.section("Lineage", graph.draw(report.boxes, report.edges), _nodes(report.nodes)),
+        card.card(report.card),
+        _again(report),
+    ]
+    return html.page(f"{report.title} · {report.word}", "\n".join(filter(None, parts)))
+
+
+def _header(report: Report) -> str:
+    title = html.text(report.title) + (f" · {html.text(report.word)}" if report.word != report.title else "")
+    said = f"<p>{html.text(report.said)}</p>" if report.said else ""
+    error = f'<p class="bad">{html.text(report.error)}</p>' if report.error else ""
+    return f'<header class="{report.mood}"><h1>{title}</h1>{said}{error}</header>'
+
+
+def _nodes(nodes: Sequence[Node]) -> str:
+    if not nodes:
+        return ""
+    rows = []
+    for each in nodes:
+        # What went as planned is quiet.
+        mood = {"failed": "bad", "running": "wait"}.get(each.state, "note")
+        took = f"{each.seconds:,.1f}" if each.seconds else ""
+        rows.append([html.text(each.name), f'<span class="{mood}">{each.state}</span>', took, html.text(each.summary)])
+    return f"<h3>Nodes</h3>\n{html.table(['node', 'state', 'seconds', 'what it made'], rows, 'nodes')}"
+
+
+def _mistakes(found: Sequence[Mistake]) -> str:
+    rows = [
+        [html.text(each.origin), html.text(each.expected), html.text(each.answer), html.text(each.text)]
+        for each in found
+    ]
+    said = "The surest wrong answers to records of the test split. This part is here because texts were asked for."
+    head = ["record", "expected", "answer", "text"]
+    return html.section("Mistakes", html.note(said), html.table(head, rows, "words")) if rows else ""
+
+
+def _again(report: Report) -> str:
+    commands = "\n".join(report.again)
+    return html.section(
+        "Run it again",
+        f"<pre>{html.text(commands)}</pre>" if commands else "",
+        html.details("The experiment as it ran", f"<pre>{html.text(report.configuration)}</pre>")
+        if report.configuration
+        else "",
+    )
