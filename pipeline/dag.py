@@ -6,7 +6,6 @@ from typing import Any
 
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
-from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.base.base_node import BaseNode
@@ -22,6 +21,7 @@ from components.data.data_gate import DataGate
 from components.data.example_gen import RecordExampleGen
 from components.data.importer import CheckpointImporter
 from components.data.source_digest import SourceDigest
+from components.data.statistics_gen import StatisticsGen
 from components.data.transform import Transform
 from components.data.vocabulary_gen import VocabularyGen
 from components.deploy.bulk_inferrer import BulkInferrer
@@ -140,7 +140,8 @@ class _Dag:
         """The nodes from files to records that are as they should be."""
         kind = self.kinds[name]
         examples = self.examples(name)
-        statistics = self.add(StatisticsGen(examples=examples), "StatisticsGen", name).outputs["statistics"]
+        counting = StatisticsGen(examples, self.digest("components.data.statistics_gen"))
+        statistics = self.add(counting, "StatisticsGen", name).outputs["statistics"]
         own = self.experiment.task.schema_ if self.experiment.task and name == "task" else None
         schema_file = imports.schema(self.experiment, self.environment, kind.schema(own))
         schema = self.add(ImportSchemaGen(schema_file=self.node_path(schema_file)), "SchemaGen", name).outputs["schema"]

@@ -1,18 +1,20 @@
-"""StatisticsGen and ExampleValidator as they are, on records of our kind, then the gate."""
+"""StatisticsGen, TFX's ExampleValidator, then the gate."""
 
 import json
 import logging
 
 import pytest
 import tensorflow as tf
-from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx.components.example_validator.executor import DEFAULT_FILE_NAME
 from tfx.components.example_validator.executor import Executor as ExampleValidator
-from tfx.components.statistics_gen.executor import Executor as StatisticsGen
+from tfx.components.statistics_gen.executor import Executor as OfTFX
 from tfx.types import channel_utils, standard_artifacts
 
 import schemas
+from components import parallel
 from components.artifacts import GateReport
+from components.data import statistics_gen
 from components.data.data_gate import DataGate, Executor
 from schemas import DataError
 
@@ -33,28 +35,111 @@ def artifact(kind, folder, splits=SPLITS):
     return found
 
 
-def validate(folder, records, schema):
-    """The anomalies that TFX finds in ``records`` (by split)."""
+def feature(values):
+    if values and isinstance(values[0], float):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    if values and isinstance(values[0], int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    encoded = [value if isinstance(value, bytes) else value.encode() for value in values]
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=encoded)) if values else tf.train.Feature()
+
+
+def validate(folder, records, schema, count=statistics_gen.Executor, shards=1):
+    """The anomalies that TFX finds in ``records`` (by split), by the statistics that ``count`` makes of their files."""
     examples = artifact(standard_artifacts.Examples, folder / "examples")
     for split in SPLITS:
         (folder / f"examples/Split-{split}").mkdir()
-        with tf.io.TFRecordWriter(str(folder / f"examples/Split-{split}/data_tfrecord.gz"), options="GZIP") as writer:
-            for record in records.get(split, GOOD):
-                feature = {
-                    name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
-                    for name, values in record.items()
-                }
-                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+        given = records.get(split, GOOD)
+        for shard in range(shards):
+            path = folder / f"examples/Split-{split}/data_tfrecord-{shard:05}-of-{shards:05}.gz"
+            with tf.io.TFRecordWriter(str(path), options="GZIP") as writer:
+                for record in given[len(given) * shard // shards : len(given) * (shard + 1) // shards]:
+                    features = tf.train.Features(feature={name: feature(values) for name, values in record.items()})
+                    writer.write(tf.train.Example(features=features).SerializeToString())
     imported = artifact(standard_artifacts.Schema, folder / "schema")
     (folder / "schema/schema.pbtxt").write_text(schemas.dump(schema))
     statistics = artifact(standard_artifacts.ExampleStatistics, folder / "statistics")
     anomalies = artifact(standard_artifacts.ExampleAnomalies, folder / "anomalies")
-    context = StatisticsGen.Context(
-        beam_pipeline_args=["--direct_running_mode=in_memory"], tmp_dir=str(folder), unique_id="1"
-    )
-    StatisticsGen(context).Do({"examples": [examples]}, {"statistics": [statistics]}, {})
+    context = count.Context(beam_pipeline_args=["--direct_running_mode=in_memory"], tmp_dir=str(folder), unique_id="1")
+    count(context).Do({"examples": [examples]}, {"statistics": [statistics]}, {})
     ExampleValidator().Do({"statistics": [statistics], "schema": [imported]}, {"anomalies": [anomalies]}, {})
     return anomalies
+
+
+def statistics_of(folder, split):
+    content = (folder / f"statistics/Split-{split}/FeatureStats.pb").read_bytes()
+    (found,) = statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets
+    return found.num_examples, {each.path.step[0]: each for each in found.features}
+
+
+def anomalies_of(folder, split):
+    return ANOMALIES.FromString((folder / f"anomalies/Split-{split}" / DEFAULT_FILE_NAME).read_bytes())
+
+
+def of_every_kind(number, label):
+    """A record with every type of column: missing here and there, empty, of several values, of more than 1,024."""
+    return {
+        "text": [f"text {number}"],
+        "label": [label],
+        "city": [f"city {number % 1500}"] if number % 3 else [],
+        "tags": ["a", "b", "a"][: number % 4],
+        "starts": [number % 5, -number][: number % 3],
+        "score": [number / 7],
+        "name": [b"\xff\xfe" if number == 11 else "Ünï"],
+        **({"rare": ["once"]} if number == 1999 else {}),
+        "origin": [f"a.csv:{number}"],
+    }
+
+
+@pytest.mark.parametrize("cores", ["1", "2"])
+def test_statistics_and_anomalies_are_those_of_tfx(tmp_path, monkeypatch, of_tfx, cores):
+    monkeypatch.setenv(parallel.CORES, cores)
+    folder, records, schema = of_tfx
+    found = validate(tmp_path, records, schema, shards=3)
+    for split in SPLITS:
+        (count, features), (expected_count, expected_features) = (
+            statistics_of(tmp_path, split),
+            statistics_of(folder, split),
+        )
+        assert count == expected_count
+        assert features.keys() == expected_features.keys()
+        for name, wanted in expected_features.items():
+            for field in ("mean", "std_dev") if wanted.HasField("num_stats") else ():  # sums in another order
+                assert getattr(features[name].num_stats, field) == pytest.approx(getattr(wanted.num_stats, field))
+                setattr(features[name].num_stats, field, getattr(wanted.num_stats, field))
+            if name == "origin":
+                for field in ("unique", "top_values", "rank_histogram"):
+                    wanted.string_stats.ClearField(field)
+            assert features[name] == wanted, (split, name)
+        assert anomalies_of(tmp_path, split) == anomalies_of(folder, split)
+    with pytest.raises(DataError, match="label in eval: Examples contain values missing from the schema: 보통"):
+        gate(tmp_path, found)
+
+
+@pytest.fixture(scope="module")
+def of_tfx(tmp_path_factory):
+    """What TFX's own StatisticsGen finds."""
+    folder = tmp_path_factory.mktemp("of_tfx")
+    records = {
+        "train": [of_every_kind(number, "긍정") for number in range(2000)],
+        "eval": [of_every_kind(number, "보통" if number == 33 else "부정") for number in range(40)],
+        "test": GOOD[:1],
+    }
+    schema = task_schema(slices={"city": ()})
+    validate(folder, records, schema, OfTFX)
+    return folder, records, schema
+
+
+def test_a_column_of_very_many_values_has_a_rank_histogram_and_no_top_values(tmp_path, monkeypatch):
+    monkeypatch.setattr(statistics_gen, "EXACT", 64)
+    records = [{"text": [f"{n}"], "label": ["긍정"], "origin": ["a.csv:2"]} for n in range(400)]
+    validate(tmp_path, {"train": records}, task_schema())
+    _, features = statistics_of(tmp_path, "train")
+    text, label = features["text"].string_stats, features["label"].string_stats
+    assert text.unique == pytest.approx(400, rel=0.5)
+    assert text.rank_histogram.buckets
+    assert not text.top_values
+    assert [(each.value, each.frequency) for each in label.top_values] == [("긍정", 400)]
 
 
 def written(folder, **splits):
