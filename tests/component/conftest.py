@@ -8,9 +8,9 @@ import pytest
 @pytest.fixture(scope="session")
 def transforming():
     """``pieces`` of the vocabulary; ``example(**columns)``, serialized; ``run(folder, rows, schema, …)``."""
-    from tests.component.transforming import PIECES, example, run
+    from tests.component.transforming import PIECES, example, run, run_tfx
 
-    return SimpleNamespace(pieces=PIECES, example=example, run=run)
+    return SimpleNamespace(pieces=PIECES, example=example, run=run, run_tfx=run_tfx)
 
 
 @pytest.fixture(scope="session", autouse=True)

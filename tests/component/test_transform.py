@@ -22,7 +22,7 @@ TASK = {
 
 
 def read(tmp_path: pathlib.Path, output: tft.TFTransformOutput, split: str) -> list[dict]:
-    files = tf.io.gfile.glob(f"{tmp_path}/out/Split-{split}/*")
+    files = sorted(tf.io.gfile.glob(f"{tmp_path}/out/Split-{split}/*"))
     spec = output.transformed_feature_spec()
     return [
         tf.io.parse_single_example(record, spec) for record in tf.data.TFRecordDataset(files, compression_type="GZIP")
@@ -89,13 +89,30 @@ def test_vocabulary_lies_beside_the_graph(classified, transforming):
     assert tokenizer.rules.reserve == ("[URL]",)
 
 
-def test_documents_keep_their_sentences(tmp_path, transforming):
+def test_documents_keep_their_sentences_as_with_tfx(tmp_path, transforming):
     documents = [["a film", "gorgeous!"], ["dull"], ["", "a"]]
     rows = {
         split: [transforming.example(sentences=document, origin=["f:1"]) for document in documents]
         for split in ("train", "eval", "test")
     }
     schema = (ROOT / "schemas" / "corpus.pbtxt").read_text()
-    output = transforming.run(tmp_path, rows, schema, "models.pretraining.pretraining_data.Corpus", {})
-    ids = sorted(row["token_ids"].to_list() for row in read(tmp_path, output, "test"))
-    assert ids == [[[], [5]], [[5, 7], [6, 11]], [[8]]]
+    corpus = "models.pretraining.pretraining_data.Corpus"
+    output = transforming.run(tmp_path, rows, schema, corpus, {}, files=2)
+    ids = [row["token_ids"].to_list() for row in read(tmp_path, output, "test")]
+    assert ids == [[[5, 7], [6, 11]], [[8]], [[], [5]]]
+    # One file written for each that was read, and nothing beside them.
+    names = [
+        f"Split-{split}/transformed_examples-0000{number}-of-00002.gz" for split in sorted(rows) for number in (0, 1)
+    ]
+    assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")) == names
+    transforming.run_tfx(tmp_path, corpus, {})
+    for split in rows:
+        assert examples(tmp_path / "out", split) == examples(tmp_path / "tfx_out", split)
+    for schema in ("metadata/schema.pbtxt", "transformed_metadata/schema.pbtxt"):
+        assert (tmp_path / "graph" / schema).read_text() == (tmp_path / "tfx_graph" / schema).read_text()
+
+
+def examples(folder, split):
+    files = sorted(str(path) for path in (folder / f"Split-{split}").iterdir())
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+    return [tf.train.Example.FromString(record) for record in records]

@@ -5,6 +5,7 @@ import pathlib
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from tfx.components.transform import executor
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import channel_utils, standard_artifacts
 
@@ -29,10 +30,11 @@ def run(
     featurizer: str,
     config: dict,
     learned: pathlib.Path | None = None,
+    files: int = 1,
 ) -> tft.TFTransformOutput:
     """Runs the executor as a runner would; the component's own spec gives the properties.
 
-    The vocabulary is ``learned``, or one of ``PIECES``.
+    The vocabulary is ``learned``, or one of ``PIECES``. Every split has so many ``files``.
     """
     examples, schemas, vocabulary = standard_artifacts.Examples(), standard_artifacts.Schema(), Vocabulary()
     graph, transformed = standard_artifacts.TransformGraph(), standard_artifacts.Examples()
@@ -48,9 +50,11 @@ def run(
     for split, records in rows.items():
         folder = tmp_path / "in" / f"Split-{split}"
         folder.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(folder / "data-00000-of-00001.gz"), options="GZIP") as writer:
-            for record in records:
-                writer.write(record)
+        for number in range(files):
+            path = str(folder / f"data-{number:05}-of-{files:05}.gz")
+            with tf.io.TFRecordWriter(path, options="GZIP") as writer:
+                for record in records[len(records) * number // files : len(records) * (number + 1) // files]:
+                    writer.write(record)
     (tmp_path / "schema").mkdir()
     (tmp_path / "schema" / "schema.pbtxt").write_text(schema)
     if learned:
@@ -77,3 +81,25 @@ def run(
         component.exec_properties,
     )
     return tft.TFTransformOutput(graph.uri)
+
+
+def run_tfx(tmp_path: pathlib.Path, featurizer: str, config: dict) -> None:
+    """TFX's own executor over the same inputs: ``tfx_graph`` and ``tfx_out``."""
+    examples, schemas = standard_artifacts.Examples(), standard_artifacts.Schema()
+    graph, transformed = standard_artifacts.TransformGraph(), standard_artifacts.Examples()
+    for artifact, name in [(examples, "in"), (schemas, "schema"), (graph, "tfx_graph"), (transformed, "tfx_out")]:
+        artifact.uri = str(tmp_path / name)
+    examples.split_names = json.dumps(["train", "eval", "test"])
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        beam_pipeline_args=["--direct_running_mode=in_memory"], tmp_dir=str(tmp_path), unique_id="2"
+    )
+    custom = {"featurizer": featurizer, "config": config, "vocabulary": str(tmp_path / "vocab")}
+    executor.Executor(context).Do(
+        {"examples": [examples], "schema": [schemas]},
+        {"transform_graph": [graph], "transformed_examples": [transformed]},
+        {
+            "preprocessing_fn": "components.data.featurize.preprocessing_fn",
+            "custom_config": json.dumps(custom),
+            "disable_statistics": 1,
+        },
+    )
