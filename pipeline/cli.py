@@ -190,6 +190,18 @@ def report(run: str | None, open_: bool, texts: bool, env: str) -> None:
 
 
 @main.command()
+@click.option("--port", default=8502, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
+@click.option("--open", "open_", is_flag=True, help="Open the page in the browser.")
+@arguments.environment
+def ui(port: int, open_: bool, env: str) -> None:
+    """Serve a page over the runs, on this machine only: figures over time, a run as it goes on, two side by side."""
+    from configs import environment
+    from pipeline.ui.ui import ui as serve_page
+
+    serve_page(Path(environment.load(env).runs), port=port, show=open_)
+
+
+@main.command()
 @click.argument("run", required=False)
 @click.option("--node", metavar="NODE", help="Print the log of this node only.")
 @arguments.environment

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import uvicorn
 
@@ -39,9 +40,14 @@ def serve(
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     configure()  # says what is wrong with it before anything is started
+    run(App(configure, settings), host=host, port=port, drain_seconds=drain_seconds, announce=announce)
+
+
+def run(app: Any, *, host: str, port: int, drain_seconds: float, announce: Callable[[str], None]) -> None:
+    """Serves an ASGI application as ``serve`` does."""
     listening = _listen(host, port)
     config = uvicorn.Config(
-        App(configure, settings),
+        app,
         loop="uvloop",
         http="httptools",
         ws="none",

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from models.export import card, golden, warmup
+from models.training import curve
 
-# What a model was made with, and requests that follow from its signatures.
-_ABOUT = (card.FILE, warmup.FILE, "experiment.yaml", "fine_tuning.json")
+# What a model was made with, how its training went, and requests that follow from its signatures.
+_ABOUT = (card.FILE, warmup.FILE, "experiment.yaml", "fine_tuning.json", curve.FILE)
 # Attributes that say where and how a function is executed: those of a machine with a GPU are other ones.
 _EXECUTION = ("config", "config_proto", "executor_type")
 _CHUNK = 1 << 20  # bytes a read

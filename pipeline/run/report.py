@@ -52,8 +52,10 @@ def gathered(folder: Path, result: RunResult, mistakes: Sequence[Mistake] = ()) 
     """What is known of a run; a file that is missing takes its part of the report with it."""
     values = read_yaml(folder / RESOLVED).values if (folder / RESOLVED).is_file() else {}
     known = lineage.executions(folder.parent, result.pipeline_run) if result.pipeline_run else []
-    word, mood = _WORDS[result.verdict]
     judged, sections = _judged(known, result)
+    word, mood = _WORDS[result.verdict]
+    if mood == "good" and judged and not judged.blessed:  # a rehearsal
+        mood = "wait"
     models = [report.carried(folder) for folder in _models(known)]
     last = models[-1] if models else report.Carried()
     trainings = {name: curve for model in models for name, curve in model.trainings.items()}

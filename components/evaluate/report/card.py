@@ -11,7 +11,12 @@ def card(markdown: str) -> str:
 
     head, body = split(markdown)
     # No HTML, no links, no pictures: labels are untrusted, and a report takes nothing from elsewhere.
-    rendered = MarkdownIt("commonmark", {"html": False}).disable(["link", "image", "autolink"]).render(body)
+    reader = MarkdownIt("commonmark", {"html": False}).disable(["link", "image", "autolink"])
+    tokens = reader.parse(body)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):  # below the heading of this part
+            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+    rendered = reader.renderer.render(tokens, reader.options, {})
     shown = html.details("The head that the Hugging Face Hub reads", f"<pre>{html.text(head)}</pre>") if head else ""
     return html.section("Model card", f'<div class="card">{rendered}</div>', shown)
 

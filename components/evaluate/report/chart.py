@@ -47,11 +47,16 @@ def lines(x: str, y: str, series: Sequence[Series], *, share: bool = False) -> s
     points = [point for each in drawn for point in each.points if _finite(point)]
     across = (0.0, 1.0) if share else _range([point[0] for point in points])
     up = (0.0, 1.0) if share else _range([point[1] for point in points], padded=True)
+    whole = not share and all(float(point[0]).is_integer() for point in points)  # there is no half a step
     curves = "".join(_curve(each, number % _STYLES, across, up) for number, each in enumerate(drawn))
     grid = "".join(f'<path class="grid" d="M0 {_flip(_place(tick, up))}H100"/>' for tick in ticks(*up))
     label = html.attribute(f"{y} over {x}: " + ", ".join(each.name for each in drawn))
     left = "".join(f'<span style="bottom:{_place(tick, up):.4g}%">{number(tick)}</span>' for tick in ticks(*up))
-    below = "".join(f'<span style="left:{_place(tick, across):.4g}%">{number(tick)}</span>' for tick in ticks(*across))
+    below = "".join(
+        f'<span style="left:{_place(tick, across):.4g}%">{number(tick)}</span>'
+        for tick in ticks(*across)
+        if not whole or tick.is_integer()
+    )
     legend = "".join(
         f'<li><svg viewBox="0 0 24 4" aria-hidden="true"><path class="s{place % _STYLES}" d="M0 2H24"/></svg>'
         f"{html.text(each.name)}</li>"

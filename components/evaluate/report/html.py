@@ -7,6 +7,11 @@ from collections.abc import Iterable, Sequence
 from components.evaluate.report.style import STYLE
 
 
+def escaped(value: object) -> str:
+    """Untrusted text inside an element that takes no elements, such as ``option``."""
+    return html.escape(str(value))
+
+
 def text(value: object) -> str:
     """Escapes untrusted text such as labels, and isolates its direction."""
     return f"<bdi>{html.escape(str(value))}</bdi>"
@@ -70,14 +75,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], style: str = "", c
     return f"{frame}<table>{said}<thead><tr>{columns}<tbody>\n{lines}\n</table></div>"
 
 
-def page(title: str, body: str) -> str:
-    """One file that takes nothing from anywhere, in light and dark.
+# A report takes nothing from anywhere and runs nothing.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def page(title: str, body: str, *, policy: str = POLICY, head: str = "") -> str:
+    """A page in light and dark.
 
     Args:
       title: of the window; text.
       body: HTML.
+      policy: what it may take from where, as ``Content-Security-Policy``.
+      head: more for the head; HTML.
     """
-    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -85,7 +95,7 @@ def page(title: str, body: str) -> str:
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
 <title>{html.escape(title)}</title>
-<style>{STYLE}</style>
+<style>{STYLE}</style>{head}
 <main>
 {body}
 </main>

@@ -16,12 +16,21 @@ from models.training import curve
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """A node of the run: its id, how it went, seconds, and what it said it produced."""
+    """A node of the run.
+
+    Attributes:
+      name: its id.
+      state: how it went.
+      seconds: wall time.
+      summary: what it said it produced.
+      share: of its work that is done; None where it does not work, or that is unknown.
+    """
 
     name: str
     state: str
     seconds: float = 0.0
     summary: str = ""
+    share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +159,11 @@ def page(report: Report) -> str:
         _mistakes(report.mistakes),
         training.calibration(report.calibration),
         data.sources(report.sources),
-        html.section("Lineage", graph.draw(report.boxes, report.edges), _nodes(report.nodes)),
+        html.section(
+            "Lineage",
+            graph.draw(report.boxes, report.edges),
+            f"<h3>Nodes</h3>\n{nodes_table(report.nodes)}" if report.nodes else "",
+        ),
         card.card(report.card),
         _again(report),
     ]
@@ -164,7 +177,8 @@ def _header(report: Report) -> str:
     return f'<header class="{report.mood}"><h1>{title}</h1>{said}{error}</header>'
 
 
-def _nodes(nodes: Sequence[Node]) -> str:
+def nodes_table(nodes: Sequence[Node]) -> str:
+    """A row for each node; nothing where there are none."""
     if not nodes:
         return ""
     rows = []
@@ -172,8 +186,21 @@ def _nodes(nodes: Sequence[Node]) -> str:
         # What went as planned is quiet.
         mood = {"failed": "bad", "running": "wait"}.get(each.state, "note")
         took = f"{each.seconds:,.1f}" if each.seconds else ""
-        rows.append([html.text(each.name), f'<span class="{mood}">{each.state}</span>', took, html.text(each.summary)])
-    return f"<h3>Nodes</h3>\n{html.table(['node', 'state', 'seconds', 'what it made'], rows, 'nodes')}"
+        rows.append(
+            [
+                html.text(each.name),
+                f'<span class="{mood}">{each.state}</span>',
+                took,
+                html.text(each.summary) + _done(each.share),
+            ]
+        )
+    return html.table(["node", "state", "seconds", "what it made"], rows, "nodes")
+
+
+def _done(share: float | None) -> str:
+    if share is None:
+        return ""
+    return f'<progress max="1" value="{share:.3f}">{share:.0%}</progress>'
 
 
 def _mistakes(found: Sequence[Mistake]) -> str:

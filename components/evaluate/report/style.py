@@ -21,7 +21,7 @@ p { margin: .5rem 0; max-width: 46rem }
 a { color: var(--heat) }
 .note, .empty { color: var(--quiet); font-size: .875rem }
 .good { color: var(--good) } .bad { color: var(--bad) } .wait { color: var(--wait) }
-.lead { font-size: 1.0625rem }
+.lead { margin-top: 1.25rem; font-size: 1.0625rem }
 :focus-visible { outline: 2px solid var(--heat); outline-offset: 2px }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
@@ -29,9 +29,10 @@ caption { padding: .25rem 0; text-align: left; color: var(--quiet); font-size: .
 th, td { padding: .3125rem .75rem; border-bottom: 1px solid var(--line); text-align: right; font-weight: 400;
   overflow-wrap: break-word }
 th:first-child { padding-left: 0; text-align: left; min-width: 6rem; max-width: 24rem }
-td { max-width: 30rem }
+td { max-width: 30rem; white-space: nowrap }
 thead th { color: var(--quiet); font-size: .875rem; vertical-align: bottom }
-.words td, .words th, .nodes td:last-child, .nodes th:last-child { text-align: left; min-width: 6rem }
+.words td, .words th, .nodes td:last-child, .nodes th:last-child { text-align: left; white-space: normal }
+.words td { min-width: 6rem }
 .nodes td:last-child { min-width: 12rem }
 .heat td { padding: 0 }
 .heat span { display: block; padding: .3125rem .75rem;
@@ -64,10 +65,17 @@ details { margin: .5rem 0 } summary { color: var(--quiet); font-size: .875rem; c
 pre { margin: .5rem 0; padding: .75rem 1rem; background: var(--tint); overflow-x: auto; white-space: pre-wrap;
   font: .8125rem/1.55 ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace }
 code { font: .875em ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace }
-.graph svg { display: block; width: 100%; font: 12px system-ui, sans-serif }
+.graph svg { display: block; width: 100%; font: 11px system-ui, sans-serif }
 .graph rect { fill: var(--tint); stroke: var(--line) } .graph text { fill: var(--ink); text-anchor: middle }
-.graph .quiet { fill: var(--quiet); font-size: 11px } .graph .edge { fill: none; stroke: var(--quiet) }
+.graph .quiet { fill: var(--quiet); font-size: 10px } .graph .edge { fill: none; stroke: var(--quiet) }
 .graph .file rect { stroke-dasharray: 4 3 } .graph .end rect { stroke: var(--good); stroke-width: 2 }
-.card h1 { font-size: 1rem } .card h2 { margin: 1rem 0 .25rem; font-size: .875rem } .card ul { padding-left: 1.25rem }
-.answers { padding: 0; list-style: none } .answers li { padding: .75rem 0; border-bottom: 1px solid var(--line) }
+.card h3 { font-size: 1rem; color: inherit } .card h4 { margin: 1rem 0 .25rem; font-size: .875rem }
+.card ul { padding-left: 1.25rem }
+nav { margin-bottom: 1rem; font-size: .875rem }
+form.compare { display: flex; flex-wrap: wrap; gap: .75rem; align-items: end; margin: 1.5rem 0 }
+form.compare p { display: grid; margin: 0 } label { font-size: .875rem; color: var(--quiet) }
+select, button { min-height: 2.75rem; padding: .25rem .75rem; border: 1px solid var(--quiet); border-radius: .375rem;
+  background: var(--ground); color: inherit; font: inherit; font-size: 1rem; max-width: 20rem }
+button { cursor: pointer }
+progress { display: block; width: 100%; max-width: 20rem; height: .375rem; margin-top: .25rem; accent-color: var(--s0) }
 """

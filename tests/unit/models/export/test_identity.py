@@ -179,7 +179,7 @@ def test_another_weight_is_another_model(twice, copy, change):
 def test_what_is_handed_over_counts_and_what_is_told_about_it_does_not(twice, copy):
     same = identity.digest(str(twice[0]))
     extra = copy / "assets.extra"
-    for name in ("model_card.md", "experiment.yaml", "fine_tuning.json", "tf_serving_warmup_requests"):
+    for name in ("model_card.md", "experiment.yaml", "fine_tuning.json", "curves.json", "tf_serving_warmup_requests"):
         (extra / name).write_text("told otherwise")
     golden = json.loads((extra / "golden.json").read_text())
     (extra / "golden.json").write_text(json.dumps({**golden, "outputs": {}}))
