@@ -8,7 +8,7 @@ families too.
 import abc
 import dataclasses
 import importlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -30,11 +30,13 @@ class Input:
       name: of the argument, and of the record's feature that it becomes.
       golden: values that every export is checked with, hostile ones among them; as many for each input of a family.
       sized: a value of so many units (words, items), for the requests that warm a server up.
+      empty: whether an empty value is a request like others.
     """
 
     name: str
     golden: tuple[str, ...]
     sized: Callable[[int], str]
+    empty: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +178,14 @@ class Family(abc.ABC):
         for name, value in arguments.items():
             example.features.feature[name].bytes_list.value.append(value.encode())
         return example
+
+    def shown(self, record: Mapping[str, Sequence[str]]) -> str:
+        """What a model was asked, in one line, for ``tfx-bert errors``.
+
+        Args:
+          record: values of those features that are inputs.
+        """
+        return " | ".join(part for values in record.values() for part in values)
 
     @abc.abstractmethod
     def parse(self, line: str, names: Collection[str]) -> dict[str, str]:

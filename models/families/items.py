@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,6 +34,7 @@ HISTORIES = (
     "[PAD]|[MASK]|[UNK]",
 )
 _NONE = ("",) * len(HISTORIES)
+_SHOWN = 10  # items of a history that a person is shown
 _HISTORY, _CONFIG = "history", "config.json"
 
 
@@ -46,7 +47,7 @@ class Family(families.Family):
 
     vocabulary = "items"
     inputs: ClassVar[tuple[Input, ...]] = (
-        Input(_HISTORY, HISTORIES, _sized),
+        Input(_HISTORY, HISTORIES, _sized, empty=True),
         Input("exclude", HISTORIES[::-1], _sized),
         Input("candidates", (*_NONE[2:], HISTORIES[5], "1|2|3"), _sized),
         Input(
@@ -128,6 +129,12 @@ class Family(families.Family):
             names = [value] if name == "item" else [each for each in value.split(SEPARATOR) if each]
             example.features.feature[name].bytes_list.value.extend(each.encode() for each in names)
         return example
+
+    @override
+    def shown(self, record: Mapping[str, Sequence[str]]) -> str:
+        """The last ten items."""
+        items = record[_HISTORY]
+        return "…|" * (len(items) > _SHOWN) + SEPARATOR.join(items[-_SHOWN:])
 
     @override
     def parse(self, line: str, names: Collection[str]) -> dict[str, str]:

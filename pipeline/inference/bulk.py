@@ -26,12 +26,14 @@ from components import digest
 from components.records import bad_records, readers, writers
 from components.records.formats import encodings
 from components.records.rows import Bad, Row, place, require
-from components.records.text_kind import texts_of
+from components.records.values import text_of
 from configs.base import ConfigError
 from configs.encoding import Encoding
 from configs.sources import ENDINGS, Unlabelled
 from configs.yaml.document import read as read_yaml
+from models import families
 from models.export import golden
+from models.families import Input
 from models.task import Task, nth
 from pipeline.inference import partial, predict
 from pipeline.review.history import RESOLVED
@@ -76,6 +78,7 @@ class _Job:
       kind: format of the output.
       columns: of the input; those of the first record where records may differ.
       answers: the columns to add.
+      asked: what the model takes, each with the column that it is read from.
       report: what the first pass counted.
       kinds: of values, by column: what Parquet's types are made of.
     """
@@ -85,6 +88,7 @@ class _Job:
     kind: str
     columns: list[str]
     answers: _Answers
+    asked: list[tuple[Input, str]]
     report: bad_records.Report = field(default_factory=bad_records.Report)
     kinds: dict[str, set[str]] = field(default_factory=dict)
 
@@ -112,7 +116,7 @@ class _Job:
                 yield row
                 continue
             try:
-                texts = texts_of(row.values, self.source)
+                texts = [_value(row.values, column, takes) for takes, column in self.asked]
                 self._refuse(row.values, reserved)
             except ValueError as fault:
                 yield Bad(self.input, row.line, str(fault))
@@ -156,7 +160,8 @@ def bulk(
       model: ``NAME`` or ``NAME/VERSION``; None is the model pushed last.
       input_file: CSV, TSV, JSON Lines or Parquet, plain or gzip.
       output: likewise, by its ending.
-      text: the column of the text; None: the one that the model was trained on, or ``text``.
+      text: the column of the text, or of what a model with one input takes; None: the one that the model was trained
+        on, or that of the input's name.
       text_pair: likewise, of models of pairs.
       encoding: of ``given``.
       on_bad_record: ``fail`` or ``quarantine``.
@@ -174,12 +179,14 @@ def bulk(
     options = {"encoding": encoding, "on_bad_record": on_bad_record, "max_bad_share": max_bad_share}
     source = Given(path=[str(input_file)], **options)
     first = next((row for row in readers.rows(str(input_file), source, None) if isinstance(row, Row)), None)
-    columns = list(first.values) if first else []
+    columns, needed = list(first.values) if first else [], list(kept["inputs"])
+    named = dict(zip(needed, needed, strict=True))
     if columns:  # else every record is bad, and the first pass says why
-        named = _named({"text": text, "text_pair": text_pair}, list(kept["inputs"]), folder, source, columns)
-        source = source.model_copy(update=named)
+        named = _named({"text": text, "text_pair": text_pair}, needed, folder, source, columns)
+    inputs = {each.name: each for each in families.load(the_task.family).inputs}
     kinds = {name: type(value) for name, value in the_task.to_row(golden.first(kept)).items()}
-    job = _Job(source, output, kind, columns, _Answers(kinds, prefix))
+    asked = [(inputs[name], named[name]) for name in needed]
+    job = _Job(source, output, kind, columns, _Answers(kinds, prefix), asked)
     _header(job)
     noise.hush()
     with (
@@ -243,18 +250,30 @@ def _named(
         raise ConfigError(f"--text-pair: {folder} takes one text, not a pair; leave the option out")
     trained, found = _trained_on(folder), {}
     for key in needed:
-        if (name := asked[key]) is not None:
-            require(f"{source.path[0]}:1", source.model_copy(update={key: name}), [name], columns)
+        option = key if key in asked else "text"  # a model with one input of another name
+        if (name := asked[option]) is not None:
+            require(f"{source.path[0]}:1", source.model_copy(update={option: name}), [name], columns)
         else:
             name = next((each for each in (trained.get(key), key) if each in columns), None)
         if name is None:
             tried = " or ".join(map(repr, dict.fromkeys(each for each in (trained.get(key), key) if each)))
             raise DataError(
-                f"{source.path[0]} has no column {tried}; name the one to read with {place(source, key)}: "
+                f"{source.path[0]} has no column {tried}; name the one to read with {place(source, option)}: "
                 f"it has {', '.join(map(repr, columns[:20]))}."
             )
         found[key] = name
     return found
+
+
+def _value(values: Mapping[str, Any], column: str, takes: Input) -> str:
+    """What the model is asked of a row.
+
+    Raises:
+      RowError: why the row has none.
+    """
+    if takes.empty and (values.get(column) is None or not str(values[column]).strip()):
+        return ""
+    return text_of(values, column)
 
 
 def _trained_on(folder: Path) -> dict[str, Any]:
@@ -305,7 +324,7 @@ def _made_from(job: _Job, folder: Path) -> dict[str, Any]:
     """All that decides the answers."""
     with Path(job.input).open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    options = job.source.model_dump(exclude={"path", "max_bad_share"})
+    options = job.source.model_dump(exclude={"path", "max_bad_share"}) | {takes.name: name for takes, name in job.asked}
     # Which records are usable depends on the output's format too.
     rows = {"usable": job.usable, "batch": _BATCH}
     return {"input": content, "model": digest.of_folder(folder), "set of options": options, "choice of rows": rows}

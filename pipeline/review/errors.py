@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from models import families
 from models.export import golden
 from models.task import Task, nth, strings
 from pipeline.inference.predict import task_of
@@ -118,7 +119,8 @@ def _answer(serialized: bytes, answer: dict[str, Any], the_task: Task, inputs: l
     features = raw(serialized)
     gold = {name: features.get(name, np.zeros(0)) for name in the_task.gold}
     row = np.array(the_task.row_metrics(answer, gold), float)
-    text = " | ".join(part for name in inputs if name in features for part in strings(features[name]))
+    asked = {name: strings(features[name]) for name in inputs if name in features}
+    text = families.load(the_task.family).shown(asked)
     summary = answer["label"].item().decode() if the_task.single_label else the_task.summarize(answer)
     score = answer["score"].item() if the_task.single_label else None
     (origin,) = strings(features["origin"])

@@ -100,7 +100,8 @@ def text(experiment: Experiment, amounts: dict[str, tuple[int, float]], start: P
     size_of = shape(experiment, start, names)
     work = flops(experiment, amounts, size_of)
     seconds = {name: amount / rate for name, amount in work.items()}
-    parts = " + ".join(f"{name} {clock(each)}" for name, each in seconds.items())
+    most = {"fine-tuning": "at most "} if experiment.train.early_stopping else {}
+    parts = " + ".join(f"{name} {most.get(name, '')}{clock(each)}" for name, each in seconds.items())
     nouns = {kind.source.section: kind.noun for kind in sources.of(experiment).values()}
     others = sum((PER_RECORD.get(nouns[name]) or PER_RECORD[name]) * records for name, (records, _) in amounts.items())
     total = sum(seconds.values()) + FIXED + others

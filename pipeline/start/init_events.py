@@ -18,8 +18,7 @@ from pipeline.start import preview, sniff
 from pipeline.terminal.numbers import size
 
 KIND = "sequence"
-_LONG = 50  # items of a history that a row holds
-_LONGEST = 200
+_LENGTH = 50  # items of a history that a row holds, as in Kang & McAuley 2018 for sparse data
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,6 @@ def look(path: str, named: Mapping[str, str], encoding: Encoding | None, catalog
 
 def yaml(seen: Events, name: str) -> list[str]:
     """The experiment, line by line."""
-    lengths = sorted(seen.head.groups.values())
-    longest = lengths[min(len(lengths) - 1, round(len(lengths) * 0.9))]
-    length = min(_LONGEST, max(_LONG, -(-longest // 50) * 50))
     task = next(each for each in task_types() if load_task(each).schema == KIND)
     return [
         f"# Written by tfx-bert init from {seen.data['path']}. Review it, then: tfx-bert run {name}.yaml",
@@ -103,7 +99,7 @@ def yaml(seen: Events, name: str) -> list[str]:
         f"  type: {task}",
         f"  data: {inline(seen.data)}",
         "  objective: causal   # counts: no network, in seconds, and often better on few users; cloze: BERT4Rec",
-        f"  max_length: {length}   # items; of longer histories the last ones are read",
+        f"  max_length: {_LENGTH}   # items; of longer histories the last ones are read",
         "encoder: items_small",
         "evaluate: {bless: {beats: [popularity]}}   # ndcg_10, hit_10 and the others take thresholds",
     ]

@@ -13,6 +13,7 @@ from pipeline.start import estimate
 from schemas import DataError
 
 HEAD = 50_000  # records looked at in each file: a second of reading
+EVENTS = 200_000  # rows of other kinds, in which there is no text to count tokens of: the same
 
 
 def readable(kind: Kind[Any]) -> None:
@@ -48,7 +49,8 @@ def look(kind: Kind[Any]) -> Head:
 def _add(path: str, kind: Kind[Any], head: Head) -> tuple[float, float]:
     """Adds the head of one file to ``head``; gives the file's number of records and their mean length in tokens."""
     count, tokens, line, taken = 0, 0.0, 1, 0
-    for record in itertools.islice(kind.records(path), HEAD):
+    most = HEAD if kind.tokenized else EVENTS
+    for record in itertools.islice(kind.records(path), most):
         taken += 1
         head.rows += 1
         if isinstance(record, LeftOut):
@@ -63,7 +65,7 @@ def _add(path: str, kind: Kind[Any], head: Head) -> tuple[float, float]:
         tokens += estimate.tokens(_text(record, kind)) if kind.tokenized else 1
         kind.add(record, head)
     scale = 1.0
-    if taken == HEAD:
+    if taken == most:
         head.exact = False
         scale = max(1.0, estimate.lines(path, readers.format_of(path, kind.source)) / line)
     return count * scale, tokens / max(1, count)

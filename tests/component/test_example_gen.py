@@ -431,6 +431,6 @@ def test_a_catalogue_has_each_item_once(caplog):
     source = CatalogueData(path=["a.csv"], on_bad_record="quarantine", max_bad_share=0.5)
     with caplog.at_level(logging.INFO, "tfx_bert"):
         run(RecordExampleGen("catalogue", source, **COMMON))
-    assert summary(caplog) == ["1 catalogue · 1 bad · 1 left out"]
+    assert summary(caplog) == ["1 items · 1 bad · 1 left out"]
     assert read("catalogue") == [{"item": [b"1"], "title": [b"Heat"], "origin": [b"a.csv:2"]}]
     assert "a.csv,5,an item with several titles" in Path("out/bad/bad_records.csv").read_text()

@@ -14,9 +14,11 @@ DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 TASK = "task: {type: classification, data: {path: reviews.csv}, labels: [bad, good]}\n"
 CORPUS = "corpus: {path: text.txt}\npretrain: {steps: 1}\n"
 SCRATCH = "vocabulary: {learn: 100}\nencoder: {num_layers: 1, hidden_dim: 8, num_heads: 1}\n"
+EVENTS = "data: {path: events.csv, time: time, catalogue: {path: items.csv}}"
 EXPERIMENTS = {
     "scratch": f"{SCRATCH}{TASK}",
     "corpus": f"{SCRATCH}{CORPUS}",
+    "events": f"encoder: {{num_layers: 1, hidden_dim: 8, num_heads: 1}}\ntask: {{type: next_item, {EVENTS}}}\n",
     "both": f"checkpoint: {DATA / 'bert_tiny'}\n{CORPUS}{TASK}score: {{path: reviews.csv}}\n",
 }
 ENVIRONMENTS = ("kubeflow", "vertex")
@@ -25,6 +27,8 @@ ENVIRONMENTS = ("kubeflow", "vertex")
 def files() -> None:
     """What the experiments read, in the current folder."""
     pathlib.Path("reviews.csv").write_text("text,label\nfine,good\npoor,bad\n", "utf-8")
+    pathlib.Path("events.csv").write_text("user,item,time\na,1,1\na,2,2\n", "utf-8")
+    pathlib.Path("items.csv").write_text("item,title\n1,Heat\n2,Ran\n", "utf-8")
     pathlib.Path("text.txt").write_text("one line\n\nanother line\n", "utf-8")
 
 

@@ -48,6 +48,10 @@ class Kind(kind.Kind[CatalogueData]):
         yield SPLIT, Record(features, key([first.group]), first.file, first.line)
 
     @override
+    def line(self, report: bad_records.Report) -> str:
+        return str(report).replace(SPLIT, self.noun)
+
+    @override
     def judge(self, report: bad_records.Report, path: str) -> None:
         bad_records.judge(report, self.source, path)
         if not report.size(SPLIT):
