@@ -28,6 +28,11 @@ class Train(Optimization):
       calibrate: whether logits are divided by one number, so that scores are as sure as they are right (Guo et al.
         2017): classification and multi_label, fitted on the eval split. No answer changes, but those of multi_label
         where ``threshold`` is not .5.
+      batch_tokens: tokens a step, of both sides and their padding, where the task's rows are of two texts: translation.
+        Then ``batch_size`` is the most rows of a step.
+      average: epochs at the end whose weights are averaged (Vaswani et al. 2017, section 6.1); the mean is kept if it
+        does better on the eval split than the best epoch. 25 epochs and ``average: 5``: those of epochs 21 to 25.
+      beta_2: AdamW's, of the mean of squared gradients; .999 where not given.
       layer_decay: from the head down, each layer's learning rate is that of the layer above times this; the embeddings
         have the lowest one (Sun et al. 2019, section 3.1; ELECTRA takes 0.9 for small models, 0.8 for others).
       freeze: ``embeddings``, or N: the embeddings and the first N layers keep the weights that training starts from.
@@ -37,6 +42,9 @@ class Train(Optimization):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 3e-5
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     early_stopping: EarlyStopping | None = None
+    batch_tokens: Count | None = None
+    average: Annotated[int, Field(ge=2)] | None = None
+    beta_2: Annotated[float, Field(gt=0, lt=1)] | None = None
     calibrate: bool = True
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     freeze: Literal["embeddings"] | Count | None = None

@@ -32,10 +32,12 @@ class Metric:
     Attributes:
       name: as in ``evaluate.bless``.
       better: which way is up.
+      most: the largest value, where more is better.
     """
 
     name: str
     better: Literal["higher", "lower"] = "higher"
+    most: float = 1.0
 
 
 class Task(abc.ABC):
@@ -51,6 +53,8 @@ class Task(abc.ABC):
       texts: columns of the raw record that ``answer`` reads.
       metrics: what ``evaluate.bless`` can bound; the first one is the headline: it chooses the epoch and guards against
         regression.
+      chosen: ``loss``, where the epoch is chosen by the mean loss of the eval split: answers would take too long.
+      by_tokens: whether ``batches`` takes ``batch_tokens`` too.
       answers: the outputs of ``answer`` that are kept with records that are scored.
       separate_encoding: whether the two texts of a pair go through the encoder one by one.
       single_label: whether exactly one label of a list is right: the gold is ``label``, the answer ``scores`` of all.
@@ -68,6 +72,8 @@ class Task(abc.ABC):
     targets: ClassVar[tuple[str, ...]] = ("label_id",)
     texts: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[tuple[Metric, ...]]
+    chosen: ClassVar[Metric | None] = None
+    by_tokens: ClassVar[bool] = False
     answers: ClassVar[tuple[str, ...]]
     separate_encoding: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
@@ -131,6 +137,15 @@ class Task(abc.ABC):
         """Those of ``rows`` that are trained on: ``batches`` takes these."""
         return rows
 
+    def steps(self, rows: "tf.data.Dataset", *, batch_size: int) -> int:
+        """How many batches an epoch has, whatever the order of the rows.
+
+        Args:
+          rows: as for ``batches``.
+          batch_size: likewise.
+        """
+        return int(-(-rows.reduce(0, lambda n, _: n + 1) // batch_size))
+
     @abc.abstractmethod
     def batches(
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
@@ -172,6 +187,12 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def loss(self, outputs: Tensors, batch: Tensors) -> Any:
         """Mean loss of a batch: float32 scalar, nats. By ``replicas.mean``: a batch may be shared among GPUs."""
+
+    def weight(self, batch: Tensors) -> Any:
+        """How much a batch's loss counts in that of a split, float32 scalar: here the number of its rows."""
+        import tensorflow as tf
+
+        return tf.cast(tf.shape(batch["token_ids"])[0], tf.float32)
 
     @abc.abstractmethod
     def answer(self, outputs: Tensors, features: Tensors, record: Tensors) -> dict[str, Any]:

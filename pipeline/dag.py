@@ -183,8 +183,8 @@ class _Dag:
             learn=wanted.learn if wanted else None,
             path=self.node_path(path) if path else None,
             base_model=base,
-            reserve=wanted.reserve if wanted else (),
-            **text,
+            reserve=[*(wanted.reserve if wanted else ()), *self.family.reserve],
+            **{**text, "mode": text["mode"] or self.family.mode},
         )
         for source in (*sources, *sides):
             node.add_upstream_node(source.gate)

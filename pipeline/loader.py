@@ -8,7 +8,7 @@ import operator
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal, TypeGuard
 
 import pydantic
 
@@ -24,6 +24,7 @@ from configs.training import Train
 from configs.yaml.document import Document, Key, near, read, write
 from configs.yaml.validate import nearest, one_of, raise_all, shown, validate
 from models import families
+from models.task import Metric
 from models.task import load as load_task
 
 FOLDER = Path(configs.__path__[0])
@@ -156,10 +157,7 @@ def _task_model(name: str) -> type[Task]:
 def _experiment_model(task: Any, names: Sequence[str]) -> type[Experiment]:
     """``Experiment`` with this field ``task``, and a bound in ``evaluate.bless`` for each figure of these tasks."""
     metrics = {metric.name: metric for name in names for metric in load_task(name).metrics}
-    bounds: Any = {
-        name: (Share | None if metric.better == "higher" else Threshold | None, None)
-        for name, metric in metrics.items()
-    }
+    bounds: Any = {name: (_bound(metric) | None, None) for name, metric in metrics.items()}
     bless: Any = pydantic.create_model("Bless", __base__=Bless, __doc__=Bless.__doc__, **bounds)
     evaluate: Any = pydantic.create_model(
         "Evaluate", __base__=Evaluate, __doc__=Evaluate.__doc__, bless=(bless, bless())
@@ -169,6 +167,12 @@ def _experiment_model(task: Any, names: Sequence[str]) -> type[Experiment]:
     return pydantic.create_model(
         "Experiment", __base__=Experiment, task=task, evaluate=(evaluate, evaluate()), encoder=(shape | None, None)
     )
+
+
+def _bound(metric: Metric) -> Any:
+    if metric.better == "lower":
+        return Threshold
+    return Share if metric.most == 1 else Annotated[float, pydantic.Field(ge=0, le=metric.most)]
 
 
 def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
@@ -190,6 +194,13 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
     required = family.required(experiment.task.own() if experiment.task else {})
     if experiment.checkpoint is None and any(getattr(experiment, name) is None for name in required):
         yield (), f"without a checkpoint, {' and '.join(required)} must be given"
+    if family.mode and experiment.text.mode not in (None, family.mode):
+        yield (
+            ("text", "mode"),
+            f"{experiment.task and experiment.task.type} writes text, which takes mode {family.mode}",
+        )
+    if experiment.train.batch_tokens and not (experiment.task and load_task(experiment.task.type).by_tokens):
+        yield ("train", "batch_tokens"), "this task makes batches of rows: give batch_size alone"
     frozen, layers = experiment.train.freeze, getattr(experiment.encoder, "num_layers", math.inf)
     if frozen and experiment.checkpoint is None and experiment.corpus is None:
         yield ("train", "freeze"), "keeps what was learned before, and this experiment begins with random weights"

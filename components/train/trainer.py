@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def _train(
     model, state = kept[best]
     state.restore_best()
     held_out = eval_rows.batches(the_task, prepared.held_out, settings["batch_size"])
-    metric = the_task.metrics[0]
+    metric = the_task.chosen or the_task.metrics[0]
     came_to = FineTuning(
         metric=metric.name,
         scores={seed: figure(score, metric) for seed, score in scores.items()},
@@ -137,8 +138,8 @@ def train_once(
         family.load(folder, network)
     if frozen := settings.get("freeze"):
         network.freeze(0 if frozen == "embeddings" else frozen)
-    batch_size, epochs = settings["batch_size"], settings["epochs"]
-    epoch_steps = math.ceil(prepared.records / batch_size)
+    sizes, epochs = _sizes(the_task, settings), settings["epochs"]
+    epoch_steps = the_task.steps(prepared.train, **sizes)
     layers = network.layers_of_variables if network else []
     loop = training.loop(
         model,
@@ -149,23 +150,49 @@ def train_once(
         logs=f"{fn_args.model_run_dir}/seed-{seed}",
         factors=layer_decay(model.trainable_variables, layers, settings["layer_decay"]),
     )
-    state, metric = loop.state, the_task.metrics[0]
-    held_out = eval_rows.batches(the_task, prepared.held_out, batch_size)
-    row_metrics = eval_rows.of_split(the_task, model, held_out)
+    state, metric = loop.state, the_task.chosen or the_task.metrics[0]
+    judge = _judge(the_task, model, prepared, sizes)
+    averaged_from = epochs - settings.get("average", 0)
     patience = settings.get("early_stopping", {}).get("patience", epochs)
     while (epoch := int(state.epoch)) < epochs and epoch - int(state.best_epoch) < patience:
         start = int(state.step) - epoch * epoch_steps
-        batches = the_task.batches(prepared.train, batch_size=batch_size, seed=seed, epoch=epoch, start_step=start)
+        batches = the_task.batches(prepared.train, seed=seed, epoch=epoch, start_step=start, **sizes)
         loop.run(batches, f"{phase}epoch {epoch + 1}/{epochs}")
-        score = the_task.choose(row_metrics())
+        score = judge()
         state.curve.judge(int(state.step), {metric.name: score})
         with loop.writer.as_default(step=int(state.step)):
             tf.summary.scalar(f"eval/{metric.name}", score)
         state.epoch.assign(epoch + 1)
-        # A correlation of answers that are all alike is none: any other is better.
-        state.keep_best(_NONE if math.isnan(score) else score if metric.better == "higher" else -score)
+        state.keep_best(_better(score, metric))
+        if epoch >= averaged_from:
+            state.average()
         loop.save()
+    if int(state.averaged):
+        state.use_average()
+        state.keep_best(_better(judge(), metric))
     return model, state
+
+
+def _sizes(the_task: task.Task, settings: dict[str, Any]) -> dict[str, Any]:
+    """How large the batches are, as ``Task.batches`` takes it."""
+    names = ("batch_size", *(["batch_tokens"] if the_task.by_tokens and "batch_tokens" in settings else []))
+    return {name: settings[name] for name in names}
+
+
+def _judge(the_task: task.Task, model: Any, prepared: Prepared, sizes: dict[str, Any]) -> Callable[[], float]:
+    """The figure of the eval split by which an epoch is chosen."""
+    if the_task.chosen:
+        rows = the_task.training_rows(prepared.held_out)
+        return eval_rows.loss_of_split(the_task, model, the_task.batches(rows, seed=0, epoch=0, **sizes))
+    row_metrics = eval_rows.of_split(
+        the_task, model, eval_rows.batches(the_task, prepared.held_out, sizes["batch_size"])
+    )
+    return lambda: the_task.choose(row_metrics())
+
+
+def _better(score: float, metric: task.Metric) -> float:
+    """The score as more is better. A correlation of answers that are all alike is none: any other is better."""
+    return _NONE if math.isnan(score) else score if metric.better == "higher" else -score
 
 
 def _calibrate(the_task: task.Task, model: Any, batches: tf.data.Dataset) -> Calibration:

@@ -109,10 +109,11 @@ def loop(
     """
     schedule = SCHEDULES[settings["schedule"]](settings["learning_rate"], round(settings["warmup"] * steps), steps)
     with replicas.strategy().scope():
-        optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"], factors=factors)
+        adam = {"beta_2": settings["beta_2"]} if "beta_2" in settings else {}
+        optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"], factors=factors, **adam)
         optimizer.build(model.trainable_variables)
     kept = folder(key)
-    state = TrainingState(kept, model, optimizer, files.mirrored(kept))
+    state = TrainingState(kept, model, optimizer, files.mirrored(kept), averages="average" in settings)
     progress.emit(progress.Checkpoints(kept))
     if done := state.restore():
         progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))

@@ -81,7 +81,7 @@ class Search(base_tuner.BaseTuner):
             self.on_trial_end(proposed)
             self._keep()
         ranked = self.oracle.get_best_trials(self._trials)
-        metric = self._prepared.task.metrics[0]
+        metric = self._prepared.task.chosen or self._prepared.task.metrics[0]
         best, worst = (f"{trainer.figure(each.score, metric):.3f}" for each in (ranked[0], ranked[-1]))
         settings = summarize(ranked[0].hyperparameters.values)
         told_of_it = f"{len(ranked)} trials · {settings} · eval {metric.name} {best} (the worst: {worst})"

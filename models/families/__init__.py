@@ -101,12 +101,18 @@ class Family(abc.ABC):
         those that are features of the records.
       signatures: those that every export has.
       shape: the section ``encoder`` of the YAML; None: that of a BERT encoder.
+      mode: the one mode of ``text`` that its models can write in; None: any.
+      architecture: transformers' class that loads the family's checkpoints as they are; None: those are BERT's.
+      reserve: pieces of every vocabulary that are never split, beside those of the YAML.
     """
 
     vocabulary: ClassVar[str]
     inputs: ClassVar[tuple[Input, ...]]
     signatures: ClassVar[tuple[str, ...]]
     shape: ClassVar[type[Shape] | None] = None
+    mode: ClassVar[str | None] = None
+    reserve: ClassVar[tuple[str, ...]] = ()
+    architecture: ClassVar[str | None] = None
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ A batch of the eval split goes the way of a served request, ``inputs`` → model
 each answer with its gold, as in the Evaluator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,26 @@ def row_metrics(the_task: Task, answers: Tensors, golds: Mapping[str, tf.RaggedT
         for index in range(count)
     ]
     return np.array(rows, float).reshape(count, len(the_task.row_metric_names))
+
+
+def loss_of_split(the_task: Task, model: Any, batches: tf.data.Dataset) -> Callable[[], float]:
+    """A function that gives the mean loss of a split, nats.
+
+    Args:
+      the_task: whose loss it is.
+      model: what ``build`` gave.
+      batches: of ``Task.batches``, of the split.
+    """
+
+    @tf.function(input_signature=[batches.element_spec], autograph=False)
+    def weighed(batch: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+        return the_task.loss(model(batch, training=False), batch), the_task.weight(batch)
+
+    def mean() -> float:
+        losses = np.array([weighed(batch) for batch in batches], float).reshape(-1, 2)
+        return float(np.average(losses[:, 0], weights=losses[:, 1])) if len(losses) else float("nan")
+
+    return mean
 
 
 def of_split(the_task: Task, model: Any, split: tf.data.Dataset) -> Any:

@@ -328,7 +328,6 @@ def _batched(
     if recipe.batch_tokens is None:
         ragged = rows.skip(skipped * recipe.batch_size).ragged_batch(recipe.batch_size)
     else:
-        sizes = {"batch_size": recipe.batch_size, "batch_tokens": recipe.batch_tokens}
-        ragged = bucketing.batches(rows, **sizes).skip(skipped)
+        ragged = bucketing.batches(rows, batch_size=recipe.batch_size, batch_tokens=recipe.batch_tokens).skip(skipped)
     ragged = ragged.with_options(reading.untuned())
     return ragged.enumerate(start_step).map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

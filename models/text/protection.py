@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from models.text.reserved import MOST, RESERVED
 from models.text.tokenization import Tokenizer, re2_literal
 
-MOST = 8
-RESERVED = tuple(f"⟨{number}⟩" for number in range(1, MOST + 1))
 # In the text itself these vanish, as control characters do: nobody writes a reserved piece.
 _WRITTEN = f"⟨[1-{MOST}]⟩"
 _HASHES = 1 << 62
@@ -107,7 +106,8 @@ class Protection:
         """Spans string (N, R), those of the glossary as it translates them."""
         if not self._glossary:
             return spans
-        hashes = tf.strings.to_hash_bucket_fast([term for term, _ in self._glossary], _HASHES).numpy()
+        with tf.init_scope():  # now, not in the graph
+            hashes = tf.strings.to_hash_bucket_fast([term for term, _ in self._glossary], _HASHES).numpy()
         order = np.argsort(hashes, kind="stable")
         terms, targets = zip(*(self._glossary[place] for place in order), strict=True)
         flat = tf.reshape(spans, [-1])
@@ -149,7 +149,7 @@ def _stood_for(texts: Any, spans: Any, taken: Any, values: Any) -> Protected:
     cells = tf.where(taken)
     places = tf.stack([cells[:, 0], tf.cast(tf.gather_nd(number, cells), tf.int64)], axis=1)
     standing = tf.tensor_scatter_nd_update(tf.fill(tf.shape(values), ""), places, tf.gather_nd(values, cells))
-    return Protected(*_parts(texts, spans, number), standing)
+    return Protected(*_parts(texts, spans, number), tf.ensure_shape(standing, [None, MOST]))
 
 
 def _parts(texts: Any, spans: Any, numbers: Any) -> tuple[Any, Any]:

@@ -49,21 +49,29 @@ class TrainingState:
       model: a built Keras layer.
       optimizer: whose slots are saved too.
       mirror: of ``folder``, where TensorFlow cannot open it.
+      averages: whether the mean of the weights at several times is kept.
 
     Attributes:
       step: int64 scalar, optimizer steps done.
       epoch: int64 scalar, epochs trained and judged.
       best_score: float32 scalar, the headline figure of the best epoch so far.
       best_epoch: int64 scalar, what ``epoch`` was then.
+      averaged: int64 scalar, how many times ``average`` was called.
     """
 
-    def __init__(self, folder: str, model: Any, optimizer: AdamW, mirror: Mirror | None = None) -> None:
+    def __init__(
+        self, folder: str, model: Any, optimizer: AdamW, mirror: Mirror | None = None, *, averages: bool = False
+    ) -> None:
         self.folder, self._mirror = folder, mirror
         self._place = mirror.folder if mirror else folder
         self.step = tf.Variable(0, dtype=tf.int64, name="step")
         self.epoch = tf.Variable(0, dtype=tf.int64, name="epoch")
         self.best_score = tf.Variable(float("-inf"), name="best_score")
         self.best_epoch = tf.Variable(0, dtype=tf.int64, name="best_epoch")
+        self.averaged = tf.Variable(0, dtype=tf.int64, name="averaged")
+        self._model_weights = [variable.value for variable in model.weights]
+        self._means = [tf.Variable(tf.zeros(each.shape, each.dtype)) for each in self._model_weights if averages]
+        mean = {"averaged": self.averaged, "means": self._means} if averages else {}
         # `variables`, not `weights`: the states of the dropout seeds are among them.
         self._weights = tf.train.Checkpoint(variables=[variable.value for variable in model.variables])
         self._kept = _Kept()
@@ -75,6 +83,7 @@ class TrainingState:
             best_epoch=self.best_epoch,
             model=self._weights,
             optimizer=optimizer,
+            **mean,
         )
         self._manager = tf.train.CheckpointManager(checkpoint, self._place, max_to_keep=2)
         self._checkpoint = checkpoint
@@ -112,6 +121,7 @@ class TrainingState:
         self.epoch.assign(0)
         self.best_score.assign(float("-inf"))
         self.best_epoch.assign(0)
+        self.averaged.assign(0)
         return 0
 
     def save(self) -> None:
@@ -134,6 +144,17 @@ class TrainingState:
         self.best_score.assign(score)
         self.best_epoch.assign(self.epoch)
         return True
+
+    def average(self) -> None:
+        """Takes the weights as they are now into their mean."""
+        self.averaged.assign_add(1)
+        for mean, weight in zip(self._means, self._model_weights, strict=True):
+            mean.assign_add((weight - mean) / tf.cast(self.averaged, mean.dtype))
+
+    def use_average(self) -> None:
+        """Puts the mean in the place of the weights."""
+        for mean, weight in zip(self._means, self._model_weights, strict=True):
+            weight.assign(mean)
 
     def restore_best(self) -> None:
         """Restores the weights of the best epoch."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.bert.block import LayerNorm, Linear
     from models.translation.transformer import Transformer
 
-ARCHITECTURE = "MBartForConditionalGeneration"
+_ARCHITECTURE = "MBartForConditionalGeneration"
 # Its position tables begin with two rows that no position has (MBartLearnedPositionalEmbedding.offset).
 _OFFSET = 2
 # config.json's names of Transformer's arguments; the decoder's heads and inner width are the encoder's.
@@ -45,8 +45,10 @@ def arguments(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     config = checkpoint_tokenizer.json_object(path)
-    if config.get("architectures") != [ARCHITECTURE] or (missing := set(_ARGUMENTS.values()) - config.keys()):
-        said = ", ".join(sorted(missing)) if config.get("architectures") == [ARCHITECTURE] else config.get("model_type")
+    if config.get("architectures") != [_ARCHITECTURE] or (missing := set(_ARGUMENTS.values()) - config.keys()):
+        said = (
+            ", ".join(sorted(missing)) if config.get("architectures") == [_ARCHITECTURE] else config.get("model_type")
+        )
         raise DataError(f"{path}: not the configuration of a translation model of tfx-bert ({said}).")
     return {argument: config[name] for argument, name in _ARGUMENTS.items()}
 
@@ -73,7 +75,7 @@ def save(folder: Path, network: "Transformer", tokenizer: Tokenizer) -> None:
     folder.mkdir(parents=True)
     shape = {name: getattr(network, argument) for argument, name in _ARGUMENTS.items()}
     config = {
-        "architectures": [ARCHITECTURE],
+        "architectures": [_ARCHITECTURE],
         "model_type": "mbart",
         **shape,
         "decoder_attention_heads": network.num_heads,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from components.deploy.versions import versions
-from models import task
+from models import families, task
 from models.checkpoints import checkpoint, layout, task_head
 from models.export import golden
 from models.families.text import TEXTS
@@ -47,23 +47,28 @@ def export(root: Path, model: str, target: Path, *, version: int | None, to: str
     with noise.captured(root / "export.log") as terminal:
         console = Console(file=terminal, highlight=False, markup=False)
         with console.status(f"exporting {folder}"):
-            said = checkpoint.read(assets / "checkpoint")
-            _complete(assets, said)
+            family = families.load(golden.read(assets)["family"])
+            if family.architecture and to != "huggingface":
+                raise RunError(f"a {family.name} model is exported as huggingface alone, not as {to}")
+            said = None if family.architecture else checkpoint.read(assets / "checkpoint")
+            if said:
+                _complete(assets, said)
             part = target.with_name(f".{target.name}.part")
             shutil.rmtree(part, ignore_errors=True)  # of an export that was killed
             try:
                 shutil.copytree(assets / "checkpoint", part, ignore=_weights if to != "huggingface" else None)
                 shutil.copyfile(assets / "model_card.md", part / "README.md")
-                notes = _FORMATS[to](assets / "checkpoint", part, said)
-                if int8:
+                notes = _FORMATS[to](assets / "checkpoint", part, said) if said else ["ids in and out"]
+                if said and int8:
                     notes += _quantized(folder, part, said)
                 part.rename(target)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
         weight = size(sum(file.stat().st_size for file in target.iterdir()))
-        told = f"{target}: {said.architecture} of {folder.parent.name} v{folder.name} · {weight}"
+        architecture = said.architecture if said else family.architecture
+        told = f"{target}: {architecture} of {folder.parent.name} v{folder.name} · {weight}"
         console.print(Text.assemble(("✓ ", "green"), " · ".join([told, *notes])), soft_wrap=True)
-        console.print(Text.assemble(("Next:  ", "dim"), _next(to, target, said)), soft_wrap=True)
+        console.print(Text.assemble(("Next:  ", "dim"), _next(to, target, architecture)), soft_wrap=True)
 
 
 def _pushed(root: Path, model: str, version: int | None) -> Path:
@@ -95,12 +100,12 @@ def _weights(_: str, names: list[str]) -> list[str]:
     return [name for name in names if name in layout.WEIGHTS]
 
 
-def _next(to: str, target: Path, said: checkpoint.Checkpoint) -> str:
+def _next(to: str, target: Path, architecture: str | None) -> str:
     if to == "keras":
         return f'import keras, models.export.keras_model; keras.saving.load_model("{target}/model.keras")'
     if to == "onnx":
         return f'onnxruntime.InferenceSession("{target}/model.onnx")'
-    return f'transformers.{said.architecture}.from_pretrained("{target}")'
+    return f'transformers.{architecture}.from_pretrained("{target}")'
 
 
 # --- formats -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from models import families, task
 from models.families import Endpoint
+from models.text.reserved import RESERVED
 from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 from models.vocabularies.items import Items
 from tests.toy.letters import Letters
@@ -19,6 +20,9 @@ from tests.toy.letters import Letters
 FOLDER = pathlib.Path(families.__path__[0])
 TOKENIZER = Tokenizer([*SPECIAL, "good", "film"], TextRules("cased"))
 ITEMS = Items(["50", "242", "302", "1", "377"], [5, 4, 3, 2, 1])
+TRANSLATED = Tokenizer(
+    [*SPECIAL, *RESERVED, "▁", "▁good", "▁film", "##e", "좋", "##은"], TextRules("spaced", reserve=RESERVED)
+)
 SHAPE = {"num_layers": 2, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 48, "max_positions": 24}
 # A shape, a vocabulary, a task of the family, and lines of ``tfx-bert predict`` with what they mean to the model.
 EXAMPLES = {
@@ -38,6 +42,13 @@ EXAMPLES = {
         vocabulary=ITEMS,
         task=task.load("next_item")({"max_length": 16, "top_k": 4}).fitted(None, None, ITEMS),
         lines=[(["history"], "242|302", {"history": "242|302"}), (["history"], "", {"history": ""})],
+        refused=[],
+    ),
+    "translation": SimpleNamespace(
+        shape={**SHAPE, "num_decoder_layers": 2},
+        vocabulary=TRANSLATED,
+        task=task.load("translation")({"max_length": 16, "beam": 2}).fitted(None, None, TRANSLATED),
+        lines=[(["text"], "good\tfilm", {"text": "good\tfilm"})],
         refused=[],
     ),
     "tests.toy.family": SimpleNamespace(  # a family elsewhere

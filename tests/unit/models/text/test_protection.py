@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.text import wordpiece
-from models.text.protection import MOST, RESERVED, Protection, restore
+from models.text.protection import Protection, restore
+from models.text.reserved import MOST, RESERVED
 from models.text.tokenization import TextRules, Tokenizer
 
 PATTERNS = (r"%[A-Z0-9_]+%?", r"\$\(?\w+\)?\$?", r"\{[^}]*\}", r"<[^>]+>", r"https?://\S+")

@@ -221,6 +221,29 @@ def losses(caplog):
     return [event.loss for event in (getattr(record, "event", None) for record in caplog.records) if event]
 
 
+def test_the_mean_of_the_weights_outlives_a_restart(tmp_path):
+    def state_of():
+        model = keras.layers.Dense(2)
+        model.build((None, 3))
+        optimizer = AdamW(LinearSchedule(1e-2, 2, STEPS))
+        optimizer.build(model.trainable_variables)
+        return model, TrainingState(str(tmp_path / "kept"), model, optimizer, averages=True)
+
+    model, state = state_of()
+    for value in (1.0, 2.0):
+        model.kernel.assign(np.full((3, 2), value))
+        state.average()
+    state.save()
+    model, state = state_of()
+    state.restore()
+    model.kernel.assign(np.full((3, 2), 9.0))
+    state.average()
+    assert int(state.averaged) == 3
+    np.testing.assert_array_equal(model.kernel, np.full((3, 2), 9.0))
+    state.use_average()
+    np.testing.assert_allclose(model.kernel, np.full((3, 2), 4.0), rtol=1e-6)
+
+
 @pytest.mark.parametrize("accumulate", [2, 3])
 def test_micro_batches_train_as_the_whole_batch_does(tmp_path, accumulate, caplog):
     caplog.set_level("INFO", "tfx_bert")

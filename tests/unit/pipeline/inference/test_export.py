@@ -11,7 +11,10 @@ from click.testing import CliRunner
 from models.bert.encoder import BertEncoder, MaskedLanguageHead
 from models.checkpoints import checkpoint, task_head
 from models.export import onnx_graph
-from models.text.tokenization import SPECIAL, TextRules
+from models.text.reserved import RESERVED
+from models.text.tokenization import SPECIAL, TextRules, Tokenizer
+from models.translation import checkpoint as translation
+from models.translation.transformer import Transformer
 from pipeline import cli
 
 VOCABULARY = [*SPECIAL, "good", "bad", "film", "!", ","]
@@ -134,3 +137,20 @@ def test_what_cannot_be_exported_is_one_sentence(pushed):
     said = tfx_bert("export", "ruled", "x", "--to", "huggingface", code=1)
     assert r"$.text.replace: '(\\d)\\d+' is replaced by '\\1', and \1 copies a part of the text" in said
     assert not pathlib.Path("x").exists()
+
+
+def test_a_translation_model_is_exported_as_the_folder_that_it_carries(pushed):
+    folder = pathlib.Path("runs/ko/serving_model/ko/1/assets.extra")
+    rules = TextRules("spaced", reserve=RESERVED)
+    shape = {**SHAPE, "num_decoder_layers": 1}
+    translation.save(
+        folder / "checkpoint", Transformer(vocabulary_size=14, **shape), Tokenizer([*SPECIAL, *RESERVED, "▁"], rules)
+    )
+    (folder / "model_card.md").write_text("# ko\n")
+    (folder / "golden.json").write_text(json.dumps({"task": None, "family": "translation"}))
+    printed = tfx_bert("export", "ko", "out", "--to", "huggingface")
+    assert 'transformers.MBartForConditionalGeneration.from_pretrained("out")' in printed
+    kept = content(folder / "checkpoint")
+    assert {name: value for name, value in content(pathlib.Path("out")).items() if name != "README.md"} == kept
+    assert "exported as huggingface alone" in tfx_bert("export", "ko", "other", "--to", "onnx", code=1)
+    assert not pathlib.Path("other").exists()
