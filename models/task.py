@@ -59,6 +59,7 @@ class Task(abc.ABC):
       separate_encoding: whether the two texts of a pair go through the encoder one by one.
       single_label: whether exactly one label of a list is right: the gold is ``label``, the answer ``scores`` of all.
       baselines: what a model can be compared with, by name; see ``baseline``.
+      gate: values of the YAML's ``evaluate.bless`` that suit the task better than those of all tasks.
       calibrates: whether answers are the softmax of ``logits`` (B, C), whose right place is ``targets[0]``, or their
         sigmoids, of which ``targets[0]`` (B, C) says 1 or 0; then ``figures`` has ``ece``.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
@@ -78,6 +79,7 @@ class Task(abc.ABC):
     separate_encoding: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
     baselines: ClassVar[tuple[str, ...]] = ()
+    gate: ClassVar[Mapping[str, Any]] = {}
     calibrates: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     head: ClassVar[str | None] = None
@@ -273,13 +275,14 @@ class Task(abc.ABC):
         del train, test
         raise ValueError(f"no baseline {name!r}; there is {', '.join(self.baselines) or 'none'}")
 
-    def sections(self, rows: "np.ndarray") -> Iterable[Section]:
-        """What a report draws beside the figures; here nothing.
+    def sections(self, rows: "np.ndarray", references: Mapping[str, "np.ndarray"]) -> Iterable[Section]:
+        """What is shown beside the figures; here nothing. Tables are on the terminal too, drawings in reports alone.
 
         Args:
           rows: as for ``figures``.
+          references: the rows of the same records in the same order, by the name of a baseline; those that there are.
         """
-        del rows
+        del rows, references
         return ()
 
     @abc.abstractmethod

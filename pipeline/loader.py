@@ -129,6 +129,9 @@ def _composed(document: Document) -> tuple[type[Experiment], list[str]]:
         recipe, train = load_task(name).recipe(section), document.values.get("train", {})
         if recipe and isinstance(train, dict):
             document.values["train"] = {**recipe, **train}
+        gate, evaluate = load_task(name).gate, document.values.get("evaluate", {})
+        if gate and isinstance(evaluate, dict) and isinstance(bless := evaluate.get("bless", {}), dict):
+            document.values["evaluate"] = {**evaluate, "bless": {**gate, **bless}}
         return _experiment_model((_task_model(name), ...), [name]), []
     where: tuple[Key, ...] = ("task", "type") if "type" in section else ("task",)
     received = f"there is no task {shown(name)}" if "type" in section else "type is missing"
@@ -158,6 +161,11 @@ def _experiment_model(task: Any, names: Sequence[str]) -> type[Experiment]:
     """``Experiment`` with this field ``task``, and a bound in ``evaluate.bless`` for each figure of these tasks."""
     metrics = {metric.name: metric for name in names for metric in load_task(name).metrics}
     bounds: Any = {name: (_bound(metric) | None, None) for name, metric in metrics.items()}
+    headlines = {load_task(name).metrics[0] for name in names}
+    if len(headlines) == 1 and (headline := headlines.pop()).most != 1:
+        of_slice: Any = _bound(headline)
+        slices = dict[str, of_slice | Annotated[dict[str, of_slice], pydantic.Field(min_length=1)]]
+        bounds |= {"slices": (slices, {}), "max_regression": (Threshold, 0.01 * headline.most)}
     bless: Any = pydantic.create_model("Bless", __base__=Bless, __doc__=Bless.__doc__, **bounds)
     evaluate: Any = pydantic.create_model(
         "Evaluate", __base__=Evaluate, __doc__=Evaluate.__doc__, bless=(bless, bless())

@@ -102,6 +102,7 @@ def verdict(
         baseline=baseline,
         baselines=compared,
         intervals=intervals,
+        computed=dict(whole.computed),
     )
 
 

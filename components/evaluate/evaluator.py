@@ -51,7 +51,7 @@ class Executor(executor.Executor):
         found = evaluation.verdict(folder, the_task=the_task, bless=bounds, baseline=baseline, references=compared)
         found.write(folder)
         _, rows = evaluation.rows(folder, the_task, "candidate" if baseline else "")
-        sections = list(the_task.sections(rows))
+        sections = list(the_task.sections(rows, {name: table for name, (_, table) in compared.items()}))
         verdict.write_sections(folder, sections)
         if "report" in output_dict:
             platform_pages.write(output_dict, found, sections, _model(input_dict))

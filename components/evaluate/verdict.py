@@ -81,6 +81,7 @@ class Verdict(pydantic.BaseModel):
       baseline: URI of the latest blessed model other than the candidate.
       baselines: what the task's baselines come to.
       intervals: by figure, and of ``change``, the 95 % interval by the paired bootstrap.
+      computed: by figure, how it was computed, where that matters, such as sacreBLEU's signature.
     """
 
     blessed: bool
@@ -93,6 +94,7 @@ class Verdict(pydantic.BaseModel):
     baseline: str | None = None
     baselines: list[Reference] = []
     intervals: dict[str, tuple[float, float]] = {}
+    computed: dict[str, str] = {}
 
     def write(self, folder: str) -> None:
         """Writes ``verdict.json``."""

@@ -184,8 +184,9 @@ class Task(PooledTask):
         return super().baseline(name, train, test)
 
     @override
-    def sections(self, rows: np.ndarray) -> Iterator[Section]:
+    def sections(self, rows: np.ndarray, references: Mapping[str, np.ndarray]) -> Iterator[Section]:
         """The confusion of all labels; with two of them the ROC curve of the last one."""
+        del references
         labels = self.config.labels
         matrix = [[label, *row] for label, row in zip(labels, self._confusion(rows).tolist(), strict=True)]
         yield Section(CONFUSION, ["label ╲ answer", *labels], matrix, "heat")

@@ -26,7 +26,11 @@ NAMES = (
     *("by_character", "exact", "truncated", "empty", "copied", "expected", "kept", "similarity"),
 )
 # Of the similarity to the nearest known source, what "by novelty" tells apart.
-_NOVELTY = (("≥ .8 alike", 0.8, math.inf), (".5–.8 alike", 0.5, 0.8), ("< .5 alike", -math.inf, 0.5))
+_NOVELTY = (
+    ("like a known one (≥ .8)", 0.8, math.inf),
+    ("a little like one (.5–.8)", 0.5, 0.8),
+    ("new (< .5)", -math.inf, 0.5),
+)
 
 
 def judged(answer: Mapping[str, np.ndarray], record: Mapping[str, np.ndarray], protect: Sequence[str]) -> list[float]:
@@ -134,8 +138,9 @@ def novelty(rows: np.ndarray, nearest: np.ndarray) -> Section:
     table = list[list[str | float]]()
     for name, low, high in _NOVELTY:
         part = (similarity >= low) & (similarity < high)
-        table.append([name, int(part.sum()), *(round(chrf(each[part]), 1) for each in (rows, nearest))])
-    return Section("By novelty", ["nearest known source", "records", "chrf", "chrf of nearest"], table)
+        if part.any():
+            table.append([name, f"{part.sum():,}", *(chrf(each[part]) for each in (rows, nearest))])
+    return Section("By novelty", ["source", "records", "chrf", "chrf of nearest"], table)
 
 
 def _mean(values: np.ndarray) -> float:

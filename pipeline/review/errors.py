@@ -58,7 +58,7 @@ def errors(root: Path, run: str | None, number: int) -> None:
         wrong = [answer for answer in answers if answer.wrong]
         head = f"{result.name} #{result.number} · {len(wrong):,} of {len(answers):,} wrong"
         console.print(f"{head} ({share(len(wrong) / len(answers))})")
-        for section in the_task.sections(np.stack([answer.row for answer in answers])):
+        for section in the_task.sections(np.stack([answer.row for answer in answers]), {}):
             if section.drawn == "heat":
                 console.print(sections.table(section))
         for answer in sorted(wrong, key=lambda each: -each.wrong)[:number]:

@@ -94,6 +94,7 @@ def show(root: Path, run: str | None) -> None:
         summary.thresholds(console, result)
     if result.metrics:
         console.print(" · ".join(f"{name} {plain(value)}" for name, value in result.metrics.items()), soft_wrap=True)
+    summary.beside(console, result)
     if result.fine_tuned:
         console.print(f"fine-tuned: {result.fine_tuned}", soft_wrap=True)
     if result.error:

@@ -79,6 +79,7 @@ class RunResult(_Part):
       checks: every threshold.
       baselines: what the task's baselines come to on the test split.
       intervals: by figure, its 95 % interval.
+      computed: by figure, how it was computed, where that matters.
       baseline: version of the blessed model it was compared with.
       pushed: the new version.
       serving: version that is served after this run, new or old.
@@ -106,6 +107,7 @@ class RunResult(_Part):
     checks: list[Check] = []
     baselines: list[Reference] = []
     intervals: dict[str, tuple[float, float]] = {}
+    computed: dict[str, str] = {}
     baseline: int | None = None
     pushed: Pushed | None = None
     serving: int | None = None
@@ -148,6 +150,7 @@ def judged(verdict: Verdict) -> dict[str, Any]:
         "checks": verdict.checks,
         "baselines": verdict.baselines,
         "intervals": verdict.intervals,
+        "computed": verdict.computed,
         "weakest": _weakest(verdict),
         "most_missed": _most_missed(verdict),
     }

@@ -29,6 +29,7 @@ def verdict(console: Console, result: RunResult, experiment: Experiment, root: P
         thresholds(console, result)
     elif result.metrics:
         console.print(figures_line(result), soft_wrap=True, highlight=False)
+    beside(console, result)
     if result.error:
         console.print(Text.assemble(("✗ ", "red"), result.error), soft_wrap=True)
     if result.pushed:
@@ -78,6 +79,12 @@ def thresholds(console: Console, result: RunResult) -> None:
         console.print(Text.assemble(mark, check.name, pad, line), highlight=False)
     if result.baselines:
         console.print(Text(" · ".join(_baselines(result)), "dim"), soft_wrap=True)
+
+
+def beside(console: Console, result: RunResult) -> None:
+    """How figures were computed, where it matters."""
+    for computed in result.computed.values():
+        console.print(Text(computed, "dim"), soft_wrap=True)
 
 
 def comparison(check: Check, intervals: Mapping[str, tuple[float, float]]) -> str:

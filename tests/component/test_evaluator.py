@@ -1,5 +1,6 @@
 """The Evaluator: TFMA's figures are scikit-learn's, and a refusal says which threshold failed."""
 
+import dataclasses
 import functools
 import json
 import pathlib
@@ -288,6 +289,25 @@ def test_a_fall_of_exactly_what_is_allowed_is_allowed(monkeypatch, right, blesse
     bless = {"accuracy": 0.5, "max_regression": 0.01}
     found = evaluation.verdict("", the_task=Task({"labels": ["a", "b"]}), bless=bless, baseline="before")
     assert found.blessed is blessed
+
+
+class Telling(Task):
+    """Says how its figures are computed."""
+
+    def figures(self, rows):
+        return dataclasses.replace(super().figures(rows), computed={"accuracy": "of all"})
+
+
+def test_how_figures_are_computed_is_kept(monkeypatch):
+    table = np.array([[0, 1.0, 0], [0, 0, 1.0]])
+    ids = np.arange(2)
+    monkeypatch.setattr(evaluation, "rows", lambda *_: (ids, table))
+    monkeypatch.setattr(evaluation, "_slices", lambda *_: {})
+    found = evaluation.verdict(
+        "", the_task=Telling({"labels": ["a", "b"]}), bless={"max_regression": 1.0}, baseline="before"
+    )
+    assert found.computed == {"accuracy": "of all"}
+    assert verdict.Verdict.model_validate_json(found.model_dump_json()) == found
 
 
 def test_what_must_be_beaten_is_a_check_each_and_every_difference_has_an_interval(judged):

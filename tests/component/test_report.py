@@ -161,6 +161,8 @@ def test_the_verdict_of_a_model_that_is_blessed(shown):
         Read(report.page(report.of_model(BLESSED, (), None))).headline
         == "Blessedaccuracy 0.871 on 7 records · 1 of 1 checks passed"
     )
+    computed = BLESSED.model_copy(update={"computed": {"chrf": "chrF2|<nrefs>:1"}})
+    assert "chrF2|&lt;nrefs&gt;:1" in report.page(report.of_model(computed, (), None))
 
 
 def test_the_verdict_of_pretraining_has_no_classes(shown):

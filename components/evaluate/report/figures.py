@@ -47,6 +47,7 @@ def figures(verdict: Verdict) -> str:
         "Figures",
         html.note(f"On the test split of {verdict.n:,} records.") if verdict.n else "",
         html.table(head, rows) if rows else "",
+        *(html.note(f"{name}: {computed}") for name, computed in verdict.computed.items()),
         _differences(verdict.baselines, next(iter(verdict.metrics), "")),
         _labels(verdict),
     )

@@ -5,8 +5,10 @@ import pytest
 
 from configs.base import ConfigError
 from configs.experiment import FromExperiment
+from models.task import Metric
 from models.tasks.classification import Config
 from pipeline import loader
+from tests.toy import vowels
 
 GOLDEN = Path("tests/data/experiments")
 PRETRAINING = "name: x\ncorpus: {path: a.txt}\nvocabulary: {learn: 100}\nencoder: bert_tiny\npretrain: {steps: 3}\n"
@@ -360,3 +362,30 @@ def test_encoders_have_the_published_size(name, millions):
     width, pieces = shape["hidden_dim"], shape["vocabulary_size"]
     mlm_head = width * width + 3 * width + pieces  # the papers count it
     assert (estimate.cost(experiment, shape).parameters + mlm_head) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+TOY = (
+    "name: x\ntask: {type: tests.toy.vowels, data: {path: a.csv}}\nencoder: {hidden_dim: 8}\nvocabulary: {learn: 100}\n"
+)
+
+
+def test_a_task_may_know_the_thresholds_that_suit_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(vowels.Task, "gate", {"mae": 2.0, "beats": ["mean"]})
+    file = tmp_path / "x.yaml"
+    for more, mae in {"": 2.0, "evaluate: {bless: {mae: 3.0}}": 3.0}.items():
+        file.write_text(TOY + more)
+        bless = loader.load(file).evaluate.bless
+        assert (bless.mae, bless.beats, bless.pearson) == (mae, ["mean"], None)
+
+
+def test_the_bound_of_a_figure_is_the_most_that_it_can_be(tmp_path, monkeypatch):
+    """chrF and BLEU go to 100; so do bounds of the headline's slices, and what it may fall by is a point."""
+    monkeypatch.setattr(vowels.Task, "metrics", (Metric("chrf", most=100), Metric("ratio", most=200)))
+    file = tmp_path / "x.yaml"
+    bounds = "chrf: 38, ratio: 120, slices: {length_bucket: 30}"
+    file.write_text(f"{TOY}evaluate: {{slices: [length_bucket], bless: {{{bounds}}}}}\n")
+    bless = loader.load(file).evaluate.bless
+    assert (bless.chrf, bless.ratio, bless.max_regression) == (38, 120, 1.0)
+    assert bless.slices == {"length_bucket": 30}
+    (found,) = complaints(f"{TOY}evaluate: {{bless: {{chrf: 101}}}}\n", tmp_path)
+    assert found == "x.yaml:5 $.evaluate.bless.chrf: must be at most 100.0, received 101"

@@ -170,10 +170,11 @@ def test_figures_by_novelty():
     model = rows([("a b c", "a b c"), ("z", "z"), ("나", "가"), ("x", "q")])
     section = figures.novelty(model, nearest)
     assert section.rows == [
-        ["≥ .8 alike", 2, 91.7, 100.0],
-        [".5–.8 alike", 1, 100.0, 0.0],
-        ["< .5 alike", 1, 0.0, 100.0],
+        ["like a known one (≥ .8)", "2", pytest.approx(91.6667, abs=1e-4), 100.0],
+        ["a little like one (.5–.8)", "1", 100.0, 0.0],
+        ["new (< .5)", "1", 0.0, 100.0],
     ]
+    assert [row[0] for row in figures.novelty(model[:1], nearest[:1]).rows] == ["like a known one (≥ .8)"]
     assert len(section.head) == 4
 
 

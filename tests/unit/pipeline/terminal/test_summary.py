@@ -124,3 +124,8 @@ def test_figures():
     assert [clock(seconds) for seconds in (0, 59.6, 408, 3723)] == ["0:00", "1:00", "6:48", "1:02:03"]
     assert [size(count) for count in (10, 84_000_000, 2.1e9)] == ["10 B", "84 MB", "2.1 GB"]
     assert (share(0.61), scientific(2.1e-5), scientific(0.0)) == ("61 %", "2.1e-5", "0.0e0")
+
+
+def test_how_figures_were_computed():
+    shown = BLESSED.model_copy(update={"computed": {"chrf": "chrF2|nrefs:1|version:2.6.0"}})
+    assert told(shown)[3] == "chrF2|nrefs:1|version:2.6.0"
