@@ -6,9 +6,11 @@ give one file to one of them, and each imports TensorFlow again.
 
 import collections
 import concurrent.futures
+import functools
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -18,7 +20,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 from typing_extensions import override
 
-from components.processes import end_with
+from components.processes import end_with, in_folder
 from models.progress import Meter
 
 CORES = "TFX_BERT_CORES"
@@ -88,7 +90,8 @@ class InParallel(beam.DoFn):
         if self.pool is None:
             yield self._told(element, self.work(element))
             return
-        self.waiting.append((element, self.pool.submit(self.work, element)))
+        work = functools.partial(in_folder, str(Path.cwd()), self.work) if self.by == "processes" else self.work
+        self.waiting.append((element, self.pool.submit(work, element)))
         if len(self.waiting) > 2 * self.cores:
             yield self._oldest()
 

@@ -3,6 +3,14 @@
 import os
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
+
+
+def in_folder(folder: str, work: Callable[[Any], Any], element: Any) -> Any:
+    """What ``work`` makes of an element, with relative paths as the caller has them: its folder may have changed."""
+    os.chdir(folder)
+    return work(element)
 
 
 def end_with(parent: int) -> None:

@@ -1,188 +1,169 @@
 """ExampleGen: files of records of any kind to tf.Examples in the splits of that kind.
 
-Beam reads file by file, so any Beam runner spreads the files over its workers. Rows are grouped only where their kind
-joins several into a record. What workers have to tell (bad records, faults of whole files, counts) travels as data, in
-notes that ``Executor`` reads afterwards: an exception in a worker would reach the user without its message.
+A Beam element is a chunk of the files, not a record, so any Beam runner spreads the chunks over its workers, and has
+little else to do. On this machine light processes read them, one a core. Rows are grouped only where their kind joins
+several into a record. A block of records is written as a file whose name says its place in the input: written again,
+after a worker failed, it is the same file.
 """
 
+import functools
+import heapq
+import itertools
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import apache_beam as beam
-import tensorflow as tf
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.dsl.placeholder import placeholder
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, channel_utils, component_spec, standard_artifacts
+from typing_extensions import override
 
 from components.artifacts import BadRecords
-from components.records import bad_records, readers
+from components.parallel import InParallel, cores
+from components.records import bad_records, ranges
+from components.records.blocks import Block, Entry, Keys
 from components.records.kind import Kind, load
-from components.records.record import Counted, LeftOut, Part, Record
-from components.records.rows import Bad, RowError
-from components.storage.files import fileio
+from components.records.ranges import Chunk
+from components.records.reading import Bucket, Given, Sample, Task, Work
+from components.storage.files import fileio, write_whole
 from configs.sources import Source
 from models import progress
-from schemas import DataError
 
 # Of a source's files: known when the pipeline is made, or what SourceDigest will give.
 Digest: TypeAlias = "str | placeholder.Placeholder"
-# (split, key, file, line, label, serialized tf.Example)
-Element = tuple[str, bytes, str, int, str, bytes]
 
 
-class _Read(beam.DoFn):
-    """(key of the files, path) → elements; parts of groups on ``parts``; notes on ``notes``."""
+class _Blocks(InParallel):
+    """Tasks → blocks. What is too large to be one block, or in an object store, is read here and gives several."""
 
-    def __init__(self, kind: Kind[Any]) -> None:
+    def __init__(self, work: Work, cores: int) -> None:
+        super().__init__(work.block, cores, "processes")
+        self.several = work.blocks
+
+    @override
+    def process(self, element: Task) -> Iterator[Block]:
+        return self.several(element) if element[0].streamed else super().process(element)
+
+
+class _Write(beam.DoFn):
+    """Blocks → a file of notes each, and one of each split that it has records of.
+
+    Args:
+      folders: of the splits.
+      notes: folder of the notes.
+      parts: folder of files that are not whole yet.
+    """
+
+    def __init__(self, folders: Mapping[str, str], notes: str, parts: str) -> None:
+        self.folders, self.notes, self.parts = folders, notes, parts
+
+    @override
+    def process(self, element: Block) -> None:
+        name = "{:05}-{:05}".format(*element.number)
+        for split, content in element.examples.items():
+            write_whole(f"{self.folders[split]}/data_tfrecord-{name}.gz", content, self.parts)
+        write_whole(f"{self.notes}/notes-{name}", element.notes.encode(), self.parts)
+
+
+class _Records:
+    """The records of a source, in blocks.
+
+    Args:
+      kind: of the records.
+      sample: how many; 0: all.
+      cores: that may be used at once.
+    """
+
+    def __init__(self, kind: Kind[Any], sample: int, cores: int) -> None:
         self.kind = kind
+        self.chunks = ranges.chunks(kind)
+        number = max(1, ranges.size(self.chunks) // ranges.SIZE)
+        self.cores = min(cores, number)  # what is small does not need a process
+        self.buckets = number if kind.grouped else 0
+        self.quota = {split: max(1, round(sample * share)) for split, share in kind.shares.items()} if sample else {}
 
-    def process(self, element: tuple[str, str]) -> Iterator[Any]:
-        files, path = element
-        counts = Counter[str]()
-        try:
-            for item in self.kind.records(path):
-                counts["rows"] += 1
-                if isinstance(item, Record):
-                    yield _element(self.kind, item, self.kind.split_of(item.key, files))
-                elif isinstance(item, Part):
-                    yield beam.pvalue.TaggedOutput("parts", ((files, item.group), item))
-                elif isinstance(item, Bad):
-                    yield _note("bad", item.file, item.line, item.reason)
-                else:
-                    counts["left out"] += 1
-        except DataError as error:
-            yield _note("fault", str(error))
-        for name, number in counts.items():
-            yield _note("count", name, number)
+    def blocks(self, pipeline: beam.Pipeline) -> list[beam.PCollection]:
+        """Collections of blocks; together they are the source."""
+        kind, groups, later = self.kind, None, []
+        blocks = functools.partial(_blocks, cores=self.cores)
+        if kind.leaks and any(getattr(kind.source, key, None) for key in ("eval", "test")):
+            # Read apart: to keep the records until the keys are known would need memory for all of them.
+            known = [blocks("Keys", _given(pipeline, "Known", self._known()), Work(kind, "keys", self.buckets))]
+            if kind.grouped:
+                groups = self._groups(known[0])
+                known.append(blocks("JoinKeys", groups, Work(kind, "keys")))
+            later = [beam.pvalue.AsList(known | "KeysOfAll" >> beam.Flatten() | beam.FlatMap(_keys))]
+        work = Work(kind, "sample" if self.quota else "examples", 0 if groups else self.buckets, self.quota)
+        checked = [] if self.quota else later
+        found = [blocks("Read", _given(pipeline, "Chunks", self.chunks), work, checked)]
+        if kind.grouped:
+            found.append(blocks("Join", groups or self._groups(found[0]), work, checked))
+        if self.quota:
+            found.append(blocks("Sample", self._drawn(found), Work(kind), later))
+        return found
 
+    def _known(self) -> list[Chunk]:
+        """The chunks that may hold a record of a split behind another's: of ``path`` only if test is drawn from it."""
+        drawn = self.kind.grouped or getattr(self.kind.source, "test", None) is None
+        return [chunk for chunk in self.chunks if drawn or chunk.files != "path"]
 
-class _Join(beam.DoFn):
-    """The parts of one group → its elements; notes on ``notes``."""
-
-    def __init__(self, kind: Kind[Any]) -> None:
-        self.kind = kind
-
-    def setup(self) -> None:
-        self.figures = Counter[str]()
-
-    def process(self, element: tuple[tuple[str, str], Iterable[Part]]) -> Iterator[Any]:
-        (files, _), group = element
-        parts = list(group)
-        try:
-            for item in self.kind.join(parts):
-                if isinstance(item, LeftOut):
-                    yield _note("count", "left out", 1)
-                elif isinstance(item, Counted):
-                    self.figures.update(item.figures)
-                else:
-                    split, record = item
-                    yield _element(self.kind, record, split or self.kind.split_of(record.key, files))
-        except RowError as fault:
-            first = min(parts, key=lambda part: (part.file, part.line))
-            yield _note("bad", first.file, first.line, str(fault))
-
-    def finish_bundle(self) -> Iterator[Any]:
-        for name, number in self.figures.items():
-            yield _windowed(_note("figure", name, number))
-        self.figures.clear()
-
-
-class _Elements(beam.PTransform):
-    """The source's elements, and the notes of its readers."""
-
-    def __init__(self, read: _Read) -> None:
-        super().__init__()
-        self.read = read
-
-    def expand(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, beam.PCollection]:
-        kind = self.read.kind
-        paths = [(key, path) for key, files in readers.files(kind.source).items() for path in files]
-        found = (
-            pipeline
-            | "Files" >> beam.Create(paths)
-            | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(self.read).with_outputs("notes", "parts", main="elements")
+    def _groups(self, blocks: beam.PCollection) -> beam.PCollection:
+        """Rows that their kind joins, groups by groups: each group is in one of the buckets."""
+        return (
+            blocks
+            | "Parts" >> beam.FlatMap(_parts).with_output_types(tuple[int, Any])
+            | "Rows" >> beam.GroupByKey()
+            | "Buckets" >> beam.MapTuple(functools.partial(_bucket, len(self.chunks))).with_output_types(Any)
         )
-        if not kind.grouped:
-            return found.elements, found.notes
-        grouped = found.parts | "Rows" >> beam.GroupByKey()
-        joined = grouped | "Join" >> beam.ParDo(_Join(kind)).with_outputs("notes", main="elements")
-        elements = (joined.elements, found.elements) | "Both" >> beam.Flatten()  # plain text has no rows to join
-        return elements, (found.notes, joined.notes) | "AllNotes" >> beam.Flatten()
+
+    def _drawn(self, found: Sequence[beam.PCollection]) -> beam.PCollection:
+        """About ``sample`` records, of each split its share: those with the smallest keys."""
+        place = len(self.chunks) + self.buckets
+        return (
+            found
+            | "OfAll" >> beam.Flatten()
+            | "BySplit" >> beam.FlatMap(lambda block: block.sample.items()).with_output_types(tuple[str, Any])
+            | "Smallest" >> beam.CombinePerKey(functools.partial(_smallest, max(self.quota.values())))
+            | "Drawn" >> beam.MapTuple(functools.partial(_sampled, place, self.quota)).with_output_types(Any)
+        )
 
 
-class _Route(beam.DoFn):
-    """Elements → the outputs named as the splits; a text that a later split has too becomes a bad record."""
-
-    def __init__(self, splits: Sequence[str]) -> None:
-        self.splits = splits
-
-    def setup(self) -> None:
-        self.counts = Counter[tuple[str, str]]()
-
-    def process(self, element: Element, later: Mapping[bytes, int] = {}) -> Iterator[Any]:
-        split, key, file, line, label, example = element
-        if (latest := later.get(key)) is not None and self.splits[latest] != split:
-            yield _note("bad", file, line, f"also in {self.splits[latest]}")
-            return
-        self.counts[split, label] += 1
-        yield beam.pvalue.TaggedOutput(split, example)
-
-    def finish_bundle(self) -> Iterator[Any]:
-        for (split, label), number in self.counts.items():
-            yield _windowed(_note("records", split, label, number))
-        self.counts.clear()
+def _given(pipeline: beam.Pipeline, name: str, chunks: Sequence[Chunk]) -> beam.PCollection:
+    return pipeline | name >> beam.Create(chunks).with_output_types(Any) | f"Spread{name}" >> beam.Reshuffle()
 
 
-def _element(kind: Kind[Any], record: Record, split: str) -> Element:
-    feature = {name: _feature(values) for name, values in record.features.items()}
-    example = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
-    return split, record.key, record.file, record.line, kind.label(record), example
+def _blocks(
+    name: str, given: beam.PCollection, work: Work, later: Sequence[Any] = (), *, cores: int
+) -> beam.PCollection:
+    tasks = given | f"{name}Tasks" >> beam.Map(_task, *later).with_output_types(Any)
+    return tasks | name >> beam.ParDo(_Blocks(work, cores)).with_output_types(Any)
 
 
-def _feature(values: Sequence[Any]) -> tf.train.Feature:
-    if values and isinstance(values[0], float):
-        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-    if values and isinstance(values[0], int):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values)) if values else tf.train.Feature()
+def _task(given: Given, later: Iterable[tuple[int, bytes]] = ()) -> Task:
+    return given, tuple(later)
 
 
-def _note(*values: str | int) -> beam.pvalue.TaggedOutput:
-    return beam.pvalue.TaggedOutput("notes", json.dumps(values))
+def _keys(block: Block) -> Keys:
+    return tuple(block.keys.items())
 
 
-def _windowed(note: beam.pvalue.TaggedOutput) -> beam.pvalue.TaggedOutput:
-    """``note``, as the end of a bundle may give it."""
-    window = GlobalWindow()
-    return beam.pvalue.TaggedOutput(note.tag, WindowedValue(note.value, window.max_timestamp(), [window]))
+def _parts(block: Block) -> Iterator[tuple[int, Any]]:
+    return ((bucket, (block.number, parts)) for bucket, parts in block.parts.items())
 
 
-def _later(elements: beam.PCollection, splits: Sequence[str]) -> beam.PCollection:
-    """(key, index of the latest split that has it) of the texts that a split behind the first one has."""
-    return (
-        elements
-        | "HeldOut" >> beam.Filter(lambda element: element[0] != splits[0])
-        | "SplitOfKey" >> beam.Map(lambda element: (element[1], splits.index(element[0])))
-        | "LatestSplit" >> beam.CombinePerKey(max)
-    )
+def _bucket(chunks: int, number: int, parts: Iterable[tuple[tuple[int, int], bytes]]) -> Bucket:
+    return Bucket(chunks + number, tuple(sorted(parts)))
 
 
-def _sampled(elements: beam.PCollection, size: int, shares: Mapping[str, float]) -> beam.PCollection:
-    """About ``size`` elements, of each split its share: those with the smallest keys."""
-    quota = {split: max(1, round(size * share)) for split, share in shares.items()}
-    return (
-        elements
-        | "BySplit" >> beam.Map(lambda element: (element[0], element))
-        | "Sample" >> beam.combiners.Top.SmallestPerKey(size)
-        | "Sampled" >> beam.FlatMap(lambda item: item[1][: quota[item[0]]])
-    )
+def _smallest(size: int, samples: Iterable[Sequence[Entry]]) -> list[Entry]:
+    return heapq.nsmallest(size, itertools.chain.from_iterable(samples))
+
+
+def _sampled(place: int, quota: Mapping[str, int], split: str, entries: list[Entry]) -> Sample:
+    return Sample(place + list(quota).index(split), split, entries[: quota[split]])
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -207,12 +188,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.span = examples.version = 0
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
+        folders = {split: artifact_utils.get_split_uri([examples], split) for split in splits}
+        for each in folders.values():
+            if fileio.exists(each):
+                fileio.rmtree(each)  # of an attempt that failed
+        write = _Write(folders, folder, f"{examples.uri}/parts")
         with self._make_beam_pipeline() as pipeline:
-            split = _split(pipeline, kind, exec_properties["sample"])
-            for name in splits:
-                prefix = f"{artifact_utils.get_split_uri([examples], name)}/data_tfrecord"
-                _ = split[name] | f"Write[{name}]" >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
-            _ = split["notes"] | "WriteNotes" >> beam.io.WriteToText(f"{folder}/notes")
+            records = _Records(kind, exec_properties["sample"], cores(pipeline.options))
+            for number, blocks in enumerate(records.blocks(pipeline)):
+                _ = blocks | f"Write{number}" >> beam.ParDo(write)
+        if fileio.exists(write.parts):
+            fileio.rmtree(write.parts)
         report = bad_records.gather(fileio.glob(f"{folder}/notes*"), f"{folder}/{bad_records.FILE}", splits)
         for path in fileio.glob(f"{folder}/notes*"):
             fileio.remove(path)
@@ -224,20 +210,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             fileio.copy(f"{folder}/{bad_records.FILE}", kept, overwrite=True)
         kind.judge(report, kept)
         progress.emit(progress.Summary(kind.line(report)))
-
-
-def _split(pipeline: beam.Pipeline, kind: Kind[Any], sample: int) -> dict[str, beam.PCollection]:
-    """Serialized examples by split, and the ``notes``."""
-    read, splits = _Read(kind), list(kind.shares)
-    elements, notes = pipeline | "Records" >> _Elements(read)
-    # Read again for the keys: to keep the elements until the keys are known would need memory for all of them.
-    apart = kind.leaks and any(getattr(kind.source, key, None) for key in ("eval", "test"))
-    known = pipeline | "Keys" >> _Elements(read) if apart else None
-    later = [beam.pvalue.AsDict(_later(known[0], splits))] if known else []
-    if sample:
-        elements = _sampled(elements, sample, kind.shares)
-    routed = elements | "Route" >> beam.ParDo(_Route(splits), *later).with_outputs("notes", *splits)
-    return {"notes": (notes, routed.notes) | "Notes" >> beam.Flatten(), **{name: routed[name] for name in splits}}
 
 
 def kind_of(exec_properties: Mapping[str, Any]) -> Kind[Any]:

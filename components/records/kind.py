@@ -7,6 +7,7 @@ elsewhere. Then its name is the path of its module, such as ``family.kind``, and
 
 import abc
 import dataclasses
+import functools
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
@@ -15,7 +16,7 @@ import schemas
 from components.records import bad_records, readers
 from components.records.head import Guess, Head
 from components.records.record import Counted, LeftOut, Part, Record
-from components.records.rows import Bad, Row, RowError
+from components.records.rows import WHOLE, Bad, Range, Row, RowError
 from configs.sources import Source, SplitSource
 from schemas import DataError
 
@@ -87,13 +88,13 @@ class Kind(abc.ABC, Generic[S]):
         """
         raise NotImplementedError(f"{self.name} has no groups")
 
-    def records(self, path: str) -> Iterator[Record | Part | LeftOut | Bad]:
-        """What the rows of one file are, in order.
+    def records(self, path: str, within: Range = WHOLE) -> Iterator[Record | Part | LeftOut | Bad]:
+        """What the rows of one file, or of a part of it, are, in order.
 
         Raises:
           DataError: a fault of the file as a whole.
         """
-        for row in readers.rows(path, self.source, self.columns):
+        for row in readers.rows(path, self.source, self.columns, within):
             if isinstance(row, Bad):
                 yield row
                 continue
@@ -174,15 +175,25 @@ class Kind(abc.ABC, Generic[S]):
           files: which ones it came from: ``path``, ``eval`` or ``test``. A split with files of its own takes no
             records of ``path``.
         """
-        if files in self.shares:
+        if files in self._splits:
             return files
-        shares = {name: share for name, share in self.shares.items() if getattr(self.source, name, None) is None}
-        point = int.from_bytes(key[:8], "big") / 2**64 * sum(shares.values())
-        for name, share in shares.items():
+        shares, total = self._shared
+        point = int.from_bytes(key[:8], "big") / 2**64 * total
+        for name, share in shares:
             if point < share:
                 return name
             point -= share
-        return next(iter(shares))  # rounding
+        return shares[0][0]  # rounding
+
+    @functools.cached_property
+    def _splits(self) -> frozenset[str]:
+        return frozenset(self.shares)
+
+    @functools.cached_property
+    def _shared(self) -> tuple[list[tuple[str, float]], float]:
+        """The splits without files of their own, each with its share; and the sum of these."""
+        shares = [(name, share) for name, share in self.shares.items() if getattr(self.source, name, None) is None]
+        return shares, sum(share for _, share in shares)
 
     # --- what a person reads ---
 

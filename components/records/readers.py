@@ -20,7 +20,7 @@ from typing import Any
 
 from components.records.formats import aligned_rows, json_rows, line_rows, parquet_rows, tables
 from components.records.formats.encodings import decodes_as, is_utf8, open_bytes, undecodable
-from components.records.rows import Bad, Row, place, wrong_encoding
+from components.records.rows import WHOLE, Bad, Range, Row, place, wrong_encoding
 from components.storage.s3_errors import StoreError
 from components.storage.s3_place import is_s3
 from configs.base import ConfigError
@@ -168,13 +168,14 @@ def check(source: Source, columns: Sequence[str]) -> None:
             pass
 
 
-def rows(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def rows(path: str, source: Source, columns: Sequence[str] | None, within: Range = WHOLE) -> Iterator[Row | Bad]:
     """The records of one file; for plain text its documents, as ``{"sentences": [...]}``.
 
     Args:
       path: local, or an address that Beam's file systems know.
       source: format and encoding.
       columns: which values are wanted; every record has them, or is ``Bad``. None: all that there are.
+      within: the part of the file that is read.
 
     Raises:
       DataError: a fault of the file as a whole.
@@ -182,14 +183,11 @@ def rows(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[R
     kind = format_of(path, source)
     wanted = None if columns is None else tuple(dict.fromkeys(columns))
     at, count = 0, 0
-    looked = kind == "parquet"
+    looked = kind == "parquet" or within.end is not None
     with faults(path, source.encoding, lambda: at):
-        refuse_foreign(path, kind)
-        if source.encoding not in ("utf-8", "utf-16") and not looked and is_utf8(path, instead_of=source.encoding):
-            raise DataError(
-                f"{path} is UTF-8, not {source.encoding.upper()}.\n  Fix {place(source, 'encoding')}: utf-8"
-            )
-        for row in _READERS[kind](path, source, wanted):
+        if not within.begin:
+            _refuse(path, source, kind)
+        for row in _READERS[kind](path, source, wanted, within):
             at, count = row.line, count + 1
             if isinstance(row, Row) and (reason := undecodable(row.values, source.encoding)):
                 if reason.startswith("not ") and not looked and (other := decodes_as(path, source.encoding)):
@@ -198,7 +196,7 @@ def rows(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[R
                 yield Bad(path, row.line, reason)
             else:
                 yield row
-    if not count:
+    if not count and within == WHOLE:
         below = " below its header" if kind in ("csv", "tsv") else ""
         raise DataError(f"{path} holds no record{below}; remove the file, or fill it.")
 
@@ -240,6 +238,13 @@ def faults(path: str, encoding: Encoding, line: Callable[[], int] = lambda: 0) -
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
+def _refuse(path: str, source: Source, kind: str) -> None:
+    """Raises DataError for a file whose beginning is of another format or encoding."""
+    refuse_foreign(path, kind)
+    if kind != "parquet" and source.encoding not in ("utf-8", "utf-16") and is_utf8(path, instead_of=source.encoding):
+        raise DataError(f"{path} is UTF-8, not {source.encoding.upper()}.\n  Fix {place(source, 'encoding')}: utf-8")
+
+
 def refuse_foreign(path: str, kind: str | None = None) -> None:
     """Raises DataError for a file that holds something else than its name tells."""
     with open_bytes(path, unpack=False) as stream:
@@ -261,7 +266,7 @@ def refuse_foreign(path: str, kind: str | None = None) -> None:
         raise DataError(f"{path} is not gzip, though its name says so; take the ending .gz away.")
 
 
-_READERS: dict[str, Callable[[str, Any, Sequence[str] | None], Iterator[Row | Bad]]] = {
+_READERS: dict[str, Callable[[str, Any, Sequence[str] | None, Range], Iterator[Row | Bad]]] = {
     "csv": tables.read_csv,
     "tsv": tables.read_tsv,
     "jsonl": json_rows.read_jsonl,

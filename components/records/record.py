@@ -3,12 +3,10 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record, ready to be an Example.
 
     Attributes:
@@ -24,8 +22,7 @@ class Record:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A row that makes a record, or several, together with the others of its group.
 
     Attributes:
@@ -47,8 +44,7 @@ class LeftOut:
     """A row, or a group of them, that is sound and not used: a number in none of the label ranges."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """What a group adds to the figures of its source, by name; all groups' are summed up for ``Kind.judge``."""
 
     figures: Mapping[str, int]

@@ -1,10 +1,10 @@
-"""What a reader gives, and what every reader of text needs: decoded lines, the place of a fault, names of columns."""
+"""What a reader takes and gives, and what every reader of text needs: decoded lines, the place of a fault, columns."""
 
 import difflib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from components.records.formats.encodings import codec_of, decodes_as, open_bytes
 from configs.sources import Source
@@ -16,8 +16,27 @@ MAX_TEXT = 1_000_000
 MAX_LINE = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Range(NamedTuple):
+    """A part of a file, from one record to another.
+
+    Where it has an ``end``, ``components.records.ranges`` has looked at its bytes: they decode, or the file decodes as
+    nothing else; every line ends with a line feed; and none is longer than ``MAX_LINE``.
+
+    Attributes:
+      begin: byte, or row group of Parquet, from 0.
+      end: behind the last one; None: the end of the file.
+      line: the number of its first line, or of its first row in Parquet, from 1.
+    """
+
+    begin: int = 0
+    end: int | None = None
+    line: int = 1
+
+
+WHOLE = Range()
+
+
+class Row(NamedTuple):
     """A record as its file has it.
 
     Attributes:
@@ -56,17 +75,24 @@ def wrong_encoding(path: str, line: int, reason: str, other: str | None, source:
     )
 
 
-def lines(path: str, source: Source, *, whole: bool = False) -> Iterator[str]:
+def lines(path: str, source: Source, within: Range = WHOLE, *, whole: bool = False) -> Iterator[str]:
     """Decoded lines with their ends; undecodable bytes become lone surrogates, to be reported with their record.
 
     With ``whole`` of any length.
     """
     errors = "surrogatepass" if source.encoding == "utf-16" else "surrogateescape"
-    number, longest = 0, -1 if whole else MAX_LINE
-    codec = codec_of(path, source.encoding)
+    number, longest = within.line - 1, -1 if whole else MAX_LINE
+    codec = source.encoding if within.begin else codec_of(path, source.encoding)
     if codec is None:
         raise wrong_encoding(path, 1, "not UTF-16", decodes_as(path, source.encoding), source)
     binary = cast("io.BufferedReader", open_bytes(path))
+    if within.begin:
+        binary.seek(within.begin)
+    if within.end is not None:
+        with binary:
+            text = binary.read(within.end - within.begin).decode(codec, errors)
+        yield from io.StringIO(text, newline="")
+        return
     with io.TextIOWrapper(binary, encoding=codec, errors=errors, newline="") as stream:
         while line := stream.readline(longest):
             number += 1

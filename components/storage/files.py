@@ -32,6 +32,7 @@ __all__ = [
     "opened",
     "readable",
     "writable",
+    "write_whole",
 ]
 
 filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(s3.S3, priority=0)
@@ -87,6 +88,25 @@ def copy_file(source: str, target: str) -> None:
         case _:
             with fileio.open(source, "rb") as given, fileio.open(target, "wb") as taken:
                 shutil.copyfileobj(given, taken, 1 << 20)
+
+
+def write_whole(path: str, content: bytes, parts: str) -> None:
+    """Writes a file that appears whole, and replaces another.
+
+    Args:
+      path: of the file.
+      content: of it.
+      parts: a folder for what is not whole yet, in the same file system.
+    """
+    fileio.makedirs(posixpath.dirname(path))
+    part = path
+    if "://" not in path:  # an object of a store appears when it is closed
+        fileio.makedirs(parts)
+        part = f"{parts}/{uuid.uuid4().hex}"
+    with fileio.open(part, "wb") as file:
+        file.write(content)
+    if part != path:
+        fileio.rename(part, path, overwrite=True)
 
 
 class Mirror:

@@ -4,14 +4,18 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from components.records.formats.encodings import decodes_as, undecodable
-from components.records.rows import MAX_LINE, Bad, Row, lines, place, require, wrong_encoding
+from components.records.rows import MAX_LINE, WHOLE, Bad, Range, Row, lines, place, require, wrong_encoding
 from configs.base import ConfigError
 from configs.sources import ParallelData
 from schemas import DataError
 
 
-def read_aligned(path: str, source: ParallelData, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_aligned(
+    path: str, source: ParallelData, columns: Sequence[str] | None, _within: Range = WHOLE
+) -> Iterator[Row | Bad]:
     """The rows of two files, whichever of them ``path`` is. Two lines that are both blank are no row.
+
+    They are read whole: line n of the second file is not where line n of the first one is.
 
     Raises:
       DataError: one file has more lines than the other.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.records.formats.encodings import open_bytes
-from components.records.rows import Bad, Row, json_type, lines, text, within
+from components.records.rows import WHOLE, Bad, Range, Row, json_type, lines, text, within
 from configs.sources import AnswerData, Source
 from schemas import DataError
 
@@ -26,9 +26,9 @@ class Object(dict[str, Any]):
         return sum(each == key for each, _ in self.pairs) if self.repeated else int(key in self)
 
 
-def read_jsonl(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_jsonl(path: str, source: Source, columns: Sequence[str] | None, within: Range = WHOLE) -> Iterator[Row | Bad]:
     """Reads an object per line, or an array of objects."""
-    for number, found in objects(path, source):
+    for number, found in objects(path, source, within):
         yield Bad(path, number, found) if isinstance(found, str) else _chosen(path, number, found, columns)
 
 
@@ -44,17 +44,17 @@ def columns_of(sample: Sequence[Object], prefix: str = "") -> list[str]:
     return names
 
 
-def objects(path: str, source: Source) -> Iterator[tuple[int, Object | str]]:
+def objects(path: str, source: Source, within: Range = WHOLE) -> Iterator[tuple[int, Object | str]]:
     """Yields each object of a file with its line, from 1; in place of an invalid one, the reason.
 
     Raises:
       DataError: an array that is not JSON, or a single object over many lines.
     """
-    if begins_array(path):
+    if not within.begin and begins_array(path):
         yield from _array(path, source)
         return
-    first = True
-    for number, line in enumerate(lines(path, source), start=1):
+    first = not within.begin
+    for number, line in enumerate(lines(path, source, within), start=within.line):
         if not line.strip():
             continue
         try:
@@ -125,9 +125,11 @@ def _chosen(path: str, number: int, record: Object, columns: Sequence[str] | Non
 # --- SQuAD ---------------------------------------------------------------------------------------------------------
 
 
-def read_squad(path: str, source: AnswerData, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_squad(
+    path: str, source: AnswerData, columns: Sequence[str] | None, within: Range = WHOLE
+) -> Iterator[Row | Bad]:
     """A row a question, its ``line`` the number of the question in the file, from 1. Takes the file into memory."""
-    del columns
+    del columns, within  # always the whole file
     try:
         document = json.loads(text(path, source))
     except json.JSONDecodeError as error:

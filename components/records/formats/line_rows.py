@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from components.records.rows import Bad, Row, lines
+from components.records.rows import WHOLE, Bad, Range, Row, lines
 from configs.sources import Corpus, Source, SpanData
 
 # Other white space, such as the no-break space in 10 000, belongs to its word.
@@ -13,11 +13,11 @@ _BLANKS = re.compile(r"[ \t]+")
 _NUMBER = re.compile(r"\d+([-.]\d+)?", re.ASCII)
 
 
-def read_text(path: str, source: Source, _columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_text(path: str, source: Source, _columns: Sequence[str] | None, within: Range = WHOLE) -> Iterator[Row | Bad]:
     """Documents are separated by blank lines, or a file is one (``document: file``); a line is a sentence."""
     whole = isinstance(source, Corpus) and source.document == "file"
     start, sentences = 1, list[str]()
-    for number, line in enumerate(lines(path, source), start=1):
+    for number, line in enumerate(lines(path, source, within), start=within.line):
         if stripped := line.strip():
             start = start if sentences else number
             sentences.append(stripped)
@@ -28,7 +28,9 @@ def read_text(path: str, source: Source, _columns: Sequence[str] | None) -> Iter
         yield Row(start, {"sentences": sentences})
 
 
-def read_conll(path: str, source: SpanData, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_conll(
+    path: str, source: SpanData, columns: Sequence[str] | None, within: Range = WHOLE
+) -> Iterator[Row | Bad]:
     """A word (or a character) and its tag a line, a blank line after each sentence: lists of both, a row a sentence.
 
     Lines that begin with ``-DOCSTART-`` (CoNLL 2003), or with ``#`` before the first word (KLUE, UD), are none. A tab
@@ -37,7 +39,7 @@ def read_conll(path: str, source: SpanData, columns: Sequence[str] | None) -> It
     del columns
     by_tab = source.unit == "character"
     start, sentence = 1, list[list[str]]()
-    for number, line in enumerate(itertools.chain(lines(path, source), [""]), start=1):
+    for number, line in enumerate(itertools.chain(lines(path, source, within), [""]), start=within.line):
         line = line.rstrip("\r\n")
         cells = line.split("\t") if by_tab else _cells(line)
         comment = line.startswith("#") and not sentence and (len(cells[0]) > 1 if by_tab else len(cells) != 2)

@@ -6,21 +6,24 @@ from typing import Any
 
 from components.records import rows
 from components.records.formats.encodings import open_bytes
-from components.records.rows import Bad, Row, require
+from components.records.rows import WHOLE, Bad, Range, Row, require
 from configs.sources import Source
 from schemas import DataError
 
 
-def read_parquet(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_parquet(
+    path: str, source: Source, columns: Sequence[str] | None, within: Range = WHOLE
+) -> Iterator[Row | Bad]:
     """``line`` is the row's number, from 1. Batches bound the memory."""
     import pyarrow.parquet
 
-    number = 0
+    number = within.line - 1
     with _whole(path), open_bytes(path) as stream, pyarrow.parquet.ParquetFile(stream) as table:
         names = table.schema_arrow.names
         wanted = names if columns is None else [_column(name, names) for name in columns]
         require(f"{path}:1", source, wanted, names)
-        for batch in table.iter_batches(batch_size=1024, columns=list(dict.fromkeys(wanted))):
+        groups = range(within.begin, table.num_row_groups if within.end is None else within.end)
+        for batch in table.iter_batches(batch_size=1024, row_groups=groups, columns=list(dict.fromkeys(wanted))):
             found = {name: _values(batch.column(name)) for name in dict.fromkeys(wanted)}
             for cells in zip(*found.values(), strict=True):
                 number += 1
@@ -43,6 +46,19 @@ def column_names(path: str) -> list[str]:
 
     with _whole(path), open_bytes(path) as stream:
         return [name for field in pyarrow.parquet.read_schema(stream) for name in below(field, "")]
+
+
+def row_groups(path: str) -> list[tuple[int, int]]:
+    """Rows and bytes, unpacked, of each row group of a Parquet file.
+
+    Raises:
+      DataError: it is none.
+    """
+    import pyarrow.parquet
+
+    with _whole(path), open_bytes(path) as stream, pyarrow.parquet.ParquetFile(stream) as table:
+        found = [table.metadata.row_group(number) for number in range(table.num_row_groups)]
+        return [(each.num_rows, each.total_byte_size) for each in found]
 
 
 @contextlib.contextmanager

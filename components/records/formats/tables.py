@@ -1,24 +1,24 @@
 """Tables of text to rows: CSV and TSV."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from components.records import rows
 from components.records.formats.encodings import decodes_as, undecodable
-from components.records.rows import Bad, Row, lines, require
+from components.records.rows import WHOLE, Bad, Range, Row, lines, require
 from configs.sources import Source
 from schemas import DataError
 
 
-def read_csv(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_csv(path: str, source: Source, columns: Sequence[str] | None, within: Range = WHOLE) -> Iterator[Row | Bad]:
     """RFC 4180: quotes doubled inside quotes, line ends inside quotes."""
-    return _separated(path, source, columns, _csv(path, source))
+    return _separated(path, source, columns, _csv, within)
 
 
-def read_tsv(path: str, source: Source, columns: Sequence[str] | None) -> Iterator[Row | Bad]:
+def read_tsv(path: str, source: Source, columns: Sequence[str] | None, within: Range = WHOLE) -> Iterator[Row | Bad]:
     """IANA text/tab-separated-values, as GLUE and NSMC are: a line is a row, a quote is a letter."""
-    return _separated(path, source, columns, _tsv(path, source))
+    return _separated(path, source, columns, _tsv, within)
 
 
 def header(path: str, source: Source, kind: str) -> list[str]:
@@ -30,29 +30,33 @@ def header(path: str, source: Source, kind: str) -> list[str]:
     return _header(path, source, (_csv if kind == "csv" else _tsv)(path, source))
 
 
-def _csv(path: str, source: Source) -> Any:
+def _csv(path: str, source: Source, within: Range = WHOLE) -> Any:
     csv.field_size_limit(rows.MAX_LINE)
-    return csv.reader(lines(path, source), strict=True)
+    return csv.reader(lines(path, source, within), strict=True)
 
 
-def _tsv(path: str, source: Source) -> Any:
+def _tsv(path: str, source: Source, within: Range = WHOLE) -> Any:
     csv.field_size_limit(rows.MAX_LINE)
-    return csv.reader(lines(path, source), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return csv.reader(lines(path, source, within), delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def _separated(path: str, source: Source, columns: Sequence[str] | None, reader: Any) -> Iterator[Row | Bad]:
-    names = _header(path, source, reader)
+def _separated(
+    path: str, source: Source, columns: Sequence[str] | None, table: Callable[..., Any], within: Range
+) -> Iterator[Row | Bad]:
+    reader = table(path, source, within)
+    names = _header(path, source, table(path, source) if within.begin else reader)
     where = rows.place(source, "header") if source.header else f"{path}:{reader.line_num}"
     require(where, source, names if columns is None else columns, names)
     places = [(name, names.index(name)) for name in (names if columns is None else columns)]
+    before = within.line
     while True:
-        start = reader.line_num + 1
+        start = reader.line_num + before
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            if reader.line_num > start or "unexpected end" in str(error):
+            if reader.line_num + before > start + 1 or "unexpected end" in str(error):
                 raise DataError(
                     f"{path}:{start}: a quote opens in this record and is never closed, or closes amid a field; "
                     "close it, or double it if it belongs to the text."

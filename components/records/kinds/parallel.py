@@ -10,7 +10,7 @@ from typing_extensions import override
 from components.records import bad_records, kind
 from components.records.readers import format_of
 from components.records.record import Counted, LeftOut, Part, Record, key, ordered
-from components.records.rows import Bad, Row, RowError, place
+from components.records.rows import WHOLE, Bad, Range, Row, RowError, place
 from components.records.values import name_of, text_of
 from configs.sources import ParallelData
 from models import progress
@@ -41,10 +41,10 @@ class Kind(kind.Kind[ParallelData]):
         return self.source.split.model_dump(exclude={"by"})
 
     @override
-    def records(self, path: str) -> Iterator[Record | Part | LeftOut | Bad]:
+    def records(self, path: str, within: Range = WHOLE) -> Iterator[Record | Part | LeftOut | Bad]:
         """Of two files of lines the first one has the rows of both."""
         pair = self.source.beside(path) if format_of(path, self.source) == "aligned" else None
-        return iter(()) if pair and path == pair[1] else super().records(path)
+        return iter(()) if pair and path == pair[1] else super().records(path, within)
 
     @override
     def read(self, path: str, row: Row) -> Part | LeftOut:
