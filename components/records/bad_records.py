@@ -110,7 +110,7 @@ def judge(report: Report, source: Source, path: str) -> None:
       DataError: a fault of a file, or too many bad records.
     """
     if report.faults:
-        raise DataError("\n".join(sorted(report.faults)[:_SHOWN]))
+        raise DataError("\n".join(sorted(set(report.faults))[:_SHOWN]))
     if too_many(report, source):
         raise DataError(refusal(report, source, path))
 

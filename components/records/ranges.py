@@ -6,6 +6,7 @@ than UTF-8, files in object stores; and the rest of a file behind a carriage ret
 quote inside an unquoted field.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,30 +117,17 @@ def cut(path: str, kind: Kind[Any], size: int) -> list[tuple[Range, int]]:
     """
     if "://" in path:
         return [(WHOLE, size)]  # what it has is known when it is read
-    try:
+    total = 0
+    with contextlib.suppress(OSError, DataError):  # the reader says what is wrong
         total = Path(path).stat().st_size
-        if path.lower().endswith(".gz"):
-            return [(WHOLE, total * _GZIP)]
         form = readers.format_of(path, kind.source)
-        if form == "parquet":
-            return _row_groups(path, size)
-        last_end = _last_end(path, form, kind.source)
-        if total <= size or last_end is None:
-            return [(WHOLE, total)]
-        ranges = _ranges(path, kind.source, last_end, size)
-        first = next(readers.rows(path, kind.source, kind.columns), None)
-    except OSError:
-        return [(WHOLE, 0)]  # the reader says what is wrong
-    except DataError:
-        return [(WHOLE, total)]
-    # What the first record decides, such as whether the file is JSON at all, one range must see.
-    if (
-        first is None
-        or (isinstance(first, Bad) and form == "jsonl")
-        or (len(ranges) > 1 and first.line >= ranges[1].line)
-    ):
-        return [(WHOLE, total)]
-    return [(each, (total if each.end is None else each.end) - each.begin) for each in ranges]
+        found = _row_groups(path, size) if form == "parquet" else _ranges(path, form, kind.source, size)
+        first = next(readers.rows(path, kind.source, kind.columns), None) if len(found) > 1 else None
+        # What the first record decides, such as whether the file is JSON at all, one range must see.
+        if first and first.line < found[1][0].line and not (isinstance(first, Bad) and form == "jsonl"):
+            return found
+        total = sum(length for _, length in found)
+    return [(WHOLE, total)]
 
 
 def _row_groups(path: str, size: int) -> list[tuple[Range, int]]:
@@ -152,18 +140,7 @@ def _row_groups(path: str, size: int) -> list[tuple[Range, int]]:
             found.append((Range(begin, number, line), total))
             begin, line, rows, total = number, line + rows, 0, 0
         rows, total = rows + count, total + length
-    return [*found, (Range(begin, len(groups), line), total)] if found else [(WHOLE, total)]
-
-
-def _last_end(path: str, form: str, source: Source) -> _LastEnd | None:
-    """What finds the end of a record in a file; None: its bytes do not show it."""
-    if source.encoding != "utf-8" and len(bytes(range(256)).decode(source.encoding, "replace")) != 256:
-        return None
-    if form in ("squad", "aligned") or (form == "jsonl" and begins_array(path)):
-        return None
-    if form == "text" and getattr(source, "document", None) == "file":
-        return None
-    return {"csv": _end_of_csv, "text": _end_of_paragraph, "conll": _end_of_paragraph}.get(form, _end_of_line)
+    return [*found, (Range(begin, len(groups), line), total)]
 
 
 def _end_of_line(data: bytes) -> int:
@@ -194,9 +171,13 @@ def _end_of_csv(data: bytes) -> int | None:
     return 0
 
 
-def _ranges(path: str, source: Source, last_end: _LastEnd, size: int) -> list[Range]:
-    """Cuts a file for as long as that is safe; the rest is one range. One range if another encoding decodes it."""
-    found: list[Range] = []
+def _ranges(path: str, form: str, source: Source, size: int) -> list[tuple[Range, int]]:
+    """Cuts a file of text for as long as that is safe; the rest is one range."""
+    total, last_end = Path(path).stat().st_size, _last_end(path, form, source)
+    whole = [(WHOLE, total * (_GZIP if path.lower().endswith(".gz") else 1))]
+    if last_end is None or total <= size:
+        return whole
+    found: list[tuple[Range, int]] = []
     begin, line, data, decodes = 0, 1, b"", True
     with Path(path).open("rb") as file:
         while True:
@@ -208,13 +189,24 @@ def _ranges(path: str, source: Source, last_end: _LastEnd, size: int) -> list[Ra
             if end == 0 and more and len(data) <= MAX_LINE:
                 continue
             if end is None or end > MAX_LINE or not (end and _plain(data[:end])):
-                return [*found, Range(begin, None, line)] if data else found
+                return [*found, (Range(begin, None, line), total - begin)] if data else found
             if decodes and not _decodes(data[:end], source):
                 decodes = False
                 if decodes_as(path, source.encoding):
-                    return [WHOLE]
-            found.append(Range(begin, begin + end, line))
+                    return whole
+            found.append((Range(begin, begin + end, line), end))
             begin, line, data = begin + end, line + data.count(b"\n", 0, end), data[end:]
+
+
+def _last_end(path: str, form: str, source: Source) -> _LastEnd | None:
+    """What finds the end of a record in a file; None: its bytes do not show it."""
+    if path.lower().endswith(".gz") or (form == "text" and getattr(source, "document", None) == "file"):
+        return None
+    if source.encoding != "utf-8" and len(bytes(range(256)).decode(source.encoding, "replace")) != 256:
+        return None
+    if form in ("squad", "aligned") or (form == "jsonl" and begins_array(path)):
+        return None
+    return {"csv": _end_of_csv, "text": _end_of_paragraph, "conll": _end_of_paragraph}.get(form, _end_of_line)
 
 
 def _plain(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 ``FUZZ_EXAMPLES=5000 python -m pytest -n 0 tests/component/test_any_file.py`` looks longer.
 """
 
+import collections
 import csv
 import datetime
 import decimal
@@ -15,13 +16,14 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
+import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.records import bad_records, ranges, readers, writers
 from components.records.kind import load
-from components.records.reading import Work
-from components.records.record import LeftOut
+from components.records.reading import Bucket, Work
+from components.records.record import LeftOut, Part, Record
 from components.records.rows import Bad
 from configs.base import ConfigError
 from configs.sources import AnswerData, Corpus, LabelRanges, LabelsData, NumberData, SpanData, TaskData, Unlabelled
@@ -216,6 +218,51 @@ def files(draw):
     return f"a{ending}{'.gz' * told}", content
 
 
+# Lines of which most are right: what stands in a file that is read in ranges.
+_LINES = {
+    ".csv": [
+        *(b"a good film,good\n", "déjà vu,bad\n".encode(), b'"two\nlines, ""and"" more",good\n', b'"",bad\n', b"\n"),
+        *(b"only one\n", b"nul\0,good\n", b"text,label\n", b",\n", b" \n"),
+    ],
+    ".tsv": [b"a good film\tgood\n", b'"a bad one\tbad\n', b"\n", b"only one\n", b"text\tlabel\n"],
+    ".jsonl": [
+        *(b'{"text": "a film", "label": "good"}\n', b'{"text": "b", "label": 1}\n', b"\n", b"{\n", b"[1]\n"),
+        *(b'{"text": "\\ud800", "label": "bad"}\n', b'{"text": "a"}\n', b'{"text": ["a"], "entities": ["O"]}\n'),
+    ],
+    ".conll": [b"Ada B-PER\n", b"was O\n", b"\n", b"\n", b"# a\n", b"-DOCSTART- O\n", b"\t\n", b"one\n", b"a\tO\n"],
+    ".txt": [b"one\n", b"two and three\n", b"\n", b"\n", b" \n", "\u3000\n".encode(), b"nul\0\n", "déjà\n".encode()],
+}
+# And what ends the cutting, or all of it.
+_BREAKS = [
+    b"\r",
+    b'"',
+    b'a "b" c,good\n',
+    b'"a"b,good\n',
+    b"caf\xe9,good\n",
+    b"\xb0\xa1\n",
+    b"\xef\xbb\xbf",
+    b"x" * 300,
+]
+
+
+@st.composite
+def long_files(draw):
+    """A name and its bytes: such as are cut in places, and some that are not, or only to a point."""
+    ending = draw(st.sampled_from([*_LINES, ".parquet"]))
+    if ending == ".parquet":
+        texts = draw(st.lists(_texts | _cells.map(lambda text: text.encode("utf-8", "replace").decode()), min_size=1))
+        table = pyarrow.table({"text": texts, "label": [f"{n % 2}" for n in range(len(texts))]})
+        buffer = io.BytesIO()
+        pyarrow.parquet.write_table(table, buffer, row_group_size=draw(st.integers(1, 9)))
+        return f"a{ending}", buffer.getvalue()
+    lines = draw(st.lists(st.sampled_from(_LINES[ending]), min_size=10, max_size=60))
+    if ending in (".csv", ".tsv") and draw(st.integers(0, 5)):
+        lines[0] = b"text,label\n" if ending == ".csv" else b"text\tlabel\n"
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(_BREAKS)))
+    return f"a{ending}", b"".join(lines).replace(b"\n", draw(st.sampled_from([b"\n", b"\n", b"\r\n"])))
+
+
 @st.composite
 def tables(draw):
     """A table that ``init`` can read, but for a few rows: texts, labels, other columns."""
@@ -303,6 +350,87 @@ def test_every_reader_gives_records_or_one_sentence(file, encoding):
             kind(source).check()
         except (DataError, ConfigError) as error:
             told(error, name)
+
+
+def whole(kind, name):
+    """Examples by split, bad rows, faults and the number of rows of a file that is read at a stretch, row by row."""
+    found, bad, faults, rows, groups = collections.defaultdict(list), [], [], 0, collections.defaultdict(list)
+    records = []
+    try:
+        for item in kind.records(name):
+            rows += 1
+            if isinstance(item, Record):
+                records.append(item)
+            elif isinstance(item, Bad):
+                bad.append([item.file, item.line, item.reason])
+            elif isinstance(item, Part):
+                groups[item.group].append(item)
+    except DataError as error:
+        faults.append(str(error))
+    records += [record for parts in groups.values() for _, record in kind.join(parts)]
+    for record in records:
+        found[kind.split_of(record.key, "path")].append(example(record.features))
+    return found, bad, faults, rows
+
+
+def example(features):
+    """As protobuf writes it."""
+    found = tf.train.Example()
+    for name, values in features.items():
+        feature = found.features.feature[name]
+        if values:
+            lists = {bytes: feature.bytes_list, float: feature.float_list, int: feature.int64_list}
+            lists[type(values[0])].value.extend(values)
+    return found.SerializeToString(deterministic=True)
+
+
+def in_ranges(kind, size):
+    """The same, of ranges of about ``size`` bytes."""
+    found, bad, faults, rows, parts = collections.defaultdict(list), [], [], 0, collections.defaultdict(list)
+    work = Work(kind, buckets=3)
+    blocks = [block for chunk in ranges.chunks(kind, size) for block in blocks_of(work, chunk, size)]
+    for block in blocks:
+        for bucket, each in block.parts.items():
+            parts[bucket].append((block.number, each))
+    blocks += [work.block((Bucket(number, tuple(each)), ())) for number, each in parts.items()]
+    for block in blocks:
+        rows += block.records
+        for split, packed in block.examples.items():
+            found[split] += unframed(gzip.decompress(packed))
+        for of, *values in map(json.loads, block.notes.splitlines()):
+            bad += [values] * (of == "bad")
+            faults += values * (of == "fault")
+    return found, bad, faults, rows
+
+
+def blocks_of(work, chunk, size):
+    return work.blocks((chunk, ()), size) if chunk.streamed else [work.block((chunk, ()))]
+
+
+def unframed(data):
+    """What TFRecords hold: a length of 8 bytes, a checksum of 4, the record, a checksum of 4."""
+    stream = io.BytesIO(data)
+    while head := stream.read(12):
+        yield stream.read(int.from_bytes(head[:8], "little"))
+        stream.read(4)
+
+
+@_fuzz
+@given(
+    long_files() | long_files() | files(),
+    st.sampled_from(["utf-8", "utf-8", "utf-8", "cp1252", "utf-16", "cp949"]),
+    st.integers(1, 400),
+)
+def test_ranges_of_a_file_give_what_the_whole_file_gives(file, encoding, size):
+    """Records, splits, order, origins, bad rows with their reasons, faults: bytes as protobuf writes them."""
+    name, content = file
+    Path(name).write_bytes(content)
+    for source in sources(name, encoding):
+        kind = next(kind for kind in KINDS if kind.data is type(source))(source)
+        expected, found = whole(kind, name), in_ranges(kind, size)
+        if kind.grouped:  # a group is in the bucket of its name
+            expected, found = (({split: sorted(each) for split, each in r.items()}, *m) for r, *m in (expected, found))
+        assert found == expected
 
 
 @_fuzz
