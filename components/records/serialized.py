@@ -21,16 +21,14 @@ def example(features: Mapping[str, Sequence[bytes] | Sequence[int] | Sequence[fl
     """
     found = list[bytes]()
     for name in _ordered(tuple(features)):
-        feature = _feature(features[name])
-        entry = _name(name) + b"\x12" + _varint(len(feature)) + feature
-        found += (b"\n", _varint(len(entry)), entry)
-    joined = b"".join(found)
-    return b"\n" + _varint(len(joined)) + joined
+        entry = _name(name) + _long(b"\x12", _feature(features[name]))
+        found.append(_long(b"\n", entry))
+    return _long(b"\n", b"".join(found))
 
 
 def record(data: bytes) -> bytes:
     """A TFRecord: length, its checksum, the bytes, their checksum."""
-    return b"".join((_head(len(data)), data, _masked(data)))
+    return _head(len(data)) + data + _masked(data)
 
 
 def _feature(values: Sequence[Any]) -> bytes:
@@ -38,14 +36,31 @@ def _feature(values: Sequence[Any]) -> bytes:
     if not values:
         return b""
     if isinstance(values[0], float):
-        content = array.array("f", values).tobytes()
-        tag, content = b"\x12", b"\n" + _varint(len(content)) + content
-    elif isinstance(values[0], int):
-        content = b"".join([_varint(value & 0xFFFFFFFFFFFFFFFF) for value in values])
-        tag, content = b"\x1a", b"\n" + _varint(len(content)) + content
-    else:
-        tag, content = b"\n", b"".join([b"\n" + _varint(len(value)) + value for value in values])
-    return tag + _varint(len(content)) + content
+        return _long(b"\x12", _long(b"\n", array.array("f", values).tobytes()))
+    if isinstance(values[0], int):
+        return _long(b"\x1a", _long(b"\n", b"".join([_varint(value & 0xFFFFFFFFFFFFFFFF) for value in values])))
+    if len(values) == 1:
+        return _long(b"\n", _long(b"\n", values[0]))
+    return _long(b"\n", b"".join([_long(b"\n", value) for value in values]))
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits a byte, the lowest first (protobuf.dev/programming-guides/encoding)."""
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
+_VARINTS = [_varint(number) for number in range(1 << 12)]
+
+
+def _long(tag: bytes, content: bytes) -> bytes:
+    """A field whose length stands before it."""
+    length = len(content)
+    return tag + (_VARINTS[length] if length < 4096 else _varint(length)) + content
 
 
 @functools.lru_cache(1024)
@@ -57,19 +72,7 @@ def _ordered(names: tuple[str, ...]) -> list[str]:
 @functools.lru_cache(1024)
 def _name(name: str) -> bytes:
     """The key of a map's entry."""
-    key = name.encode()
-    return b"\n" + _varint(len(key)) + key
-
-
-@functools.lru_cache(4096)
-def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first (protobuf.dev/programming-guides/encoding)."""
-    found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
+    return _long(b"\n", name.encode())
 
 
 @functools.lru_cache(4096)

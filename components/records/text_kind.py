@@ -42,10 +42,12 @@ class TextKind(Kind[D], abc.ABC, Generic[D]):
         if gold is None:
             return LeftOut()
         texts = texts_of(self.joined(row.values), self.source)
-        features = {name: [text.encode()] for name, text in zip(self.texts, texts, strict=False)}
-        kept = {name: [name_of(row.values, name).encode()] for name in self.slices}
-        origin = {"origin": [f"{path}:{row.line}".encode()]}
-        return Record({**kept, **features, **gold, **origin}, key(texts), path, row.line)
+        features: dict[str, Sequence[Any]] = {name: [name_of(row.values, name).encode()] for name in self.slices}
+        for name, text in zip(self.texts, texts, strict=False):
+            features[name] = [text.encode()]
+        features.update(gold)
+        features["origin"] = [f"{path}:{row.line}".encode()]
+        return Record(features, key(texts), path, row.line)
 
 
 def texts_of(values: Mapping[str, Any], source: TextData | Unlabelled) -> list[str]:

@@ -4,6 +4,7 @@ Each reason reads well after ``12 ×``, and holds no text of the record.
 """
 
 import datetime
+import functools
 import json
 import math
 import operator
@@ -86,9 +87,11 @@ def order_of(values: Mapping[str, Any], name: str | None) -> str | float:
 
 def number_of(value: object) -> float | None:
     """The number that a value is or spells; an int stays one, so that nanoseconds keep their order."""
-    if not isinstance(value, (str, int, float, Decimal)):
-        return None
-    text = str(value).strip()
+    return _number(str(value).strip()) if isinstance(value, (str, int, float, Decimal)) else None
+
+
+@functools.lru_cache(1 << 12)
+def _number(text: str) -> float | None:
     if re.fullmatch(r"[+-]?\d{1,30}", text, re.ASCII):
         return int(text)
     try:

@@ -147,9 +147,12 @@ _JUDGED: dict[Encoding, Callable[[Counter[str]], bool]] = {
 def undecodable(values: Mapping[str, Any], encoding: Encoding) -> str | None:
     """The reason why a row is not valid text: undecodable bytes are kept as lone surrogates."""
     try:
-        for text in _strings((*values, *values.values())):
-            if not text.isascii():
-                text.encode()
+        for name, value in values.items():
+            if not name.isascii():
+                name.encode()
+            for text in (value,) if isinstance(value, str) else _strings((value,)):
+                if not text.isascii():
+                    text.encode()
     except UnicodeEncodeError as error:
         code = ord(error.object[error.start])
         if 0xDC80 <= code <= 0xDCFF and encoding != "utf-16":
