@@ -104,13 +104,15 @@ class InParallel(beam.DoFn):
             self.pool.shutdown()
 
     def _oldest(self) -> Any:
-        """The result that was asked for first. Where there is none, what has not begun is not begun."""
+        """The result that was asked for first. Where there is none, what has begun is ended where that is possible."""
         element, future = self.waiting.popleft()
         try:
             return self._told(element, future.result())
         except BaseException:
             for _, later in self.waiting:
                 later.cancel()
+            if self.pool and self.by == "processes":
+                self.pool.shutdown(kill_workers=True)  # type: ignore[call-arg]  # loky's own
             raise
 
     def _told(self, element: Any, result: Any) -> Any:

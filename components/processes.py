@@ -1,6 +1,7 @@
 """What a process of ``components.parallel`` runs first: apart from it, because such a process does not import Beam."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ def in_folder(folder: str, work: Callable[[Any], Any], element: Any) -> Any:
 
 
 def end_with(parent: int) -> None:
-    """Ends this process when its parent is gone, even if that was killed.
+    """Ends this process when its parent is gone, even if that was killed; Ctrl-C is for the parent alone.
 
     Args:
       parent: its process id.
@@ -25,4 +26,5 @@ def end_with(parent: int) -> None:
             time.sleep(1.0)
         os._exit(1)
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()

@@ -14,7 +14,7 @@ from components.records import serialized
 from components.records.kind import Kind
 from components.records.record import Part, Record
 
-# zlib's fastest level: a third of the usual one's time, for an eighth more bytes.
+# zlib's fastest level: a third of the usual one's time, for about a tenth more bytes.
 _LEVEL = 1
 # Of each block: the keys of a split, 16 bytes each and joined, and the split's place among all.
 Keys = tuple[tuple[int, bytes], ...]
