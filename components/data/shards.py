@@ -7,6 +7,7 @@ from tfx import types
 from tfx.types import artifact_utils
 
 from components.storage import files
+from components.storage.s3_place import is_s3
 
 BATCH = 1000  # records: with fewer, TensorFlow's own time a call shows; with more, batches leave the processor's caches
 
@@ -28,3 +29,9 @@ def batches(path: str, size: int = BATCH) -> Iterator[tf.Tensor]:
     """The serialized records of a file: string tensors (N,), N ≤ ``size``."""
     with files.readable(path) as place:
         yield from tf.data.TFRecordDataset(place, "GZIP").batch(size)
+
+
+def shares(paths: Sequence[str]) -> dict[str, float]:
+    """Of the bytes of all files, the share of each; in S3, where sizes are not at hand, all the same."""
+    sizes = {path: 1 if is_s3(path) else tf.io.gfile.stat(path).length for path in paths}
+    return {path: size / sum(sizes.values()) for path, size in sizes.items()}

@@ -4,6 +4,7 @@ TFX's own component hands Beam the values of every column one by one, to count h
 gives a partial result, over Arrow batches, and partial results are merged.
 """
 
+import operator
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -46,18 +47,20 @@ def _generators() -> tuple[BasicStatsGenerator, TopKUniquesSketchStatsGenerator]
     return BasicStatsGenerator(), values
 
 
-def _partial(element: tuple[str, str]) -> tuple[str, _Partial]:
-    """(split, file) → (split, the statistics of the file)."""
+def _partial(element: tuple[str, str]) -> tuple[tuple[str, _Partial], int]:
+    """(split, file) → (split, the statistics of the file); its records."""
     split, path = element
+    count = 0
     basic, values = _generators()
     decoder = ExamplesToRecordBatchDecoder()
     of_all, of_values = basic.create_accumulator(), values.create_accumulator()
     for records in shards.batches(path):
         batch = decoder.DecodeBatch(records.numpy().tolist())
+        count += batch.num_rows
         of_all = basic.add_input(of_all, batch)
         repeating = [name for name in batch.schema.names if name not in _UNIQUE]
         of_values = values.add_input(of_values, batch.select(repeating))
-    return split, (of_all, of_values)
+    return (split, (of_all, of_values)), count
 
 
 class _Merge(beam.CombineFn):
@@ -124,13 +127,20 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         paths = [(split, path) for split in splits for path in shards.of_split([examples], split)]
         folders = {split: artifact_utils.get_split_uri([made], split) for split in splits}
         parts = f"{made.uri}/.parts"
+        shares = shards.shares([path for _, path in paths])
         with self._make_beam_pipeline() as pipeline:
-            work = parallel.InParallel(_partial, parallel.cores(pipeline.options), "threads")
+            work = parallel.InParallel(
+                _partial,
+                parallel.cores(pipeline.options),
+                "threads",
+                counted=lambda element, result: (result[1], shares[element[1]]),
+            )
             _ = (
                 pipeline
                 | "Files" >> beam.Create(paths)
                 | "Spread" >> beam.Reshuffle()
                 | "Count" >> beam.ParDo(work)
+                | "Partial" >> beam.Map(operator.itemgetter(0))
                 | "Merge" >> beam.CombinePerKey(_Merge())
                 | "Write" >> beam.ParDo(_Write(folders, parts))
             )

@@ -90,8 +90,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             files.fileio.makedirs(folder)
             name = f"{folder}/transformed_examples-{{:05}}-of-{len(sources):05}.gz"
             pairs += [(source, name.format(number)) for number, source in enumerate(sources)]
+        shares = shards.shares([source for source, _ in pairs])
         with self._make_beam_pipeline() as pipeline:
-            work = parallel.InParallel(_Apply(graph, parts), parallel.cores(pipeline.options), "threads")
+            work = parallel.InParallel(
+                _Apply(graph, parts),
+                parallel.cores(pipeline.options),
+                "threads",
+                counted=lambda pair, records: (records, shares[pair[0]]),
+            )
             _ = pipeline | "Files" >> beam.Create(pairs) | "Spread" >> beam.Reshuffle() | "Apply" >> beam.ParDo(work)
         files.fileio.rmtree(parts)
 
@@ -112,26 +118,30 @@ def _make_graph(folder: str, schema_folder: str, config: dict[str, Any]) -> None
 
 
 class _Apply:
-    """(file of raw tf.Examples, file to write) → the graph's tf.Examples, a record for a record."""
+    """(file of raw tf.Examples, file to write) → how many: the graph's tf.Examples, a record for a record."""
 
     def __init__(self, graph: str, parts: str) -> None:
         self.graph, self.parts = graph, parts
         self.loaded = shared.Shared()  # one a process
 
-    def __call__(self, pair: tuple[str, str]) -> str:
+    def __call__(self, pair: tuple[str, str]) -> int:
         source, target = pair
+        count = 0
         transform = self.loaded.acquire(lambda: _Graph(self.graph))
         with files.writable(target, self.parts) as place, tf.io.TFRecordWriter(place, _GZIP) as writer:
             for records in shards.batches(source):
                 for record in transform(records):
                     writer.write(record)
-        return target
+                    count += 1
+        return count
 
 
 class _Graph:
     """Serialized raw tf.Examples, a string tensor (N,), to N serialized tf.Examples, as TFX's own executor has them."""
 
     def __init__(self, graph: str) -> None:
+        import tensorflow_text  # noqa: F401 (its ops are in the graph, and a worker elsewhere has not made it)
+
         output = tft.TFTransformOutput(graph)
         layer, raw = output.transform_features_layer(), output.raw_feature_spec()
 

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,12 +19,12 @@ import keras
 import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import statistics_pb2
-from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.types import channel_utils, standard_artifacts
 
 import schemas
 from components.artifacts import BadRecords, Vocabulary
 from components.data.example_gen import RecordExampleGen
+from components.data.statistics_gen import StatisticsGen
 from components.data.transform import Transform
 from components.deploy.bulk_inferrer import BulkInferrer
 from configs.sources import TaskData, Unlabelled
@@ -39,43 +40,46 @@ COMMON = {"input_digest": "i", "source_digest": "s"}
 
 
 @pytest.fixture(scope="module")
-def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """Flags for a job service and a worker pool in processes and folders of their own."""
-    service, pool = tmp_path_factory.mktemp("service"), tmp_path_factory.mktemp("pool")
-    python = Path(os.environ["WARM_PYTHON"])
-    # The pool starts each worker as ``python``. None of its folders is a checkout of ours: the package is installed.
-    variables = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
-    with socket.create_server(("localhost", 0)) as free:
-        port = free.getsockname()[1]
-    commands = {
-        service: ("portability.local_job_service_main", "--port_file=port", f"--staging_dir={service}/staging"),
-        pool: ("worker.worker_pool_main", f"--service_port={port}"),
-    }
+def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[str]]]:
+    """Flags for a job service and a worker pool in processes and folders of their own.
+
+    The workers of ``cold`` import everything themselves, such as the operations of a graph.
+    """
+    folder = tmp_path_factory.mktemp("service")
+    warm = Path(os.environ["WARM_PYTHON"])
+    # A pool starts each worker as ``python``. None of the folders is a checkout of ours: the package is installed.
+    paths = {"warm": warm.parent, "cold": Path(sys.executable).parent}
+    ports = {name: _free_port() for name in paths}
+    flags = {name: ["worker.worker_pool_main", f"--service_port={port}"] for name, port in ports.items()}
+    flags["service"] = ["portability.local_job_service_main", "--port_file=port", f"--staging_dir={folder}/staging"]
     running = [
         subprocess.Popen(
-            [python, "-m", f"apache_beam.runners.{module}", *flags],
+            [warm, "-m", f"apache_beam.runners.{module}", *more],
             cwd=folder,
-            env=variables,
-            stdout=(folder / "log").open("w"),
+            env={**os.environ, "PATH": f"{paths.get(name, '')}:{os.environ['PATH']}"},
+            stdout=(folder / name).open("w"),
             stderr=subprocess.STDOUT,
         )
-        for folder, (module, *flags) in commands.items()
+        for name, (module, *more) in flags.items()
     ]
     try:
-        while not (service / "port").exists():
-            assert [process.poll() for process in running] == [None, None], (service / "log").read_text()
+        while not (folder / "port").exists():
+            assert {process.poll() for process in running} == {None}, (folder / "service").read_text()
             time.sleep(0.05)
-        yield [
-            "--runner=PortableRunner",
-            f"--job_endpoint=localhost:{(service / 'port').read_text()}",
-            "--environment_type=EXTERNAL",
-            f"--environment_config=localhost:{port}",
-        ]
+        service = ["--runner=PortableRunner", f"--job_endpoint=localhost:{(folder / 'port').read_text()}"]
+        workers = [*service, "--environment_type=EXTERNAL"]
+        yield {name: [*workers, f"--environment_config=localhost:{port}"] for name, port in ports.items()}
     finally:
         for process in running:
             process.terminate()
         for process in running:
             process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("localhost", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +133,9 @@ def records(split: Path) -> list[bytes]:
     return [tf.train.Example.FromString(record).SerializeToString(deterministic=True) for record in found]
 
 
-def written(flags: list[str], given: Path, folder: Path) -> dict[str, Any]:
+def written(runner: Mapping[str, list[str]], given: Path, folder: Path) -> dict[str, Any]:
     """Runs the four nodes; what each of them wrote, by place: records in their order, statistics."""
+    flags = runner["warm"]
     source = {"path": [str(given / "a.csv")], "on_bad_record": "quarantine"}
     kept = str(folder / "bad_records.csv")
     examples, scored = (artifact(standard_artifacts.Examples, folder / name) for name in ("examples", "scored"))
@@ -150,14 +155,18 @@ def written(flags: list[str], given: Path, folder: Path) -> dict[str, Any]:
     channels = {name: channel_utils.as_channel([each]) for name, each in inputs.items()}
     statistics = artifact(standard_artifacts.ExampleStatistics, folder / "statistics")
     execute(
-        StatisticsGen(examples=channels["examples"]), flags, folder, {"examples": examples}, {"statistics": statistics}
+        StatisticsGen(channels["examples"], source_digest="s"),
+        flags,
+        folder,
+        {"examples": examples},
+        {"statistics": statistics},
     )
     transform = Transform(**channels, featurizer="models.tasks.classification.Task", config=CONFIG, source_digest="s")
     made = {
         "transform_graph": artifact(standard_artifacts.TransformGraph, folder / "graph"),
         "transformed_examples": artifact(standard_artifacts.Examples, folder / "transformed"),
     }
-    execute(transform, flags, folder, inputs, made)
+    execute(transform, runner["cold"], folder, inputs, made)
     blessing = artifact(standard_artifacts.ModelBlessing, given / "blessing")
     blessing.set_int_custom_property("blessed", 1)
     inputs = {
@@ -183,10 +192,11 @@ def written(flags: list[str], given: Path, folder: Path) -> dict[str, Any]:
 
 
 def test_workers_elsewhere_write_what_direct_runner_writes(
-    portable: list[str], given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    portable: dict[str, list[str]], given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    here, elsewhere = (written(flags, given, tmp_path / flags[0][2:]) for flags in (DIRECT, portable))
+    here = written({"warm": DIRECT, "cold": DIRECT}, given, tmp_path / "here")
+    elsewhere = written(portable, given, tmp_path / "elsewhere")
     assert {name: len(here[f"{name}/Split-train"]) for name in ("examples", "transformed")} == {
         "examples": 240,
         "transformed": 240,
