@@ -39,13 +39,25 @@ Digest: TypeAlias = "str | placeholder.Placeholder"
 class _Blocks(InParallel):
     """Tasks → blocks. What is too large to be one block, or in an object store, is read here and gives several."""
 
-    def __init__(self, work: Work, cores: int) -> None:
-        super().__init__(work.block, cores, "processes")
+    def __init__(self, work: Work, cores: int, size: int) -> None:
+        super().__init__(work.block, cores, "processes", counted=functools.partial(_counted, size))
         self.several = work.blocks
 
     @override
     def process(self, element: Task) -> Iterator[Block]:
-        return self.several(element) if element[0].streamed else super().process(element)
+        if not element[0].streamed:
+            yield from super().process(element)
+            return
+        for block in self.several(element):
+            yield self._told(element, block)
+
+
+def _counted(size: int, task: Task, block: Block) -> tuple[int, float | None]:
+    """The rows of a block, and their share of all bytes; None for a part of a chunk, and for rows that were counted."""
+    chunk, _ = task
+    if not isinstance(chunk, Chunk) or chunk.streamed or not size:
+        return block.records, None
+    return block.records, ranges.size([chunk]) / size
 
 
 class _Write(beam.DoFn):
@@ -88,7 +100,7 @@ class _Records:
     def blocks(self, pipeline: beam.Pipeline) -> list[beam.PCollection]:
         """Collections of blocks; together they are the source."""
         kind, groups, later = self.kind, None, []
-        blocks = functools.partial(_blocks, cores=self.cores)
+        blocks = functools.partial(_blocks, cores=self.cores, size=ranges.size(self.chunks))
         if kind.leaks and any(getattr(kind.source, key, None) for key in ("eval", "test")):
             # Read apart: to keep the records until the keys are known would need memory for all of them.
             known = [blocks("Keys", _given(pipeline, "Known", self._known()), Work(kind, "keys", self.buckets))]
@@ -136,10 +148,10 @@ def _given(pipeline: beam.Pipeline, name: str, chunks: Sequence[Chunk]) -> beam.
 
 
 def _blocks(
-    name: str, given: beam.PCollection, work: Work, later: Sequence[Any] = (), *, cores: int
+    name: str, given: beam.PCollection, work: Work, later: Sequence[Any] = (), *, cores: int, size: int
 ) -> beam.PCollection:
     tasks = given | f"{name}Tasks" >> beam.Map(_task, *later).with_output_types(Any)
-    return tasks | name >> beam.ParDo(_Blocks(work, cores)).with_output_types(Any)
+    return tasks | name >> beam.ParDo(_Blocks(work, cores, size)).with_output_types(Any)
 
 
 def _task(given: Given, later: Iterable[tuple[int, bytes]] = ()) -> Task:
