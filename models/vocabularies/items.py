@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from models import progress
-from models.text.tokenization import SPECIAL
 from models.vocabularies import RULES
 from schemas import DataError
 
 # Between the items of a history that is asked: no item holds it.
 SEPARATOR = "|"
-# The first ids are those of BERT's special pieces.
-FIRST = len(SPECIAL)
+# The first ids are those of BERT's special pieces: [PAD], [UNK], [CLS], [SEP], [MASK].
+FIRST = 5
 _FILE, _VECTORS = "items.json", "title_vectors.npy"
 _BUCKETS = 2**62  # of the hash: as good as all of its 64 bits, and within int64
 _BATCH = 256  # titles that a text model reads at once
@@ -44,7 +43,7 @@ class Items:
       vectors: as given.
     """
 
-    pad_id, unk_id, mask_id = (SPECIAL.index(piece) for piece in ("[PAD]", "[UNK]", "[MASK]"))
+    pad_id, unk_id, mask_id = 0, 1, 4
 
     def __init__(
         self, names: Sequence[str], counts: Sequence[int], titles: Sequence[str] = (), vectors: np.ndarray | None = None

@@ -70,7 +70,7 @@ def made(objective="causal", **config):
     network = families.load("items").network(SHAPE, ITEMS, None)
     model = the_task.build(network if objective != "counts" else None)
     for variable in model.trainable_variables:  # larger: scores that differ from history to history
-        variable.assign(variable * 8 if "norm" not in variable.path else variable)
+        variable.assign(variable * 2 if "norm" not in variable.path else variable)
     return the_task, model
 
 
