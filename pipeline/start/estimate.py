@@ -40,7 +40,11 @@ def shape(experiment: Experiment, start: Path | None = None, names: int = 0) -> 
         pieces = lines(vocabulary.path, "text")
     else:
         pieces = vocabulary.learn if vocabulary and vocabulary.learn else names or 30_522
-    return {"vocabulary_size": round(pieces), **(experiment.encoder or Encoder()).arguments()}
+    given = experiment.encoder.arguments() if experiment.encoder else Encoder().arguments()
+    if experiment.task and experiment.encoder is None:
+        needed = families.load(tasks.load(experiment.task.type).family).required(experiment.task.own())
+        given = given if "encoder" in needed else dict.fromkeys(given, 0)  # nothing is trained by steps
+    return {"vocabulary_size": round(pieces), **given}
 
 
 def cost(experiment: Experiment, size_of: dict[str, Any]) -> Cost:

@@ -27,6 +27,18 @@ def test_operations_follow_parameters_and_tokens():
     assert more == {**work, "scoring": 2 * dense * 50_000 * 27}
 
 
+def test_items_are_trained_event_by_event_and_counts_are_not_trained():
+    amounts = {"task.data": (100_000, 1.0), "task.data.catalogue": (1_700, 1.0)}
+    experiment = loader.load("movies")
+    size = estimate.shape(experiment, names=1_682)
+    assert size["vocabulary_size"] == 1_682
+    dense = estimate.cost(experiment, size).multiplied
+    assert estimate.flops(experiment, amounts, size)["fine-tuning"] == 6 * dense * 100_000 * experiment.train.epochs
+    assert "fine-tuning at most " in estimate.text(experiment, amounts, None, 1_682)
+    counts = loader.load("movies", ["task.objective=counts", "encoder="])
+    assert estimate.flops(counts, amounts, estimate.shape(counts, names=1_682))["fine-tuning"] == 0
+
+
 def test_a_packed_row_is_full():
     amounts, size = {"corpus": (12_000, 16.0)}, estimate.shape(loader.load("korean"))
     packed = estimate.flops(loader.load("korean"), amounts, size)["pretraining"]
