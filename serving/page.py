@@ -25,6 +25,7 @@ _POLICY = "; ".join(
         *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
     )
 )
+_HEAD = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _VERSION = re.compile(r"/ui/models/(?P<name>[^/]+)/versions/(?P<version>\d+)")
 
 
@@ -86,7 +87,7 @@ class Ui:
             vocabulary = _text(servable, "checkpoint/vocab.txt")
             return orjson.dumps(
                 {
-                    "card": _text(servable, "model_card.md"),
+                    "card": _card(_text(servable, "model_card.md")),
                     # Not splitlines: a piece may be U+2028 or U+0085, and all after it would have a wrong id.
                     "pieces": vocabulary.removesuffix("\n").split("\n") if vocabulary else None,
                 }
@@ -100,6 +101,11 @@ class Ui:
             known = {}
         versions = [{"version": number, "state": version.state.name} for number, version in known.items()]
         return {"name": name, "versions": versions, "labels": self._models.labels(name)}
+
+
+def _card(text: str | None) -> str | None:
+    """Without its head, which is for the Hugging Face Hub."""
+    return _HEAD.sub("", text, count=1) if text else text
 
 
 def _text(servable: Servable, name: str) -> str | None:

@@ -98,6 +98,7 @@ def _export(
             "Result": result,
         },
         ["It answers with vectors, and is there to start from: checkpoint: {experiment: NAME}."],
+        card.head("fill-mask", training.base_checkpoint(fn_args.base_model)),
     )
     progress.emit(progress.Summary(result))
 

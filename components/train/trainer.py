@@ -15,6 +15,7 @@ from tfx.components.trainer import fn_args_utils
 from components.train import training
 from components.train.fine_tuning import Calibration, FineTuning
 from models import families, progress, task, vocabularies
+from models.checkpoints import task_head
 from models.export import card, saved_model
 from models.judging import eval_rows
 from models.training import calibration, curve, replicas
@@ -258,4 +259,8 @@ def _card(
             **({"Seeds": came_to.seeds} if came_to.seeds else {}),
         },
         family.limits(own),
+        card.head(
+            task_head.HEADS[the_task.head].pipeline_tag if the_task.head else None,
+            training.base_checkpoint(fn_args.base_model),
+        ),
     )

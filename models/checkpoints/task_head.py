@@ -13,22 +13,28 @@ class HeadKind:
       architecture: transformers' class.
       layer: what its tensors are called.
       over: the encoder's output that it reads: ``pooled`` (B, D) or ``sequence`` (B, S, D).
+      pipeline_tag: what the Hub calls the task.
       problem_type: which loss, where the class has several.
     """
 
     architecture: str
     layer: str
     over: Literal["pooled", "sequence"]
+    pipeline_tag: str
     problem_type: str | None = None
+
+
+def _of_sequence(problem_type: str) -> HeadKind:
+    return HeadKind("BertForSequenceClassification", "classifier", "pooled", "text-classification", problem_type)
 
 
 # By the name that a task gives as its ``head``.
 HEADS = {
-    "classification": HeadKind("BertForSequenceClassification", "classifier", "pooled", "single_label_classification"),
-    "multi_label": HeadKind("BertForSequenceClassification", "classifier", "pooled", "multi_label_classification"),
-    "regression": HeadKind("BertForSequenceClassification", "classifier", "pooled", "regression"),
-    "token_classification": HeadKind("BertForTokenClassification", "classifier", "sequence"),
-    "question_answering": HeadKind("BertForQuestionAnswering", "qa_outputs", "sequence"),
+    "classification": _of_sequence("single_label_classification"),
+    "multi_label": _of_sequence("multi_label_classification"),
+    "regression": _of_sequence("regression"),
+    "token_classification": HeadKind("BertForTokenClassification", "classifier", "sequence", "token-classification"),
+    "question_answering": HeadKind("BertForQuestionAnswering", "qa_outputs", "sequence", "question-answering"),
 }
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from components.deploy.versions import versions
 from models import families, task
 from models.checkpoints import checkpoint, layout, task_head
-from models.export import golden
+from models.export import card, golden
 from models.families.text import TEXTS
 from pipeline.inference.predict import newest
 from pipeline.run import lineage
@@ -21,6 +21,7 @@ from pipeline.terminal import noise
 from pipeline.terminal.numbers import plain, scientific, size
 
 _BATCH = 64
+_LIBRARIES = {"huggingface": "transformers", "keras": "keras", "onnx": None}  # as the Hub names them
 _LENGTH = 64  # tokens a golden text: an MLM head's logits are a vocabulary a token
 Batch = Mapping[str, Any]
 
@@ -57,7 +58,7 @@ def export(root: Path, model: str, target: Path, *, version: int | None, to: str
             shutil.rmtree(part, ignore_errors=True)  # of an export that was killed
             try:
                 shutil.copytree(assets / "checkpoint", part, ignore=_weights if to != "huggingface" else None)
-                shutil.copyfile(assets / "model_card.md", part / "README.md")
+                (part / "README.md").write_text(_card(folder, to), "utf-8")
                 notes = _FORMATS[to](assets / "checkpoint", part, said) if said else ["ids in and out"]
                 if said and int8:
                     notes += _quantized(folder, part, said)
@@ -94,6 +95,24 @@ def _complete(assets: Path, said: checkpoint.Checkpoint) -> None:
                 f"$.text.replace: {error}, which tokenizer.json cannot say. The weights are in {assets}/checkpoint; "
                 "whoever loads them has to replace the text first"
             ) from None
+
+
+def _card(folder: Path, to: str) -> str:
+    """The model card for the Hub, with the figures of the run that pushed the model, where that run is here."""
+    result = _run(folder)
+    figures = result.metrics if result else {}
+    text = (folder / "assets.extra" / card.FILE).read_text("utf-8")
+    return card.published(text, folder.parent.name, _LIBRARIES[to], figures, folder.parent.name)
+
+
+def _run(folder: Path) -> RunResult | None:
+    """The run that pushed ``folder``; None where it is not here."""
+    experiment = folder.absolute().parents[2]
+    for run in reversed(runs_of(experiment.parent, folder.parent.name)):
+        result = RunResult.read(run)
+        if result.pushed and result.pushed.version == int(folder.name):
+            return result
+    return None
 
 
 def _weights(_: str, names: list[str]) -> list[str]:
@@ -184,14 +203,11 @@ def _quantized(folder: Path, target: Path, said: checkpoint.Checkpoint) -> list[
 
 def _test_files(folder: Path) -> list[str]:
     """The test split of the run that pushed ``folder``; none where that run is not here."""
-    name, version = folder.parent.name, int(folder.name)
-    experiment = folder.absolute().parents[2]
-    for run in reversed(runs_of(experiment.parent, name)):
-        result = RunResult.read(run)
-        if result.pushed and result.pushed.version == version and result.pipeline_run and not result.remote:
-            examples = lineage.outputs(lineage.executions(experiment, result.pipeline_run), "ExampleGen", "examples")
-            return sorted(str(path) for uri in examples[-1:] for path in Path(uri, "Split-test").glob("*"))
-    return []
+    result, experiment = _run(folder), folder.absolute().parents[2]
+    if result is None or not result.pipeline_run or result.remote:
+        return []
+    examples = lineage.outputs(lineage.executions(experiment, result.pipeline_run), "ExampleGen", "examples")
+    return sorted(str(path) for uri in examples[-1:] for path in Path(uri, "Split-test").glob("*"))
 
 
 def _right(folder: Path, files: list[str], model: Callable[[Batch], Batch]) -> list[bool]:

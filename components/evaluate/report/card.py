@@ -1,6 +1,7 @@
 """The model card as a part of a report: Markdown without HTML, and the head that the Hub reads."""
 
 from components.evaluate.report import html
+from models.export import card as model_card
 
 
 def card(markdown: str) -> str:
@@ -9,7 +10,7 @@ def card(markdown: str) -> str:
         return ""
     from markdown_it import MarkdownIt
 
-    head, body = split(markdown)
+    head, body = model_card.split(markdown)
     # No HTML, no links, no pictures: labels are untrusted, and a report takes nothing from elsewhere.
     reader = MarkdownIt("commonmark", {"html": False}).disable(["link", "image", "autolink"])
     tokens = reader.parse(body)
@@ -19,10 +20,3 @@ def card(markdown: str) -> str:
     rendered = reader.renderer.render(tokens, reader.options, {})
     shown = html.details("The head that the Hugging Face Hub reads", f"<pre>{html.text(head)}</pre>") if head else ""
     return html.section("Model card", f'<div class="card">{rendered}</div>', shown)
-
-
-def split(markdown: str) -> tuple[str, str]:
-    """The YAML head without its rules, empty where there is none; and the text."""
-    if markdown.startswith("---\n") and (end := markdown.find("\n---\n", 4)) >= 0:
-        return markdown[4 : end + 1], markdown[end + 5 :]
-    return "", markdown

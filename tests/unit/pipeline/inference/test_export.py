@@ -75,7 +75,9 @@ def test_the_folder_for_transformers_is_whole(pushed, capfd, arguments, which):
     assert told.startswith(f"✓ out/new: BertForSequenceClassification of reviews v{version} · ")
     assert 'transformers.BertForSequenceClassification.from_pretrained("out/new")' in told
     written = content(pathlib.Path("out/new"))
-    assert written.pop("README.md") == f"# reviews {version}\n".encode()
+    readme = written.pop("README.md").decode()
+    assert readme.startswith("---\n# license: say here")
+    assert readme.endswith(f"library_name: transformers\ntags:\n- tfx-bert\n---\n# reviews {version}\n")
     assert written == content(pushed[which])
     assert written.keys() == {
         "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "model.safetensors",
