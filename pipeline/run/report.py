@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from components.evaluate import verdict
@@ -63,18 +64,20 @@ def gathered(folder: Path, result: RunResult, mistakes: Sequence[Mistake] = ()) 
     trainings |= {name: curve for name, curve in told(events.read(folder)).items() if name.partition(" ")[0] not in ran}
     nodes = _nodes(folder, result, known)
     boxes, edges = report_data.drawing(known, result, values)
+    sources = report_data.sources(known, result, values, {each.name: each.summary for each in nodes})
+    records = {source.name: source.counts.get("train", 0) for source in sources}
     return Report(
         title=f"{result.name} #{result.number}",
         word=word,
         mood=mood,
         said=_said(result, judged),
-        error=result.error or "",
-        trained_on=trained_on(result, values),
+        error=why(result),
+        trained_on=trained_on(result, values, records),
         verdict=judged,
         sections=sections,
         trainings=trainings,
         calibration=last.calibration,
-        sources=report_data.sources(known, result, values, {each.name: each.summary for each in nodes}),
+        sources=sources,
         boxes=boxes,
         edges=edges,
         nodes=nodes,
@@ -83,6 +86,13 @@ def gathered(folder: Path, result: RunResult, mistakes: Sequence[Mistake] = ()) 
         configuration=(folder / RESOLVED).read_text("utf-8") if values else "",
         mistakes=mistakes,
     )
+
+
+def why(result: RunResult) -> str:
+    """Why a run failed; empty where it did not."""
+    if result.verdict == "interrupted":
+        return "Interrupted. The next run goes on from here."
+    return result.error or ""
 
 
 def _said(result: RunResult, judged: verdict.Verdict | None) -> str:
@@ -174,8 +184,14 @@ def _nodes(folder: Path, result: RunResult, known: list[lineage.Execution]) -> l
     return nodes
 
 
-def trained_on(result: RunResult, values: Mapping[str, Any]) -> str:
-    """What the model learned from, in one sentence."""
+def trained_on(result: RunResult, values: Mapping[str, Any], records: Mapping[str, int] = MappingProxyType({})) -> str:
+    """What the model learns from, in one sentence.
+
+    Args:
+      result: of the run.
+      values: its resolved experiment.
+      records: of the train split, by the name of a source, where they are known.
+    """
     steps = []
     corpus, pretrain, task = values.get("corpus"), values.get("pretrain"), values.get("task")
     if corpus and pretrain:
@@ -183,24 +199,25 @@ def trained_on(result: RunResult, values: Mapping[str, Any]) -> str:
             f"{pretrain['steps']:,} steps" if pretrain.get("steps") else f"{pretrain.get('tokens') or 0:,.0f} tokens"
         )
         objectives = " + ".join(pretrain.get("objectives", [])).upper()
-        steps.append(f"pretrained on {_files(corpus)} for {amount} ({objectives})")
+        steps.append(f"pretrained on {_files(corpus, records.get('corpus'))} for {amount} ({objectives})")
     if task:
         epochs = values.get("train", {}).get("epochs", 1)
         searched = ", with settings that a search chose" if values.get("tune") else ""
         seeds = values.get("train", {}).get("seeds")
         repeated = f" with each of {len(seeds)} seeds" if seeds else ""
-        steps.append(
-            f"fine-tuned on {_files(task.get('data', {}))} for {epochs} epoch{'s' * (epochs != 1)}{repeated}{searched}"
-        )
+        verb = "fine-tuned" if result.checkpoint or steps else "trained"
+        files = _files(task.get("data", {}), records.get("task"))
+        steps.append(f"{verb} on {files} for {epochs} epoch{'s' * (epochs != 1)}{repeated}{searched}")
     if not steps:
         return ""
-    start = f"from the checkpoint {result.checkpoint}" if result.checkpoint else "from random weights"
-    return f"The model started {start} and was {', then '.join(steps)}."
+    start = f"From the checkpoint {result.checkpoint}" if result.checkpoint else "From random weights"
+    return f"{start}: {', then '.join(steps)}."
 
 
-def _files(section: Mapping[str, Any]) -> str:
+def _files(section: Mapping[str, Any], records: int | None) -> str:
     paths = section.get("path") or []
-    return ", ".join(map(str, paths)) if isinstance(paths, list) else str(paths)
+    named = ", ".join(map(str, paths)) if isinstance(paths, list) else str(paths)
+    return f"{named} ({records:,} records)" if records else named
 
 
 def _again(folder: Path, result: RunResult) -> list[str]:

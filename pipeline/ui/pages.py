@@ -7,7 +7,7 @@ from pathlib import Path
 from components.evaluate.report import chart, html, training
 from components.evaluate.report.report import Node, nodes_table
 from pipeline.review.history import changed
-from pipeline.run.report import RESOLVED, trained_on
+from pipeline.run.report import RESOLVED, trained_on, why
 from pipeline.run.result import RunResult
 from pipeline.terminal.numbers import clock
 from pipeline.ui import live
@@ -133,7 +133,7 @@ def run(found: Run, values: Mapping[str, object]) -> str:
     result = found.result
     head = f"""<header class="{_MOODS.get(found.verdict, "wait")}"><h1>{html.text(f"{result.name} #{result.number}")} ·
 {html.text(found.verdict.replace("_", " "))}</h1><p>{html.text(_said(found))}</p>
-{f'<p class="bad">{html.text(result.error)}</p>' if result.error else ""}</header>"""
+{f'<p class="bad">{html.text(why(result))}</p>' if why(result) else ""}</header>"""
     report = "" if found.going else f"<p><a href={html.attribute(_report(result))}>The whole report</a></p>"
     parts = [
         head,

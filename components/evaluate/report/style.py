@@ -38,7 +38,12 @@ thead th { color: var(--quiet); font-size: .875rem; vertical-align: bottom }
 .heat span { display: block; padding: .3125rem .75rem;
   background: color-mix(in srgb, var(--heat) calc(var(--share) * 40%), transparent) }
 .bars table { width: 100% } .bars td:last-child { width: 50%; min-width: 4rem; padding-right: 0 }
-@media (max-width: 30rem) { th, td { padding-inline: .5rem } .bars td:last-child { width: 30% } }
+@media (max-width: 30rem) { th, td { padding-inline: .5rem } .bars td:last-child { width: 30% }
+  .nodes thead { display: none } .nodes table, .nodes tbody { display: block }
+  .nodes tr { display: grid; grid-template-columns: 1fr auto 4rem; border-bottom: 1px solid var(--line) }
+  .nodes th, .nodes td { border: 0 }
+  .nodes td:last-child { grid-column: 1 / -1; padding: 0 0 .3125rem; font-size: .875rem }
+  .nodes td:last-child:empty { display: none } }
 .bar { display: block; height: .625rem; width: calc(var(--share) * 100%); min-width: 2px; background: var(--s0) }
 .chart { margin: 1rem 0 1.5rem; max-width: 46rem }
 figcaption { margin-bottom: .375rem; font-size: .875rem; color: var(--quiet) }

@@ -123,7 +123,7 @@ def test_a_run_that_failed_while_it_trained_shows_how_far_it_came(tmp_path):
     page = path.read_text("utf-8")
     assert "<h1><bdi>reviews #1</bdi> · <bdi>Failed</bdi></h1>" in page
     assert "the loss became nan at step 21" in page
-    assert "The model started from the checkpoint base and was fine-tuned on reviews.csv for 1 epoch." in page
+    assert "From the checkpoint base: fine-tuned on reviews.csv for 1 epoch." in page
     assert report.told(events.read(folder))["Trainer"].points[-1].loss == 1.0
     assert report.told(events.read(folder))["Trainer 2"].points[-1].loss == 3.0
     assert page.count("training loss (nats) over optimizer step") == 2
@@ -215,3 +215,35 @@ def test_a_run_that_stopped_at_once_has_what_there_is(known):
     boxes, edges = report_data.drawing(known, result(data={"ExampleGen": "ab"}), {})
     assert [box.title for box in boxes] == (["ExampleGen", "ExampleGen"] if known else [])
     assert edges == [("file ExampleGen", "ExampleGen")] * bool(known)
+
+
+@pytest.mark.parametrize(
+    ("values", "checkpoint", "sentence"),
+    [
+        ({}, None, ""),
+        (
+            {"corpus": {"path": ["a.csv", "b.csv"]}, "pretrain": {"tokens": 2e9, "objectives": ["mlm"]}},
+            None,
+            "From random weights: pretrained on a.csv, b.csv for 2,000,000,000 tokens (MLM).",
+        ),
+        (
+            {"task": {"data": {"path": ["r.csv"]}}, "train": {"epochs": 2, "seeds": [1, 2]}, "tune": {"trials": 3}},
+            None,
+            "From random weights: trained on r.csv (8,034 records) for 2 epochs with each of 2 seeds, "
+            "with settings that a search chose.",
+        ),
+        (
+            {
+                "corpus": {"path": "a.csv"},
+                "pretrain": {"steps": 1000, "objectives": ["mlm", "nsp"]},
+                "task": {"data": {"path": ["r.csv"]}},
+                "train": {"epochs": 1},
+            },
+            "chat-bert v4",
+            "From the checkpoint chat-bert v4: pretrained on a.csv for 1,000 steps (MLM + NSP), "
+            "then fine-tuned on r.csv (8,034 records) for 1 epoch.",
+        ),
+    ],
+)
+def test_what_a_model_learned_from_is_one_sentence(values, checkpoint, sentence):
+    assert report.trained_on(result(checkpoint=checkpoint), values, {"task": 8034}) == sentence
