@@ -192,7 +192,8 @@ def test_the_estimate_counts_the_parameters_that_there_are(example):
 def test_what_people_read_is_one_line(example):
     family, given = example
     config = given.task.config.model_dump()
-    batch = batch_of(family, given)
+    record = family.record({each.name: tf.constant(each.golden) for each in family.inputs})
+    batch = given.task.featurize(record, given.vocabulary)
     for line in (
         family.summarize([batch, batch], given.vocabulary, config),
         family.summarize([], given.vocabulary, config),
