@@ -22,14 +22,14 @@ def initializer() -> keras.initializers.Initializer:
 class Linear(keras.layers.Layer):
     """``x·kernel + bias``: (…, inputs) to (…, width)."""
 
-    def __init__(self, inputs: int, width: int, **kwargs: Any) -> None:
+    def __init__(self, inputs: int, width: int, start: keras.initializers.Initializer | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.inputs, self.width = inputs, width
+        self.inputs, self.width, self.start = inputs, width, start or initializer()
         self.build()
 
     def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
         """Creates the weights; both widths are known without an input."""
-        self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.width), initializer=initializer())
+        self.kernel = self.add_weight(name="kernel", shape=(self.inputs, self.width), initializer=self.start)
         self.bias = self.add_weight(name="bias", shape=(self.width,), initializer="zeros")
         self.built = True
 

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from models.bert import kernels
-from models.bert.block import Dropout, LayerNorm, initializer
+from models.bert.block import Dropout, LayerNorm
 from models.bert.real_tokens import RealTokens
 from models.translation.blocks import DecoderBlock, EncoderBlock, Memory
 
@@ -92,7 +92,9 @@ class Transformer(keras.layers.Layer):
         """Creates the weights; every width is known without an input."""
 
         def table(name: str, rows: int) -> Any:
-            return self.add_weight(name=name, shape=(rows, self.hidden_dim), initializer=initializer())
+            # As fairseq begins (models/transformer): tied logits of normalised states have variance 1.
+            start = keras.initializers.RandomNormal(stddev=self.hidden_dim**-0.5)
+            return self.add_weight(name=name, shape=(rows, self.hidden_dim), initializer=start)
 
         def norm(name: str) -> LayerNorm:
             return LayerNorm(self.hidden_dim, self.layer_norm_epsilon, name=name)

@@ -92,7 +92,7 @@ def pairs():
 @pytest.fixture(scope="module")
 def tokenizer(pairs):
     texts = tf.constant([side for pair in pairs[0] for side in pair])
-    return Tokenizer(wordpiece.learn(wordpiece.count([texts], RULES), 500, RESERVED), RULES)
+    return Tokenizer(wordpiece.learn(wordpiece.count([texts], RULES), 800, RESERVED), RULES)
 
 
 def trained(pairs, tokenizer, steps: int, shuffled: bool = False):
@@ -106,31 +106,30 @@ def trained(pairs, tokenizer, steps: int, shuffled: bool = False):
     if shuffled:
         random.Random(0).shuffle(sources)
     record = {"text": tf.constant(sources), "target": tf.constant(targets)}
-    features = tf.function(lambda record: the_task.featurize(record, tokenizer))(record)
+    features = tf.function(lambda record: the_task.featurize(record, tokenizer), autograph=False)(record)
     kept = {name: features[name] for name in the_task.targets}
     rows = the_task.training_rows(tf.data.Dataset.from_tensor_slices(kept)).cache()
-    optimizer = AdamW(InverseSquareRootSchedule(4e-3, 150, steps), weight_decay=1e-4, beta_2=0.98)
+    optimizer = AdamW(InverseSquareRootSchedule(3e-3, 100, steps), weight_decay=1e-4, beta_2=0.98)
     optimizer.build(model.trainable_variables)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(batch):
         with tf.GradientTape() as tape:
             loss = the_task.loss(model(batch, training=True), batch)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
-    done = epoch = 0
-    while done < steps:
-        for batch in the_task.batches(rows, batch_size=512, batch_tokens=4096, seed=1, epoch=epoch):
-            if done < steps:
-                step(batch)
-                done += 1
+    losses, epoch = list[float](), 0
+    while len(losses) < steps:
+        for batch in the_task.batches(rows, batch_size=512, batch_tokens=1536, seed=1, epoch=epoch):
+            if len(losses) < steps:
+                losses.append(float(step(batch)))
         epoch += 1
-    return the_task, model
+    return the_task, model, float(np.mean(losses[-50:]))
 
 
-def answered(the_task, model, tokenizer, texts) -> list[str]:
-    @tf.function
+def answered(the_task, model, _, tokenizer, texts) -> list[str]:
+    @tf.function(autograph=False)
     def answer(texts):
         features = the_task.featurize({"text": texts}, tokenizer)
         return the_task.answer(model(the_task.inputs(features)), features, {})["translation"]
@@ -166,8 +165,10 @@ def test_names_that_were_never_seen_are_kept_byte_for_byte(learned, tokenizer):
     assert all(name in answer for name, answer, kept in zip(names, answers, right, strict=True) if kept)
 
 
-def test_from_shuffled_sources_nothing_is_learned(pairs, tokenizer):
-    the_task, model = trained(pairs[0], tokenizer, STEPS // 7, shuffled=True)
-    sources, targets = map(list, zip(*pairs[1][:50], strict=True))
-    answers = answered(the_task, model, tokenizer, sources)
+def test_from_shuffled_sources_nothing_is_learned(learned, pairs, tokenizer):
+    """Not even the nouns: as many nats as the language itself has. Half of the steps suffice to tell."""
+    control = trained(pairs[0], tokenizer, STEPS // 2, shuffled=True)
+    sources, targets = map(list, zip(*pairs[1][:100], strict=True))
+    answers = answered(*control, tokenizer, sources)
     assert np.mean([answer == target for answer, target in zip(answers, targets, strict=True)]) < 0.02
+    assert control[2] > learned[2] + 0.5
