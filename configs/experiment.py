@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from configs.base import Name, Section, Seed
 from configs.evaluation import Evaluate
 from configs.pretraining import Pretrain
-from configs.sources import Corpus, Source, Unlabelled
+from configs.sources import Corpus, Source, Unlabelled, UnlabelledEvents
 from configs.text import Text, Vocabulary
 from configs.training import Train
 from configs.tuning import Range, Tune
@@ -75,7 +75,7 @@ class Experiment(Section):
     checkpoint: str | FromExperiment | None = None
     corpus: Corpus | None = None
     task: pydantic.SerializeAsAny[Task] | None = None
-    score: Unlabelled | None = None
+    score: Unlabelled | UnlabelledEvents | None = None
     text: Text = Text()
     vocabulary: Vocabulary | None = None
     encoder: pydantic.SerializeAsAny[Shape] | None = None
@@ -114,12 +114,12 @@ class Experiment(Section):
         return self
 
     @property
-    def scored(self) -> Unlabelled | None:
+    def scored(self) -> Unlabelled | UnlabelledEvents | None:
         """``score``, with what it leaves out as ``task.data`` has it."""
         if self.score is None or self.task is None:
             return None
-        shared = self.task.data.model_dump(include=set(Unlabelled.model_fields))
-        return Unlabelled.model_validate(shared | self.score.model_dump(exclude_unset=True))
+        shared = self.task.data.model_dump(include=set(type(self.score).model_fields))
+        return type(self.score).model_validate(shared | self.score.model_dump(exclude_unset=True))
 
     def dump(self) -> dict[str, Any]:
         """The resolved experiment, ready for YAML or JSON."""

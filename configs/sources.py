@@ -407,7 +407,7 @@ class CatalogueData(Source):
     title: str = "title"
 
 
-class SequenceData(Source):
+class Events(Source):
     """Events: who did what, and when. A row is an event.
 
     Attributes:
@@ -416,21 +416,16 @@ class SequenceData(Source):
       time: the column that says when: a number, or ISO 8601 (without a zone: UTC). Not given: the order of the rows.
         Events of one time keep the order of the rows.
       keep: which rows are events; not given: all of them.
-      catalogue: titles of the items, from files of their own.
-      split: what train, eval and test are asked for.
       repeats: ``keep``: every row is an event; ``last``: of a user's events with one item only the last one is.
       max_events: of a user with more events the last ones are kept.
     """
 
-    section = "task.data"
     keys = ("user", "item", "time")
 
     user: str = "user"
     item: str = "item"
     time: str | None = None
     keep: Kept | None = None
-    catalogue: CatalogueData | None = None
-    split: SequenceSplit = SequenceSplit()
     repeats: Literal["keep", "last"] = "keep"
     max_events: Annotated[Count, Field(ge=4)] = 10_000
 
@@ -439,11 +434,34 @@ class SequenceData(Source):
     def columns(self) -> list[tuple[str, str]]:
         return super().columns + ([("keep.column", self.keep.column)] if self.keep else [])
 
+
+class SequenceData(Events):
+    """Events to learn from.
+
+    Attributes:
+      catalogue: titles of the items, from files of their own.
+      split: what train, eval and test are asked for.
+    """
+
+    section = "task.data"
+
+    catalogue: CatalogueData | None = None
+    split: SequenceSplit = SequenceSplit()
+
     @model_validator(mode="after")
     def _time_decides(self) -> Self:
         if self.split.by == "time" and self.time is None:
             raise ValueError("split: {by: time} needs the column that says when: time")
         return self
+
+
+class UnlabelledEvents(Events):
+    """Events of users who are each answered what comes next.
+
+    Under ``score`` only ``path`` must be given: the rest is as ``task.data`` has it.
+    """
+
+    section = "score"
 
 
 def _all(value: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from configs.base import ConfigError, Share
 from configs.encoder import Encoder
 from configs.evaluation import Bless, Evaluate, Threshold
 from configs.experiment import Experiment, Task
-from configs.sources import LabelRanges
+from configs.sources import LabelRanges, UnlabelledEvents
 from configs.training import Train
 from configs.yaml.document import Document, Key, near, read, write
 from configs.yaml.validate import nearest, one_of, raise_all, shown, validate
@@ -172,8 +172,11 @@ def _experiment_model(task: Any, names: Sequence[str]) -> type[Experiment]:
     )
     families_of = {load_task(name).family for name in names}
     shape: Any = functools.reduce(operator.or_, [families.load(name).shape or Encoder for name in sorted(families_of)])
+    answered = {load_kind(load_kind(load_task(name).schema).unlabelled).data for name in names}
+    score: Any = functools.reduce(operator.or_, sorted(answered, key=lambda data: data.__name__))
+    sections: Any = {"encoder": (shape | None, None), "score": (score | None, None)}
     return pydantic.create_model(
-        "Experiment", __base__=Experiment, task=task, evaluate=(evaluate, evaluate()), encoder=(shape | None, None)
+        "Experiment", __base__=Experiment, task=task, evaluate=(evaluate, evaluate()), **sections
     )
 
 
@@ -233,6 +236,8 @@ def _score_contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, .
         return
     if scored.format == "text":
         yield ("score", "format"), "plain text has no columns; use csv, tsv, jsonl or parquet"
+    if isinstance(scored, UnlabelledEvents):
+        return
     if (scored.text_pair is None) != (getattr(experiment.task.data, "text_pair", None) is None):
         yield ("score", "text_pair"), "the task takes one text, not a pair"
     elif scored.text_pair == scored.text:

@@ -17,7 +17,7 @@ _ITEMS = (
 )
 _TIMES = (
     *("timestamp", "time", "datetime", "date", "ts", "event_time", "unix_time", "unixreviewtime", "unix_review_time"),
-    *("created_at", "created", "rated_at", "purchased_at", "listened_at", "occurred_at", "at", "when"),
+    *("created_at", "created", "at", "when"),
 )
 _TITLES = ("title", "name")
 _TEXTS = ("text", "review", "comment", "tweet", "sentence", "message", "body")
@@ -59,8 +59,10 @@ def _called(columns: Iterable[str], names: Collection[str], taken: Collection[st
 
 
 def _plain(column: str) -> set[str]:
+    """What a column may be called short; ``bought_at`` is a time too."""
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.partition(":")[0]).lower().replace(" ", "_").replace("-", "_")
-    return {plain, plain.removesuffix("id"), re.sub(r"_(id|key|no|number|code)$", "", plain)}
+    last = {part for part in [plain.rpartition("_")[2]] if part in ("at", "time", "date", "timestamp")}
+    return {plain, plain.removesuffix("id"), re.sub(r"_(id|key|no|number|code)$", "", plain), *last}
 
 
 def _text(column: str, cells: Sequence[str]) -> bool:

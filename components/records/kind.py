@@ -40,6 +40,7 @@ class Kind(abc.ABC, Generic[S]):
       tokenized: whether texts become tokens; else a row counts as one unit of what the network reads.
       leaks: whether two splits must not share a key. False where a group has records in several splits.
       featurizer: path of the class whose ``featurize`` Transform calls; None: the task's own.
+      unlabelled: the kind of the records without the right answer that its models answer, the section ``score``.
       source: files and columns.
       labels: every label there is; empty where any is taken.
       slices: columns that a record keeps under their own names.
@@ -53,6 +54,7 @@ class Kind(abc.ABC, Generic[S]):
     tokenized: ClassVar[bool] = True
     leaks: ClassVar[bool] = True
     featurizer: ClassVar[str | None] = None
+    unlabelled: ClassVar[str] = "score"
 
     source: S
     labels: Sequence[str] = ()

@@ -18,5 +18,5 @@ def of(experiment: Experiment) -> dict[str, Kind[Any]]:
         kinds["task"] = kind(experiment.task.data, the_task.label_names or (), experiment.evaluate.slices)
         kinds |= kinds["task"].sides
     if experiment.scored:
-        kinds["score"] = load("score")(experiment.scored)
+        kinds["score"] = load(kind.unlabelled)(experiment.scored)
     return kinds

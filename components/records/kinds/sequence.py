@@ -15,22 +15,22 @@ import numpy as np
 from typing_extensions import override
 
 from components.records import bad_records, event_columns, kind, readers
+from components.records.event_kind import EventKind
 from components.records.head import Guess, Head
 from components.records.kinds import catalogue
-from components.records.record import Counted, LeftOut, Part, Record, key, ordered
-from components.records.rows import Row, RowError, place
-from components.records.values import id_of, inside, name_of, number_of, seconds, time_of
+from components.records.record import Counted, Part, Record, key
+from components.records.rows import place
+from components.records.values import seconds
 from configs.base import ConfigError
-from configs.sources import Kept, SequenceData
+from configs.sources import SequenceData
 from models import progress
 from schemas import DataError
 
-SEPARATOR = "|"  # stands between the items of a request
 _MANY_TIES = 0.1  # share of neighbouring events with one time, past which a notice says so
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind(kind.Kind[SequenceData]):
+class Kind(EventKind[SequenceData]):
     """A row is an event of a user.
 
     Attributes:
@@ -40,31 +40,14 @@ class Kind(kind.Kind[SequenceData]):
     data = SequenceData
     texts = ("history", "target")
     gold = ("target",)
-    noun = "events"
-    tokenized = False
     leaks = False
+    unlabelled = "histories"
 
     begins: tuple[float, float] | None = None
 
     @override
-    def read(self, path: str, row: Row) -> Part | LeftOut:
-        source = self.source
-        user, item = id_of(row.values, source.user), id_of(row.values, source.item)
-        if SEPARATOR in item:
-            raise RowError(f"column {source.item!r} holds {SEPARATOR}, which separates the items of a request")
-        time = 0 if source.time is None else time_of(row.values, source.time)
-        if source.keep and not _kept(row.values, source.keep):
-            return LeftOut()
-        return Part(user, time, path, row.line, (item, *(name_of(row.values, name) for name in self.slices)))
-
-    @property
-    @override
-    def grouped(self) -> bool:
-        return True
-
-    @override
     def join(self, parts: Sequence[Part]) -> Iterator[tuple[str | None, Record] | Counted]:
-        events = self._events(parts)
+        events = self.events(parts)
         asked = list(self._asked(events))
         pairs = list(itertools.pairwise(events))
         figures = {
@@ -79,14 +62,6 @@ class Kind(kind.Kind[SequenceData]):
         yield Counted(figures)
         for split, at in asked:
             yield split, self._record(events[:at], events[at])
-
-    def _events(self, parts: Sequence[Part]) -> list[Part]:
-        """The events that count, oldest first."""
-        events = ordered(parts)
-        if self.source.repeats == "last":
-            last = {part.content[0]: at for at, part in enumerate(events)}
-            events = [part for at, part in enumerate(events) if last[part.content[0]] == at]
-        return events[-self.source.max_events :]
 
     def _asked(self, events: Sequence[Part]) -> Iterator[tuple[str | None, int]]:
         """Splits, each with the place of its target; what stands before it is the history, and is never empty."""
@@ -260,17 +235,6 @@ class Kind(kind.Kind[SequenceData]):
                 f"the {empty[0]} split is empty ({counts}){need}; give more events, or change {place(source, 'split')}"
             )
         return None
-
-
-def _kept(values: Mapping[str, Any], keep: Kept) -> bool:
-    """Whether a row is an event."""
-    if keep.values is not None:
-        return name_of(values, keep.column) in keep.values
-    number = number_of(values[keep.column])
-    if number is None:
-        raise RowError(f"column {keep.column!r} is not a number")
-    assert keep.range is not None
-    return inside(number, keep.range)
 
 
 def _begin(value: float | str | None) -> tuple[float, bool]:

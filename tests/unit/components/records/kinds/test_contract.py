@@ -33,12 +33,13 @@ ROWS = {
     ),
     "score": ({}, [{"text": "good"}]),
     "sequence": ({"time": "at"}, [{"user": "u", "item": f"i{time}", "at": time} for time in (3, 1, 4, 2)]),
+    "histories": ({"time": "at"}, [{"user": "u", "item": f"i{n}", "at": n} for n in range(3)]),
     "catalogue": ({}, [{"item": "i1", "title": "Heat"}]),
     "parallel": ({}, [{"text": "good", "target": "gut"}, {"text": "good", "target": "gut"}]),
     "tests.component.events": ({}, [{"user": "u", "item": f"i{time}", "time": time} for time in (3, 1, 4, 2)]),
 }
 # Records without the right answer go to no gate.
-UNCHECKED = {"score"}
+UNCHECKED = {"score", "histories"}
 TYPES = {schema_pb2.BYTES: bytes, schema_pb2.INT: int, schema_pb2.FLOAT: float}
 
 
