@@ -128,6 +128,9 @@ def learn(
     if len(np.unique(hashes)) < len(names):
         raise DataError("two items have the same hash of 62 bits: rename one of the two")
     _notice_likeness(names)
+    if side is not None and (untitled := sum(name not in titles for name in names)):
+        told = f"{untitled:,} of {len(names):,} items are not in the catalogue, so answers show no title for them"
+        progress.emit(progress.Notice(told))
     kept: dict[str, Any] = {
         "items": [name.decode() for name in names],
         "counts": [counts[name] for name in names],

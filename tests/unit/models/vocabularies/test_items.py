@@ -43,6 +43,13 @@ def test_the_catalogue_gives_titles_and_no_items(tmp_path):
     assert found.titles[FIRST:].tolist() == ["Été".encode(), b""]
 
 
+def test_items_that_the_catalogue_lacks_are_told(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(progress, "emit", lambda event: told.append(str(event)))
+    learned(tmp_path, ["a", "b", "b", "c"], side=[{"item": tf.constant(["a"]), "title": tf.constant(["Heat"])}])
+    assert told == ["2 of 3 items are not in the catalogue, so answers show no title for them"]
+
+
 def test_bands_are_half_ninety_percent_and_the_rest():
     found = Items(["a", "b", "c", "d"], [50, 30, 10, 10])
     assert found.bands[FIRST:].tolist() == [0, 1, 1, 2]
