@@ -1,13 +1,13 @@
 """Texts in another language: an encoder–decoder Transformer, and the best of several answers."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from typing_extensions import override
 
 from models import task
-from models.figures import Figures
+from models.figures import Figures, Section
 from models.translation import baselines, figures
 from models.translation.options import Options
 
@@ -47,6 +47,8 @@ class Task(task.Task):
     chosen = task.Metric("loss", better="lower")
     by_tokens = True
     baselines = ("copy", "nearest")
+    # A model that loses what programs fill in, or is worse than a look-up, is not pushed.
+    gate = {"beats": ["copy", "nearest"], "placeholders_kept": 0.99, "empty": 0.01}
     slices = {"length_bucket": _BUCKETS}
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -247,6 +249,12 @@ class Task(task.Task):
     def baseline(self, name: str, train: Sequence[task.Record], test: Sequence[task.Record]) -> task.Answers:
         found = {"copy": baselines.copy, "nearest": baselines.nearest}
         return found[name](train, test) if name in found else super().baseline(name, train, test)
+
+    @override
+    def sections(self, rows: "np.ndarray", references: Mapping[str, "np.ndarray"]) -> Iterator[Section]:
+        """ChrF by how much a source is like a known one."""
+        if "nearest" in references:
+            yield figures.novelty(rows, references["nearest"])
 
     @override
     def wrong(self, row: "np.ndarray") -> float:

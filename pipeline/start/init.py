@@ -16,7 +16,7 @@ from configs.encoding import Encoding
 from configs.sources import TaskData
 from configs.yaml.document import inline
 from pipeline import loader
-from pipeline.start import init_events
+from pipeline.start import init_events, init_pairs
 from pipeline.start.sniff import DataFile, look
 from pipeline.terminal.numbers import share
 
@@ -54,6 +54,11 @@ def init(
         return
     elif named or catalogue:
         raise ConfigError(f"{data} does not look like events: name who with --user and what with --item")
+    elif not checkpoint and (seen := init_pairs.look(data, encoding)):
+        name = _named(data, name)
+        _write({Path(f"{name}.yaml"): init_pairs.yaml(seen, name)}, force)
+        _tell(seen.lines(), seen.assumed, f"{name}.yaml: review it", name)
+        return
     _init_texts(data, name, text, label, encoding, checkpoint, force)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.records import event_columns, readers
 from components.records.head import Head
-from components.records.kind import load
+from components.records.kind import Kind, load
 from configs.base import ConfigError
 from configs.encoding import Encoding
 from configs.yaml.document import inline
@@ -15,6 +15,7 @@ from configs.yaml.validate import one_of
 from models.task import load as load_task
 from pipeline.loader import task_types
 from pipeline.start import preview, sniff
+from pipeline.start.sniff import Given
 from pipeline.terminal.numbers import size
 
 KIND = "sequence"
@@ -73,20 +74,28 @@ def look(path: str, named: Mapping[str, str], encoding: Encoding | None, catalog
     guess = kind.guess(columns, named)
     if guess is None:
         return None
-    data = _file(path, opened, needed) | dict(guess.columns)
+    data = section(path, opened, needed) | dict(guess.columns)
     if titles := _catalogue(path, catalogue, data["item"], encoding):
         data["catalogue"] = titles
         assumed.append(f"{titles['title']!r} of {titles['path']} says what the items are called")
-    lenient = {**data, "on_bad_record": "quarantine", "max_bad_share": 1.0}
-    of = kind(kind.data.model_validate(lenient))
+    head, summary = read(kind, data, opened)
+    return Events(data, head, summary, [*assumed, *guess.assumed, *_unused(columns, data)])
+
+
+def read(kind: type[Kind[Any]], data: dict[str, Any], opened: Given) -> tuple[Head, str]:
+    """The head of the file as a run would read it, and that in one line; ``data`` gets what bad rows ask for.
+
+    Raises:
+      DataError: nothing can be learned from it.
+    """
+    of = kind(kind.data.model_validate({**data, "on_bad_record": "quarantine", "max_bad_share": 1.0}))
     head = preview.look(of)
     if head.bad:
         data["on_bad_record"] = "quarantine"
         if (share := head.bad.total() / head.rows) > kind.data.model_fields["max_bad_share"].default:
             data["max_bad_share"] = min(1.0, round(share + 0.01, 2))
-    how = f"{size(Path(path).stat().st_size)} · {opened.format} · {opened.encoding.upper()}"
-    summary = f"{preview.summary(head, of)} · {how}"
-    return Events(data, head, summary, [*assumed, *guess.assumed, *_unused(columns, data)])
+    how = f"{size(Path(data['path']).stat().st_size)} · {opened.format} · {opened.encoding.upper()}"
+    return head, f"{preview.summary(head, of)} · {how}"
 
 
 def yaml(seen: Events, name: str) -> list[str]:
@@ -105,7 +114,8 @@ def yaml(seen: Events, name: str) -> list[str]:
     ]
 
 
-def _file(path: str, source: Any, needed: bool) -> dict[str, Any]:
+def section(path: str, source: Given, needed: bool) -> dict[str, Any]:
+    """What ``task.data`` says of a file."""
     said: dict[str, Any] = {"path": path}
     if needed:
         said["format"] = source.format
@@ -129,7 +139,7 @@ def _catalogue(path: str, asked: str | None, item: str, encoding: Encoding | Non
     title = event_columns.title(columns, item)
     if title is None:
         raise ConfigError(f"--catalogue: {found} has no column beside {item!r}: titles are expected")
-    return {**_file(found, opened, needed), "item": item, "title": title}
+    return {**section(found, opened, needed), "item": item, "title": title}
 
 
 def _unused(columns: Mapping[str, list[str]], data: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from components.records import bad_records, kind
+from components.records import bad_records, kind, pair_columns
+from components.records.head import Guess, Head
 from components.records.readers import format_of
 from components.records.record import Counted, LeftOut, Part, Record, key, ordered
 from components.records.rows import WHOLE, Bad, Range, Row, RowError, place
@@ -24,6 +25,8 @@ _RATIO, _MORE = 9, 20
 # Shares of one side's texts in the other side's script that stop a run, and that are told.
 _SWAPPED, _TOLD = 0.2, 0.01
 _SEVERAL, _REPEATED = "several", "repeated"  # of groups of rows
+_CURE = "if the columns are swapped there, swap them back, else leave these pairs out"
+_TO = " → "  # between the scripts of both sides
 _SEEN = 200  # characters that the script of a text is told by
 
 
@@ -89,23 +92,52 @@ class Kind(kind.Kind[ParallelData]):
         return " · ".join([super().line(report), *parts])
 
     @override
+    def add(self, record: Record | Part, head: Head) -> None:
+        if isinstance(record, Part):
+            text, target, *_ = record.content
+            head.groups[text] += 1
+            head.labels[_scripts(text, target)] += 1
+
+    @override
+    def summarize(self, head: Head) -> list[str]:
+        told = [f"{len(head.groups):,} source texts"] * (0 < len(head.groups) < head.rows)
+        total = head.labels.total()
+        often = [each for each in head.labels.most_common(3) if each[1] >= _TOLD * total]
+        told += [f"{100 * (number / total):.0f} % {scripts}" for scripts, number in often]
+        return told + [sentence for sentence, _ in self._foreign(head.labels)]
+
+    @override
+    def lacking(self, head: Head) -> str | None:
+        return next((f"{told}; {_CURE}" for told, share in self._foreign(head.labels) if share >= _SWAPPED), None)
+
+    @classmethod
+    @override
+    def guess(cls, columns: Mapping[str, Sequence[str]], named: Mapping[str, str]) -> Guess | None:
+        return None if named else pair_columns.guess(columns)
+
+    @override
     def label(self, record: Record) -> str:
         """The scripts of both sides."""
-        return " → ".join(script_of(_decoded(record, name)[:_SEEN]) for name in self.texts)
+        return _scripts(*(_decoded(record, name) for name in self.texts))
 
     @override
     def judge(self, report: bad_records.Report, path: str) -> None:
         super().judge(report, path)
-        pairs = Counter[tuple[str, ...]]()
+        scripts = Counter[str]()
         for (_, label), number in report.records.items():
-            pairs[tuple(label.split(" → "))] += number
-        for told, share in _foreign(pairs, (self.source.text, self.source.target)):
+            scripts[label] += number
+        for told, share in self._foreign(scripts):
             if share >= _SWAPPED:
-                raise DataError(
-                    f"{place(self.source, 'text')}: {told}; if the columns are swapped there, swap them back, else "
-                    "leave these pairs out."
-                )
+                raise DataError(f"{place(self.source, 'text')}: {told}; {_CURE}.")
             progress.emit(progress.Notice(told))
+
+    def _foreign(self, scripts: Mapping[str, int]) -> Iterator[tuple[str, float]]:
+        pairs = {tuple(label.split(_TO)): number for label, number in scripts.items()}
+        return _foreign(pairs, (self.source.text, self.source.target))
+
+
+def _scripts(text: str, target: str) -> str:
+    return _TO.join(script_of(side[:_SEEN]) for side in (text, target))
 
 
 def _side(values: Mapping[str, Any], name: str) -> str:
@@ -139,7 +171,10 @@ def _foreign(pairs: Mapping[tuple[str, ...], int], names: Sequence[str]) -> Iter
         other = usual[1 - place_of]
         share = sum(number for scripts, number in pairs.items() if scripts[place_of] == other) / written
         if share >= _TOLD:
-            yield f"{share:.0%} of column {name!r} are in {other}, which is the script of the other column", share
+            yield (
+                f"{100 * share:.0f} % of column {name!r} are in {other}, which is the script of the other column",
+                share,
+            )
 
 
 def _decoded(record: Record, name: str) -> str:

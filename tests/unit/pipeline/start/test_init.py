@@ -400,3 +400,22 @@ def test_labels_that_differ_only_in_spelling_are_told(folder, labels, told):
     rows = [(ENGLISH[n % 2][0] + f" {n}", labels[n % 3]) for n in range(60)]
     table(folder / "x.csv", rows)
     assert ("are different labels, though only their spelling differs" in init("x.csv")) is told
+
+
+def test_texts_with_their_translations(folder):
+    english = [
+        ("the chart", "a row of values", "insert a cell below", "chart")[n % 4] + f" {n * 37}" for n in range(80)
+    ]
+    korean = [("그 차트", "값의 한 행", "아래에 셀 하나 삽입", "차트")[n % 4] + f" {n * 37}" for n in range(80)]
+    table(folder / "ui.tsv", [*zip(korean, english, strict=True), ("", "x")], ("no", "ko", "en"), delimiter="\t")
+    output = init("ui.tsv")
+    assert "ui.tsv: 80 pairs" in output
+    assert "100 % Latin → Hangul" in output
+    assert "bad    1 rows, such as 1 × column 'ko' is empty: set aside (quarantine)" in output
+    assert "assumed  'en' is the text and 'ko' its translation" in output
+    assert "✓ ui.yaml: review it" in output
+    found = loader.load("ui.yaml")
+    assert (found.task.type, found.task.data.text, found.task.data.target) == ("translation", "en", "ko")
+    assert found.task.data.on_bad_record == "quarantine"
+    assert found.evaluate.bless.beats == ["copy", "nearest"]
+    assert "80 pairs" in checked("ui.yaml")

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.records.bad_records import Report
+from components.records.head import Head
 from components.records.kind import load
 from components.records.record import Counted, LeftOut, Part, key
 from components.records.rows import Bad
@@ -168,6 +169,22 @@ def test_two_files_of_lines():
     assert list(kind.records("a.ko")) == []
 
 
+def test_what_check_says():
+    head = Head(rows=4)
+    for item in read([("one", "하나"), ("one", "일"), ("two", "둘"), ("삼", "three")]):
+        made().add(item, head)
+    assert made().summarize(head) == [
+        "3 source texts",
+        "75 % Latin → Hangul",
+        "25 % Hangul → Latin",
+        "25 % of column 'en' are in Hangul, which is the script of the other column",
+        "25 % of column 'ko' are in Latin, which is the script of the other column",
+    ]
+    assert made().lacking(head).startswith("25 % of column 'en' are in Hangul")
+    head.labels = Counter({"Latin → Hangul": 3, "Hangul → Latin": 0})
+    assert made().lacking(head) is None
+
+
 # --- scripts ---
 
 
@@ -186,10 +203,13 @@ def test_what_records_are_counted_by():
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        ({"Latin_Hangul": 798, "Hangul_Latin": 200}, "20% of column 'en' are in Hangul, which is the script of the ot"),
-        ({"Latin_Hangul": 498, "Hangul_Latin": 500}, "50% of column 'en' are in"),
-        ({"Latin_Hangul": 700, "Latin_Latin": 298}, "30% of column 'ko' are in Latin, which is the script of the oth"),
-        ({"Latin_Hangul": 700, "Hangul_Hangul": 298}, "30% of column 'en' are in Hangul"),
+        (
+            {"Latin_Hangul": 798, "Hangul_Latin": 200},
+            "20 % of column 'en' are in Hangul, which is the script of the ot",
+        ),
+        ({"Latin_Hangul": 498, "Hangul_Latin": 500}, "50 % of column 'en' are in"),
+        ({"Latin_Hangul": 700, "Latin_Latin": 298}, "30 % of column 'ko' are in Latin, which is the script of the oth"),
+        ({"Latin_Hangul": 700, "Hangul_Hangul": 298}, "30 % of column 'en' are in Hangul"),
     ],
 )
 def test_swapped_columns_stop_a_run(records, message):
@@ -215,5 +235,5 @@ def test_scripts_that_tell_nothing(records, caplog):
 def test_a_few_in_the_wrong_script_are_told(caplog):
     made().judge(report(Latin_Hangul=900, Latin_Latin=50, Hangul_Latin=5), "bad_records.csv")
     assert [record.message for record in caplog.records] == [
-        "6% of column 'ko' are in Latin, which is the script of the other column"
+        "6 % of column 'ko' are in Latin, which is the script of the other column"
     ]
