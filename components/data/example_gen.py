@@ -28,7 +28,7 @@ from components.records.blocks import Block, Entry, Keys
 from components.records.kind import Kind, load
 from components.records.ranges import Chunk
 from components.records.reading import Bucket, Given, Sample, Task, Work
-from components.storage.files import fileio, write_whole
+from components.storage.files import fileio, writable
 from configs.sources import Source
 from models import progress
 
@@ -76,8 +76,12 @@ class _Write(beam.DoFn):
     def process(self, element: Block) -> None:
         name = "{:05}-{:05}".format(*element.number)
         for split, content in element.examples.items():
-            write_whole(f"{self.folders[split]}/data_tfrecord-{name}.gz", content, self.parts)
-        write_whole(f"{self.notes}/notes-{name}", element.notes.encode(), self.parts)
+            self._write(f"{self.folders[split]}/data_tfrecord-{name}.gz", content)
+        self._write(f"{self.notes}/notes-{name}", element.notes.encode())
+
+    def _write(self, path: str, content: bytes) -> None:
+        with writable(path, self.parts) as place, fileio.open(place, "wb") as file:
+            file.write(content)
 
 
 class _Records:

@@ -3,6 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -44,7 +45,8 @@ class LeftOut:
     """A row, or a group of them, that is sound and not used: a number in none of the label ranges."""
 
 
-class Counted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Counted:
     """What a group adds to the figures of its source, by name; all groups' are summed up for ``Kind.judge``."""
 
     figures: Mapping[str, int]

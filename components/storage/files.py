@@ -32,7 +32,6 @@ __all__ = [
     "opened",
     "readable",
     "writable",
-    "write_whole",
 ]
 
 filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(s3.S3, priority=0)
@@ -88,25 +87,6 @@ def copy_file(source: str, target: str) -> None:
         case _:
             with fileio.open(source, "rb") as given, fileio.open(target, "wb") as taken:
                 shutil.copyfileobj(given, taken, 1 << 20)
-
-
-def write_whole(path: str, content: bytes, parts: str) -> None:
-    """Writes a file that appears whole, and replaces another.
-
-    Args:
-      path: of the file.
-      content: of it.
-      parts: a folder for what is not whole yet, in the same file system.
-    """
-    fileio.makedirs(posixpath.dirname(path))
-    part = path
-    if "://" not in path:  # an object of a store appears when it is closed
-        fileio.makedirs(parts)
-        part = f"{parts}/{uuid.uuid4().hex}"
-    with fileio.open(part, "wb") as file:
-        file.write(content)
-    if part != path:
-        fileio.rename(part, path, overwrite=True)
 
 
 class Mirror:
@@ -167,19 +147,22 @@ def writable(path: str, parts: str) -> Iterator[str]:
     """Where TensorFlow can write the file. It appears whole when the block ends, and not at all if that raises.
 
     Args:
-      path: of the file, in a folder that exists.
+      path: of the file; its folder is made where there is none.
       parts: a folder of the same file system, for what is not finished. It is made here, and stays.
     """
+    fileio.makedirs(posixpath.dirname(path))
     if is_s3(path):
         with tempfile.TemporaryDirectory() as folder:
             place = f"{folder}/{posixpath.basename(path)}"
             yield place
             copy_file(place, path)
-        return
-    fileio.makedirs(parts)
-    part = f"{parts}/{uuid.uuid4().hex}"
-    yield part
-    fileio.rename(part, path, overwrite=True)
+    elif "://" in path:  # an object of a store appears when it is closed
+        yield path
+    else:
+        fileio.makedirs(parts)
+        part = f"{parts}/{uuid.uuid4().hex}"
+        yield part
+        fileio.rename(part, path, overwrite=True)
 
 
 def mirrored(address: str) -> Mirror | None:

@@ -433,6 +433,47 @@ def test_ranges_of_a_file_give_what_the_whole_file_gives(file, encoding, size):
         assert found == expected
 
 
+_ROWS = b"".join(b"text %d,%d\n" % (n, n % 2) for n in range(20))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "encoding", "pieces"),
+    {
+        "lines": ("a.csv", b"text,label\n" + _ROWS, "utf-8", 5),
+        "a header longer than a range": ("a.csv", b"text,label," + b"x" * 60 + b"\n" + _ROWS, "utf-8", 1),
+        "lines of Windows": ("a.csv", b"text,label\n".replace(b"\n", b"\r\n") + _ROWS, "utf-8", 5),
+        "a line feed inside quotes": ("a.csv", b'text,label\n"one\n\ntwo, ""three""\n",1\n' + _ROWS, "utf-8", 5),
+        "a quote inside a field": ("a.csv", b"text,label\n" + _ROWS + b'5" disk,1\n6" disk,0\n' + _ROWS, "utf-8", 5),
+        "a quote that stays open": ("a.csv", b"text,label\n" + _ROWS + b'"never closed,1\n' + _ROWS, "utf-8", 6),
+        "a carriage return": ("a.csv", b"text,label\n" + _ROWS + b"a\rb,1\n" + _ROWS, "utf-8", 5),
+        "bytes of another encoding": (
+            "a.csv",
+            b"text,label\n" + _ROWS + "좋은 영화,1\n".encode("cp949") * 9,
+            "utf-8",
+            1,
+        ),
+        "bytes of no encoding": (
+            "a.csv",
+            b"text,label\n" + _ROWS + b"\xff\xfe\x80,1\n\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9,1\n",
+            "utf-8",
+            5,
+        ),
+        "sentences of a document": ("a.txt", b"one\ntwo\n\nthree\nfour\nfive\nsix\n\n\nseven\n" * 6, "utf-8", 6),
+        "words of a sentence": ("a.conll", b"one O\ntwo O\n\nthree B-X\nfour I-X\nfive O\n\n" * 6, "utf-8", 5),
+        "objects": ("a.jsonl", b'{"text": "a", "label": "1"}\n{"text": 2}\n' * 9, "utf-8", 8),
+    }.values(),
+)
+def test_ranges_of_a_file_that_is_hard_to_cut(name, content, encoding, pieces):
+    """Each rule of ``ranges`` has a file that is read otherwise without it."""
+    Path(name).write_bytes(content)
+    counts = set()
+    for source in sources(name, encoding):
+        kind = next(kind for kind in KINDS if kind.data is type(source))(source)
+        counts.add(len(ranges.cut(name, kind, 50)))
+        assert in_ranges(kind, 50) == whole(kind, name)
+    assert pieces in counts, counts
+
+
 @_fuzz
 @given(files())
 def test_every_row_can_be_copied_or_is_refused(file):
