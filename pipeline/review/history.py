@@ -245,6 +245,7 @@ def _sources(result: RunResult, values: dict[str, Any]) -> str:
             continue
         of_task = "task" in values and not node.startswith("Corpus")
         source = values["task"]["data"] if of_task else values.get("corpus", {})
+        source = source.get(node.removesuffix("ExampleGen").lower()) or source  # a side of the task's source
         names = ", ".join(Path(path).name for path in source.get("path", [node]))
         parts.append(f"{names}@{digest[:4]}")
     return " + ".join(parts) or "data"
