@@ -31,17 +31,21 @@ class ItemNetwork(keras.layers.Layer):
     Args:
       items: of the vocabulary.
       shape: arguments of ``BertEncoder``.
+
+    Attributes:
+      trained: the first id without an event, which all behind it lack too. Training never scores those: they would
+        only ever be wrong, and learn to be last.
     """
 
     def __init__(self, items: Items, shape: Mapping[str, Any]) -> None:
         super().__init__(name="items")
         self.encoder = BertEncoder(vocabulary_size=items.size, **{"num_segments": 1, **shape})
         self.head = MaskedLanguageHead(self.encoder, name="head")
-        for variable in (*self.encoder.variables, *self.head.variables):
-            if variable.name == "kernel":
-                # A deviation of 1 / √inputs. BERT's 0.02 suits its width: at 64, attention begins all but uniform, and
-                # cloze needs many times the steps (hit_10 of a chain after 20 epochs .51, so .90 after 15).
-                variable.assign(variable / (_DEVIATION * variable.shape[0] ** 0.5))
+        for block in self.encoder.blocks:
+            # A deviation of 1 / √inputs. BERT's 0.02 suits its width: at 64, attention begins all but uniform, and
+            # cloze, which finds neighbours by attention alone, needs many times the steps.
+            block.qkv.kernel.assign(block.qkv.kernel / (_DEVIATION * block.qkv.inputs**0.5))
+        self.trained = FIRST + int((items.counts > 0).sum())
         self.titles, self.projection = items.vectors, None
         if items.vectors is not None:
             own = self.encoder.token_embedding
@@ -73,6 +77,11 @@ class ItemNetwork(keras.layers.Layer):
             own = tf.where(without_own[:, None], tf.zeros_like(own), own)
         of_titles = tf.matmul(tf.constant(self.titles, own.dtype), tf.cast(self.projection, own.dtype))
         return own + tf.pad(of_titles, [[FIRST, 0], [0, 0]])
+
+    def bias(self, without_own: Any = None) -> Any:
+        """What is added to each id's score, float32 (V,): of its own too."""
+        bias = tf.convert_to_tensor(self.head.bias)
+        return bias if without_own is None else tf.where(without_own, tf.zeros_like(bias), bias)
 
     def states(self, batch: Batch, places: Any, table: Any, training: bool) -> Any:
         """What scores items when multiplied with their vectors: (M, D), for ``places`` int32 (M,) of the grid B·S."""
@@ -110,25 +119,29 @@ class ItemModel(keras.layers.Layer):
           ``logits`` (B, V) and ``vector`` (B, D). With ``masked_indices`` in the batch ``mlm_logits`` (M, V), or what
           ``losses.sampled`` gives.
         """
-        table = self.network.table(self._by_title() if training else None)
+        by_title = self._by_title() if training else None
+        table, bias = self.network.table(by_title), self.network.bias(by_title)
         if "masked_indices" not in batch:
             states = self.network.states(batch, sequences.last_places(batch["padding_mask"]), table, training)
-            return {"logits": self._scores(states, table), "vector": states}
+            return {"logits": _scores(states, table, bias, table.shape[0]), "vector": states}
         states = self.network.states(batch, batch["masked_indices"], table, training)
         if self.options.loss == "softmax":
-            return {"mlm_logits": self._scores(states, table)}
-        drawn = losses.draw(self.seeds.next(), self.options.negatives, table.shape[0])
-        return losses.sampled(states, table, self.network.head.bias, batch["masked_ids"], drawn)
-
-    def _scores(self, states: Any, table: Any) -> Any:
-        never = tf.pad(tf.zeros(table.shape[0] - FIRST, states.dtype), [[FIRST, 0]], constant_values=_NEVER)
-        return kernels.products(states, table) + (tf.cast(self.network.head.bias, states.dtype) + never)
+            return {"mlm_logits": _scores(states, table, bias, self.network.trained)}
+        drawn = losses.draw(self.seeds.next(), self.options.negatives, self.network.trained)
+        return losses.sampled(states, table, bias, batch["masked_ids"], drawn)
 
     def _by_title(self) -> Any:
         share, size = self.options.id_dropout, self.network.encoder.vocabulary_size
         if self.network.projection is None or not share:
             return None
         return (tf.random.stateless_uniform([size], self.seeds.next()) < share) & (tf.range(size) >= FIRST)
+
+
+def _scores(states: Any, table: Any, bias: Any, end: int) -> Any:
+    """(M, V); of special pieces, and of ids from ``end`` on, ``_NEVER``."""
+    around = [[FIRST, table.shape[0] - end]]
+    never = tf.pad(tf.zeros(end - FIRST, states.dtype), around, constant_values=_NEVER)
+    return kernels.products(states, table) + (tf.cast(bias, states.dtype) + never)
 
 
 class CountModel(keras.layers.Layer):
