@@ -41,7 +41,7 @@ def joined(rows, slices=(), **options):
         assert isinstance(part, Part), part
         groups.setdefault(part.group, []).append(part)
     items = (item for group in groups.values() for item in made(slices, **options).join(group))
-    return [item[1] for item in items if isinstance(item, tuple)]
+    return [item[1] for item in items if not isinstance(item, Counted)]
 
 
 def reason(text, target, **options):
