@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from configs.base import Name, Section, Seed
 from configs.evaluation import Evaluate
 from configs.pretraining import Pretrain
-from configs.sources import Corpus, Source, Unlabelled, UnlabelledEvents
+from configs.sources import ENDINGS, Corpus, Source, Unlabelled, UnlabelledEvents
 from configs.text import Text, Vocabulary
 from configs.training import Train
 from configs.tuning import Range, Tune
@@ -119,6 +119,8 @@ class Experiment(Section):
         if self.score is None or self.task is None:
             return None
         shared = self.task.data.model_dump(include=set(type(self.score).model_fields))
+        if shared["format"] not in ENDINGS.values():  # of files that hold the right answers too
+            del shared["format"]
         return type(self.score).model_validate(shared | self.score.model_dump(exclude_unset=True))
 
     def dump(self) -> dict[str, Any]:

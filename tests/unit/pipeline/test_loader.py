@@ -389,3 +389,12 @@ def test_the_bound_of_a_figure_is_the_most_that_it_can_be(tmp_path, monkeypatch)
     assert bless.slices == {"length_bucket": 30}
     (found,) = complaints(f"{TOY}evaluate: {{bless: {{chrf: 101}}}}\n", tmp_path)
     assert found == "x.yaml:5 $.evaluate.bless.chrf: must be at most 100.0, received 101"
+
+
+def test_records_to_score_need_not_lie_in_two_files_of_lines(tmp_path):
+    (tmp_path / "x.yaml").write_text(
+        "name: x\ntask: {type: translation, data: {path: [a.en, a.ko]}}\nvocabulary: {learn: 100}\n"
+        "encoder: translation_tiny\nscore: {path: b.csv}\n"
+    )
+    found = loader.load(tmp_path / "x.yaml")
+    assert (found.task.data.format, found.scored.format, found.scored.text) == ("aligned", None, "text")
