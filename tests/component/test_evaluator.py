@@ -202,6 +202,10 @@ def test_what_kubeflow_shows_is_scikit_learns_too(judged, with_baseline):
     assert outputs["metrics"].get_float_custom_property("accuracy") == found.metrics["accuracy"]
     assert outputs["metrics"].get_float_custom_property("blessed") == found.blessed
     page = pathlib.Path(outputs["report"].uri).read_text("utf-8")
+    beside = pathlib.Path(outputs["report"].uri).parent / "evaluation" / verdict.SECTIONS
+    kept = {each.title: each for each in verdict.sections_of(beside.read_text("utf-8"))}
+    assert [row[1:] for row in kept["Confusion"].rows] == [row["row"] for row in matrix["rows"]]
+    assert "<h2>Confusion</h2>" in page
     assert ("Not blessed" in page) == (not found.blessed)
     if len(labels) == 2:
         points = outputs["classification"].get_json_value_custom_property("confidenceMetrics")
