@@ -107,9 +107,14 @@ def _card(folder: Path, to: str) -> str:
 
 def _run(folder: Path) -> RunResult | None:
     """The run that pushed ``folder``; None where it is not here."""
-    experiment = folder.absolute().parents[2]
-    for run in reversed(runs_of(experiment.parent, folder.parent.name)):
-        result = RunResult.read(run)
+    above = folder.absolute().parents
+    if len(above) < 3:  # no serving_model/NAME of an experiment
+        return None
+    for run in reversed(runs_of(above[2].parent, folder.parent.name)):
+        try:
+            result = RunResult.read(run)
+        except RunError:
+            continue  # tfx-bert runs names the damaged ones
         if result.pushed and result.pushed.version == int(folder.name):
             return result
     return None

@@ -16,6 +16,7 @@ from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 from models.translation import checkpoint as translation
 from models.translation.transformer import Transformer
 from pipeline import cli
+from pipeline.run.result import Pushed, RunResult
 
 VOCABULARY = [*SPECIAL, "good", "bad", "film", "!", ","]
 SHAPE = {"num_layers": 2, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 24, "max_positions": 64}
@@ -83,6 +84,25 @@ def test_the_folder_for_transformers_is_whole(pushed, capfd, arguments, which):
         "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "model.safetensors",
     }  # fmt: skip
     assert [path.name for path in pathlib.Path("out").iterdir()] == ["new"]
+
+
+def test_the_card_has_the_figures_of_the_run_that_pushed_the_model(pushed):
+    for number, pushed_version in ((1, 1), (2, 10)):
+        folder = pathlib.Path("runs/reviews") / str(number)
+        folder.mkdir()
+        RunResult(
+            name="reviews",
+            number=number,
+            verdict="blessed",
+            started="2026-01-02T03:04:05+00:00",
+            metrics={"accuracy": number / 10},
+            pushed=Pushed(version=pushed_version, path=""),
+        ).write(folder)
+    damaged = pathlib.Path("runs/reviews/3")
+    damaged.mkdir()
+    (damaged / "result.json").write_text("{")
+    tfx_bert("export", "reviews", "out", "--to", "huggingface")
+    assert "    - type: accuracy\n      value: 0.2\n" in pathlib.Path("out/README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["reviews", "chat"])
