@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
+from models.tasks.translation import Task
 from models.translation import figures
 
 PROTECT = (r"%[A-Z0-9_]+%?", r"\$\(?\w+\)?\$?", r"\{[^}]*\}", r"<[^>]+>", r"https?://\S+")
@@ -150,6 +151,14 @@ def test_no_records_have_no_figures():
     assert math.isnan(figures.chrf(np.zeros((0, len(figures.NAMES)))))
     assert {name for name, each in found.values.items() if not math.isnan(each)} == {"placeholders_kept"}
     assert found.values.keys() == figures.figures(rows([("a", "b")])).values.keys()
+
+
+def test_the_task_shows_figures_by_novelty_where_the_nearest_are_known():
+    model = rows([("a", "a")])
+    nearest = np.array([row("b", "a", similarity=0.9)])
+    the_task = Task({})
+    assert list(the_task.sections(model, {"copy": nearest})) == []
+    assert list(the_task.sections(model, {"nearest": nearest})) == [figures.novelty(model, nearest)]
 
 
 def test_what_is_read_of_an_answer():
