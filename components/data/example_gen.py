@@ -28,7 +28,7 @@ from components.records.blocks import Block, Entry, Keys
 from components.records.kind import Kind, load
 from components.records.ranges import Chunk
 from components.records.reading import Bucket, Given, Sample, Task, Work
-from components.storage.files import fileio, writable
+from components.storage.files import fileio, unfinished, writable
 from configs.sources import Source
 from models import progress
 
@@ -208,13 +208,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for each in folders.values():
             if fileio.exists(each):
                 fileio.rmtree(each)  # of an attempt that failed
-        write = _Write(folders, folder, f"{examples.uri}/parts")
-        with self._make_beam_pipeline() as pipeline:
+        with unfinished(examples.uri) as parts, self._make_beam_pipeline() as pipeline:
             records = _Records(kind, exec_properties["sample"], cores(pipeline.options))
             for number, blocks in enumerate(records.blocks(pipeline)):
-                _ = blocks | f"Write{number}" >> beam.ParDo(write)
-        if fileio.exists(write.parts):
-            fileio.rmtree(write.parts)
+                _ = blocks | f"Write{number}" >> beam.ParDo(_Write(folders, folder, parts))
         report = bad_records.gather(fileio.glob(f"{folder}/notes*"), f"{folder}/{bad_records.FILE}", splits)
         for path in fileio.glob(f"{folder}/notes*"):
             fileio.remove(path)

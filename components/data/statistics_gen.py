@@ -102,9 +102,8 @@ class _Write(beam.DoFn):
     @override
     def process(self, element: tuple[str, statistics_pb2.DatasetFeatureStatisticsList]) -> None:
         split, found = element
-        folder = self.folders[split]
-        fileio.makedirs(folder)
-        with files.writable(f"{folder}/{DEFAULT_FILE_NAME}", self.parts) as place, fileio.open(place, "wb") as file:
+        path = f"{self.folders[split]}/{DEFAULT_FILE_NAME}"
+        with files.writable(path, self.parts) as place, fileio.open(place, "wb") as file:
             file.write(found.SerializeToString(deterministic=True))
 
 
@@ -126,9 +125,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         splits = artifact_utils.decode_split_names(examples.split_names)
         paths = [(split, path) for split in splits for path in shards.of_split([examples], split)]
         folders = {split: artifact_utils.get_split_uri([made], split) for split in splits}
-        parts = f"{made.uri}/.parts"
         shares = shards.shares([path for _, path in paths])
-        with self._make_beam_pipeline() as pipeline:
+        with files.unfinished(made.uri) as parts, self._make_beam_pipeline() as pipeline:
             work = parallel.InParallel(
                 _partial,
                 parallel.cores(pipeline.options),
@@ -144,7 +142,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Merge" >> beam.CombinePerKey(_Merge())
                 | "Write" >> beam.ParDo(_Write(folders, parts))
             )
-        fileio.rmtree(parts)
 
 
 class Spec(component_spec.ComponentSpec):

@@ -83,15 +83,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Writes a file for each file of ``examples``."""
         made = artifact_utils.get_single_instance(transformed)
         made.split_names = artifact_utils.get_single_instance(examples).split_names
-        parts = f"{made.uri}/.parts"
         pairs = list[tuple[str, str]]()
         for split in artifact_utils.decode_split_names(made.split_names):
             sources, folder = shards.of_split(examples, split), artifact_utils.get_split_uri(transformed, split)
-            files.fileio.makedirs(folder)
             name = f"{folder}/transformed_examples-{{:05}}-of-{len(sources):05}.gz"
             pairs += [(source, name.format(number)) for number, source in enumerate(sources)]
         shares = shards.shares([source for source, _ in pairs])
-        with self._make_beam_pipeline() as pipeline:
+        with files.unfinished(made.uri) as parts, self._make_beam_pipeline() as pipeline:
             work = parallel.InParallel(
                 _Apply(graph, parts),
                 parallel.cores(pipeline.options),
@@ -99,7 +97,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 counted=lambda pair, records: (records, shares[pair[0]]),
             )
             _ = pipeline | "Files" >> beam.Create(pairs) | "Spread" >> beam.Reshuffle() | "Apply" >> beam.ParDo(work)
-        files.fileio.rmtree(parts)
 
 
 def _make_graph(folder: str, schema_folder: str, config: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "mounted",
     "opened",
     "readable",
+    "unfinished",
     "writable",
 ]
 
@@ -148,7 +149,7 @@ def writable(path: str, parts: str) -> Iterator[str]:
 
     Args:
       path: of the file; its folder is made where there is none.
-      parts: a folder of the same file system, for what is not finished. It is made here, and stays.
+      parts: a folder of the same file system, for what is not finished; see ``unfinished``.
     """
     fileio.makedirs(posixpath.dirname(path))
     if is_s3(path):
@@ -163,6 +164,15 @@ def writable(path: str, parts: str) -> Iterator[str]:
         part = f"{parts}/{uuid.uuid4().hex}"
         yield part
         fileio.rename(part, path, overwrite=True)
+
+
+@contextlib.contextmanager
+def unfinished(folder: str) -> Iterator[str]:
+    """A folder for ``writable``, inside of ``folder``; it goes when the block ends without an error."""
+    parts = f"{folder}/.parts"
+    yield parts
+    if fileio.exists(parts):
+        fileio.rmtree(parts)
 
 
 def mirrored(address: str) -> Mirror | None:
