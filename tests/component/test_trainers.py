@@ -303,7 +303,8 @@ def test_fine_tuning_starts_from_it_and_answers_text(base, labelled, tmp_path):
     assert summary.startswith("eval accuracy ")
     assert " · 24 records · 2 epochs · temperature " in summary
     card = (tmp_path / "model/Format-Serving/assets.extra/model_card.md").read_text()
-    assert card.startswith("# Classification: bad, good\n\n- **Encoder**: BERT of 1 layers, 16 wide, 2 heads, ")
+    assert "\npipeline_tag: text-classification\n" in card
+    assert "\n---\n# Classification: bad, good\n\n- **Encoder**: BERT of 1 layers, 16 wide, 2 heads, " in card
     assert "- **Training**: epochs 2, batch size 8, learning rate 0.001, seed 1, from a checkpoint\n" in card
     assert f"- **Result**: {summary}; the figures of the test split: tfx-bert show\n" in card
     came_to = fine_tuning.read(tmp_path / "model/Format-Serving/assets.extra")
