@@ -154,7 +154,7 @@ class _Dag:
     def examples(self, name: str) -> Channel:
         """The records of a source."""
         kind = self.kinds[name]
-        source, input_digest = imports.data(self.experiment, self.environment, kind.source)
+        source, input_digest = imports.data(self.experiment, self.environment, kind.own)
         if input_digest is None:
             node = self.add(SourceDigest(source, kind.name), "Digest", name)
             input_digest = node.outputs["digest"].future()[0].value

@@ -123,6 +123,11 @@ class Kind(abc.ABC, Generic[S]):
         """Other sources that tell of what the records hold, such as titles; the vocabulary reads them. Here none."""
         return {}
 
+    @property
+    def own(self) -> S:
+        """The source without what ``sides`` read: what its ExampleGen is told."""
+        return self.source
+
     @classmethod
     def guess(cls, columns: Mapping[str, Sequence[str]], named: Mapping[str, str]) -> Guess | None:
         """How a file would be read, for ``tfx-bert init``; None where it does not look like records of this kind.

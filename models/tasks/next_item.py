@@ -68,6 +68,8 @@ class Task(task.Task):
             "early_stopping": {"patience": patience},
             "batch_size": 128,
             "learning_rate": 1e-3,
+            "warmup": 0.01,  # of 200 epochs, of which early stopping leaves some dozens
+            "beta_2": 0.98,
             "clip_norm": 5.0,
         }
 

@@ -146,6 +146,11 @@ class Kind(EventKind[SequenceData]):
     def sides(self) -> Mapping[str, kind.Kind[Any]]:
         return {"catalogue": catalogue.Kind(self.source.catalogue)} if self.source.catalogue else {}
 
+    @property
+    @override
+    def own(self) -> SequenceData:
+        return self.source.model_copy(update={"catalogue": None})
+
     # --- what a person reads ---
 
     @property

@@ -74,7 +74,7 @@ def test_a_schema_of_ones_own_may_not_let_the_text_be_missing(tmp_path, before, 
 
 
 def test_there_is_no_such_schema(tmp_path):
-    with pytest.raises(schemas.DataError, match=r"or one of classification, corpus, "):
+    with pytest.raises(schemas.DataError, match=r"or one of catalogue, classification, corpus, "):
         schemas.load("summarization")
     path = tmp_path / "own.pbtxt"
     path.write_text("feature {")

@@ -195,9 +195,9 @@ def test_a_check_compares_every_signature_in_every_way(exported, monkeypatch):
     alone, session = "single rows against the batch", "a TF1 session against TF2"
     trained = "the reloaded model against the trained one"
     assert compared == [
+        *(f"embed, {way}" for way in (alone, session)),
         *(f"serving_default, {way}" for way in (trained, alone, session)),
         *(f"serving_examples, {way}" for way in (trained, alone, session)),
-        *(f"embed, {way}" for way in (alone, session)),
         *(f"transform_features, {way}" for way in (alone, session)),
     ]
 

@@ -161,7 +161,7 @@ def test_what_cannot_be_exported_is_one_sentence(pushed):
     assert not pathlib.Path("x").exists()
 
 
-def test_a_translation_model_is_exported_as_the_folder_that_it_carries(pushed):
+def test_a_translation_model_is_exported_as_the_folder_that_it_carries(pushed, capfd):
     folder = pathlib.Path("runs/ko/serving_model/ko/1/assets.extra")
     rules = TextRules("spaced", reserve=RESERVED)
     shape = {**SHAPE, "num_decoder_layers": 1}
@@ -170,8 +170,8 @@ def test_a_translation_model_is_exported_as_the_folder_that_it_carries(pushed):
     )
     (folder / "model_card.md").write_text("# ko\n")
     (folder / "golden.json").write_text(json.dumps({"task": None, "family": "translation"}))
-    printed = tfx_bert("export", "ko", "out", "--to", "huggingface")
-    assert 'transformers.MBartForConditionalGeneration.from_pretrained("out")' in printed
+    tfx_bert("export", "ko", "out", "--to", "huggingface")
+    assert 'transformers.MBartForConditionalGeneration.from_pretrained("out")' in capfd.readouterr().out
     kept = content(folder / "checkpoint")
     assert {name: value for name, value in content(pathlib.Path("out")).items() if name != "README.md"} == kept
     assert "exported as huggingface alone" in tfx_bert("export", "ko", "other", "--to", "onnx", code=1)
