@@ -207,7 +207,8 @@ def trained_on(result: RunResult, values: Mapping[str, Any], records: Mapping[st
         repeated = f" with each of {len(seeds)} seeds" if seeds else ""
         verb = "fine-tuned" if result.checkpoint or steps else "trained"
         files = _files(task.get("data", {}), records.get("task"))
-        steps.append(f"{verb} on {files} for {epochs} epoch{'s' * (epochs != 1)}{repeated}{searched}")
+        most = "at most " * bool(values.get("train", {}).get("early_stopping"))
+        steps.append(f"{verb} on {files} for {most}{epochs} epoch{'s' * (epochs != 1)}{repeated}{searched}")
     if not steps:
         return ""
     start = f"From the checkpoint {result.checkpoint}" if result.checkpoint else "From random weights"

@@ -144,7 +144,8 @@ def trained_on(experiment: Experiment) -> str:
     if experiment.task:
         seeds = f" with each of {len(experiment.train.seeds)} seeds" if experiment.train.seeds else ""
         tune = experiment.tune
-        epochs = "epochs by the search" if tune and "epochs" in tune.space else f"{experiment.train.epochs} epochs"
+        epochs = f"{'at most ' * bool(experiment.train.early_stopping)}{experiment.train.epochs} epochs"
+        epochs = "epochs by the search" if tune and "epochs" in tune.space else epochs
         search = f", the best settings of up to {tune.trials} trials" if tune else ""
         parts.append(f"{epochs}{seeds} on {', '.join(experiment.task.data.path)}{search}")
     return " → ".join(parts)

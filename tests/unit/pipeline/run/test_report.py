@@ -233,6 +233,11 @@ def test_a_run_that_stopped_at_once_has_what_there_is(known):
             "with settings that a search chose.",
         ),
         (
+            {"task": {"data": {"path": ["r.csv"]}}, "train": {"epochs": 200, "early_stopping": {"patience": 10}}},
+            None,
+            "From random weights: trained on r.csv (8,034 records) for at most 200 epochs.",
+        ),
+        (
             {
                 "corpus": {"path": "a.csv"},
                 "pretrain": {"steps": 1000, "objectives": ["mlm", "nsp"]},

@@ -37,6 +37,10 @@ def told(result, experiment="sentiment", root=pathlib.Path("nowhere")):
     return out.getvalue().splitlines()
 
 
+def test_a_training_that_may_end_early_took_at_most_its_epochs():
+    assert summary.trained_on(loader.load("movies")) == "from nothing → at most 200 epochs on data/ml-100k.inter"
+
+
 def test_blessed():
     assert told(BLESSED) == [
         "BLESSED, pushed v1 in 6:48",
