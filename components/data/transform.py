@@ -33,9 +33,8 @@ VOCABULARY = "vocabulary"
 # Figures of the summary come from this many rows, so that their cost does not grow with the data.
 _SAMPLE = 10_000
 _BATCH = 500  # rows parsed at once
-_GZIP = tf.io.TFRecordOptions(
-    "GZIP", compression_level=1
-)  # 6, the default, costs four times as much and saves a seventh
+# Level 6, the default, costs four times as much and saves a seventh.
+_GZIP = tf.io.TFRecordOptions("GZIP", compression_level=1)
 
 
 class Spec(component_spec.ComponentSpec):

@@ -67,6 +67,12 @@ class Cost:
     activations: float
 
 
+def block_parameters(width: int, inner: int) -> int:
+    """Those of a Transformer's block: attention, feed-forward layers ``inner`` wide, and a LayerNorm for each."""
+    attention, norms = 4 * (width * width + width), 4 * width
+    return attention + 2 * width * inner + inner + width + norms
+
+
 class Shape(pydantic.BaseModel):
     """The section ``encoder`` of the YAML: the shape of a family's network."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from models import families
-from models.families import Cost, Endpoint, Input, Tensors
+from models.families import Cost, Endpoint, Input, Tensors, block_parameters
 from models.vocabularies.items import FIRST, SEPARATOR
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Family(families.Family):
         """As a text's, with the head; every item is projected onto the whole catalogue."""
         layers, width = shape["num_layers"], shape["hidden_dim"]
         inner = shape.get("intermediate_dim") or 4 * width
-        blocks = layers * (4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width)
+        blocks = layers * block_parameters(width, inner)
         dense = width * width + width
         tables = (vocabulary_size + shape["max_positions"] + 1) * width
         norms = 4 * width

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from models import families
-from models.families import Cost, Endpoint, Input, Tensors
+from models.families import Cost, Endpoint, Input, Tensors, block_parameters
 
 if TYPE_CHECKING:
     from models.bert.encoder import BertEncoder
@@ -153,7 +153,7 @@ class Family(families.Family):
         """Parameters as in Devlin et al. 2019 (110 M for BERT-base); activations by Korthikanti et al. 2022, eq. 1."""
         layers, width = shape["num_layers"], shape["hidden_dim"]
         inner = shape.get("intermediate_dim") or 4 * width
-        multiplied = layers * (4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width)
+        multiplied = layers * block_parameters(width, inner)
         multiplied += width * width + width  # the pooler's
         tables = vocabulary_size + shape["max_positions"] + shape.get("num_segments", 2) + 2  # 2: LayerNorm
         return Cost(multiplied + tables * width, multiplied, 2 * 34 * width * layers)

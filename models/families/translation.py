@@ -9,7 +9,7 @@ import pydantic
 from typing_extensions import override
 
 from models import families
-from models.families import Cost, Endpoint, Input, Tensors
+from models.families import Cost, Endpoint, Input, Tensors, block_parameters
 from models.families.text import TEXTS
 from models.text.reserved import RESERVED
 
@@ -175,10 +175,9 @@ class Family(families.Family):
         """A unit is a piece of the source, with one of the target; activations by Korthikanti et al. 2022, eq. 1."""
         width, positions = shape["hidden_dim"], shape["max_positions"]
         inner = shape.get("intermediate_dim") or 4 * width
-        norm, attention = 2 * width, 4 * (width * width + width)
-        forward = 2 * width * inner + inner + width
-        encoder = shape["num_layers"] * (attention + forward + 2 * norm)
-        decoder = shape["num_decoder_layers"] * (2 * attention + forward + 3 * norm)
+        block, norm = block_parameters(width, inner), 2 * width
+        encoder = shape["num_layers"] * block
+        decoder = shape["num_decoder_layers"] * (block + 4 * (width * width + width) + norm)  # attention to the source
         table = vocabulary_size * width
         parameters = encoder + decoder + table + 2 * positions * width + 4 * norm
         layers = shape["num_layers"] + 1.5 * shape["num_decoder_layers"]
