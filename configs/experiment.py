@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from configs.base import Name, Section, Seed
 from configs.evaluation import Evaluate
+from configs.events import UnlabelledEvents
 from configs.pretraining import Pretrain
-from configs.sources import ENDINGS, Corpus, Source, Unlabelled, UnlabelledEvents
+from configs.sources import ENDINGS, Corpus, Source, Unlabelled
 from configs.text import Text, Vocabulary
 from configs.training import Train
 from configs.tuning import Range, Tune

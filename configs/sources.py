@@ -1,13 +1,12 @@
-"""Sections ``corpus``, ``task.data`` and ``score``: files of records."""
+"""Sections ``corpus``, ``task.data`` and ``score``: files of records. See also ``events``, ``pairs``."""
 
 from collections.abc import Mapping
-from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from configs.base import RANGE, Columns, Count, Paths, Section, Share
+from configs.base import RANGE, Columns, Paths, Section, Share
 from configs.encoding import Encoding
 
 # Formats by the ending of a file's name.
@@ -219,89 +218,6 @@ class AnswerData(TextData):
     answers: str = "answers"
 
 
-class ParallelSplit(Split):
-    """Shares of the distinct source texts in each split, by their hash; or of what ``by`` says.
-
-    Attributes:
-      by: a column, such as a book or a project: pairs with the same value there are in the same split.
-    """
-
-    by: str | None = None
-
-
-class ParallelData(SplitSource):
-    """Texts with their translations: two columns of a table, or two files of lines.
-
-    ``path: [train.en, train.ko]``: line n of the second file translates line n of the first one. ``eval`` and ``test``
-    are then two files each too. Files that end in ``.txt``, and two files whose endings name no format, are read so.
-    Several rows with the same source text are one pair, with the translation that is most frequent among them.
-
-    Attributes:
-      text: the column of the source text. Unused for files of lines.
-      target: the column of the translation. Likewise.
-      keep_equal: whether a text that is its own translation is a pair too; else it is left out.
-    """
-
-    section = "task.data"
-    keys = ("text", "target")
-    endings = {**ENDINGS, ".txt": "aligned"}
-
-    format: Literal["csv", "tsv", "jsonl", "parquet", "aligned"] | None = None  # type: ignore[assignment]
-    text: str = "text"
-    target: str = "target"
-    keep_equal: bool = False
-    split: ParallelSplit = ParallelSplit()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _files_of_lines(cls, section: Any) -> Any:
-        given = section.get("path") if isinstance(section, dict) else None
-        if not isinstance(given, list) or len(given) != 2 or not all(isinstance(path, str) for path in given):
-            return section
-        return section if any(map(_known, given)) else {"format": "aligned", **section}
-
-    @model_validator(mode="after")
-    def _in_twos(self) -> Self:
-        for key in ("path", "eval", "test"):
-            given = getattr(self, key) or []
-            aligned = [
-                path for path in given if self.format == "aligned" or (not self.format and _ending(path) == ".txt")
-            ]
-            if aligned and (len(given), len(aligned)) != (2, 2):
-                raise ValueError(
-                    f"{key} must be two files of lines, one of the source texts and one of their translations. "
-                    f"Received: {', '.join(given)}"
-                )
-        return self
-
-    @property
-    @override
-    def columns(self) -> list[tuple[str, str]]:
-        return super().columns + ([("split.by", self.split.by)] if self.split.by else [])
-
-    @override
-    def misfit(self, path: str, file_format: str) -> tuple[str, str] | None:
-        if file_format != "aligned":
-            return None
-        if self.split.by:
-            return "split.by", f"{path} is a file of lines and has no columns. Received: {self.split.by!r}"
-        return None if self.beside(path) else ("path", f"{path} is a file of lines: name it as it is, not by a pattern")
-
-    def beside(self, path: str) -> tuple[str, str] | None:
-        """The two files of lines that ``path`` is one of: of the source texts, and of their translations."""
-        pairs = (given for given in (self.path, self.eval, self.test) if given and path in given)
-        return next(((first, second) for first, second in pairs), None)
-
-
-def _ending(path: str) -> str:
-    return PurePath(path.lower().removesuffix(".gz")).suffix
-
-
-def _known(path: str) -> bool:
-    """Whether the ending of a file's name says its format."""
-    return _ending(path) in ENDINGS
-
-
 class Corpus(SplitSource):
     """Text for pretraining: a document is a blank-line separated paragraph, a file, a row, or rows that share a value.
 
@@ -334,134 +250,6 @@ class Corpus(SplitSource):
             return None
         key, value = ("order", self.order) if self.order else ("document", self.document)
         return key, f"plain text takes document: file, or neither. Received: {value!r}"
-
-
-class SequenceSplit(Section):
-    """What eval and test ask for.
-
-    Attributes:
-      by: ``last``: the last event of each user is asked for by test, the one before it by eval. ``time``: train holds
-        what happened before a time, eval and test ask for each user's first event behind it. ``user``: each user
-        belongs to one split, by the hash of the user, and is asked for the last event.
-      eval, test: by ``time``: where its events begin, as a share of all events, oldest first (.8, .9), or as a time
-        such as ``2024-05-01``. By ``user``: its share of the users (.1, .1).
-    """
-
-    by: Literal["last", "time", "user"] = "last"
-    eval: float | str | None = None
-    test: float | str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _filled(cls, section: Any) -> Any:
-        given = {"time": {"eval": 0.8, "test": 0.9}, "user": {"eval": 0.1, "test": 0.1}}
-        by = section.get("by") if isinstance(section, dict) else None
-        return {**given[by], **section} if by in given else section
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        received = f"Received: eval={self.eval}, test={self.test}"
-        if self.by == "last" and (self.eval, self.test) != (None, None):
-            raise ValueError(f"by: last takes neither eval nor test; by: time and by: user do. {received}")
-        if self.by == "user" and not (_share(self.eval) and _share(self.test) and self.eval + self.test < 1):
-            raise ValueError(f"by: user takes shares of the users that are less than 1 together. {received}")
-        if self.by == "time" and _share(self.eval) and _share(self.test) and not self.eval < self.test:
-            raise ValueError(f"by: time needs eval to begin before test. {received}")
-        return self
-
-
-def _share(value: Any) -> TypeGuard[float]:
-    """Whether a number is a share; others are times."""
-    return isinstance(value, int | float) and 0 < value < 1
-
-
-class Kept(Section):
-    """Which rows are events: ``{column: rating, range: '>= 4'}``, or ``{column: event, values: [purchase]}``.
-
-    The others are left out, and counted as left out.
-    """
-
-    column: str
-    range: Comparison | None = None
-    values: Columns | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.range is None) == (self.values is None):
-            raise ValueError("give either range (of a number) or values (those that are events)")
-        return self
-
-
-class CatalogueData(Source):
-    """What the items are called.
-
-    Attributes:
-      item: the column of the item.
-      title: the column of its title.
-    """
-
-    section = "task.data.catalogue"
-    keys = ("item", "title")
-
-    item: str = "item"
-    title: str = "title"
-
-
-class Events(Source):
-    """Events: who did what, and when. A row is an event.
-
-    Attributes:
-      user: the column that says who.
-      item: the column that says what: ids without ``|``, which stands between the items of a request.
-      time: the column that says when: a number, or ISO 8601 (without a zone: UTC). Not given: the order of the rows.
-        Events of one time keep the order of the rows.
-      keep: which rows are events; not given: all of them.
-      repeats: ``keep``: every row is an event; ``last``: of a user's events with one item only the last one is.
-      max_events: of a user with more events the last ones are kept.
-    """
-
-    keys = ("user", "item", "time")
-
-    user: str = "user"
-    item: str = "item"
-    time: str | None = None
-    keep: Kept | None = None
-    repeats: Literal["keep", "last"] = "keep"
-    max_events: Annotated[Count, Field(ge=4)] = 10_000
-
-    @property
-    @override
-    def columns(self) -> list[tuple[str, str]]:
-        return super().columns + ([("keep.column", self.keep.column)] if self.keep else [])
-
-
-class SequenceData(Events):
-    """Events to learn from.
-
-    Attributes:
-      catalogue: titles of the items, from files of their own.
-      split: what train, eval and test are asked for.
-    """
-
-    section = "task.data"
-
-    catalogue: CatalogueData | None = None
-    split: SequenceSplit = SequenceSplit()
-
-    @model_validator(mode="after")
-    def _time_decides(self) -> Self:
-        if self.split.by == "time" and self.time is None:
-            raise ValueError("split: {by: time} needs the column that says when: time")
-        return self
-
-
-class UnlabelledEvents(Events):
-    """Events of users who are each answered what comes next.
-
-    Under ``score`` only ``path`` must be given: the rest is as ``task.data`` has it.
-    """
-
-    section = "score"
 
 
 def _all(value: Any) -> list[Any]:

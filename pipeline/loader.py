@@ -18,8 +18,9 @@ from components.records.kind import load as load_kind
 from configs.base import ConfigError, Share
 from configs.encoder import Encoder
 from configs.evaluation import Bless, Evaluate, Threshold
+from configs.events import UnlabelledEvents
 from configs.experiment import Experiment, Task
-from configs.sources import LabelRanges, UnlabelledEvents
+from configs.sources import LabelRanges
 from configs.training import Train
 from configs.yaml.document import Document, Key, near, read, write
 from configs.yaml.validate import nearest, one_of, raise_all, shown, validate

@@ -10,7 +10,7 @@ from components.records.kind import Kind
 from components.records.record import LeftOut, Part, ordered
 from components.records.rows import Row, RowError
 from components.records.values import id_of, inside, name_of, number_of, time_of
-from configs.sources import Events, Kept
+from configs.events import Events, Kept
 from models.vocabularies.items import SEPARATOR
 
 E = TypeVar("E", bound=Events)

@@ -17,7 +17,8 @@ from components.data import source_digest
 from components.data.example_gen import Executor, RecordExampleGen
 from components.data.source_digest import SourceDigest
 from components.records import readers
-from configs.sources import CatalogueData, Corpus, LabelRanges, SequenceData, Split, TaskData
+from configs.events import CatalogueData, SequenceData
+from configs.sources import Corpus, LabelRanges, Split, TaskData
 from schemas import DataError
 from tests.component import gcs
 from tests.component.events import Events

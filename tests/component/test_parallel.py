@@ -9,7 +9,7 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import BadRecords
 from components.data.example_gen import Executor, RecordExampleGen
-from configs.sources import ParallelData
+from configs.pairs import ParallelData
 from schemas import DataError
 
 SOURCE = ParallelData(path=["a.en", "a.ko"], on_bad_record="quarantine")

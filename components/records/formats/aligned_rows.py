@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from components.records.formats.encodings import decodes_as, undecodable
 from components.records.rows import MAX_LINE, WHOLE, Bad, Range, Row, lines, place, require, wrong_encoding
 from configs.base import ConfigError
-from configs.sources import ParallelData
+from configs.pairs import ParallelData
 from schemas import DataError
 
 

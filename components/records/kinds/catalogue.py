@@ -8,7 +8,7 @@ from components.records import bad_records, kind
 from components.records.record import LeftOut, Part, Record, key, ordered
 from components.records.rows import Row, RowError
 from components.records.values import id_of, name_of, refuse
-from configs.sources import CatalogueData
+from configs.events import CatalogueData
 from schemas import DataError
 
 SPLIT = "catalogue"

@@ -8,7 +8,7 @@ from components.records import bad_records
 from components.records.event_kind import EventKind
 from components.records.kinds.score import SPLIT
 from components.records.record import Part, Record, key
-from configs.sources import UnlabelledEvents
+from configs.events import UnlabelledEvents
 from schemas import DataError
 
 

@@ -13,7 +13,7 @@ from components.records.readers import format_of
 from components.records.record import Counted, LeftOut, Part, Record, key, ordered
 from components.records.rows import WHOLE, Bad, Range, Row, RowError, place
 from components.records.values import name_of, text_of
-from configs.sources import ParallelData
+from configs.pairs import ParallelData
 from models import progress
 from models.text.script import NONE, script_of
 from schemas import DataError

@@ -22,7 +22,7 @@ from components.records.record import Counted, Part, Record, key
 from components.records.rows import place
 from components.records.values import seconds
 from configs.base import ConfigError
-from configs.sources import SequenceData
+from configs.events import SequenceData
 from models import progress
 from schemas import DataError
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from configs import environment
 from configs.base import ConfigError
 from configs.clusters.kubeflow import Kubeflow
-from configs.sources import ParallelData
+from configs.pairs import ParallelData
 from models.checkpoints import layout
 from pipeline import cli, loader
 from pipeline.run import imports, sources

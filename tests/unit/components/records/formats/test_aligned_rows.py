@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from components.records.readers import check, rows
 from components.records.rows import MAX_LINE, Bad, Row
 from configs.base import ConfigError
-from configs.sources import ParallelData
+from configs.pairs import ParallelData
 from schemas import DataError
 
 COLUMNS = ("text", "target")

@@ -14,7 +14,7 @@ from components.records.head import Head
 from components.records.kind import load
 from components.records.record import Counted, LeftOut, Part, key
 from components.records.rows import Bad
-from configs.sources import ParallelData
+from configs.pairs import ParallelData
 from schemas import DataError
 
 Kind = load("parallel")

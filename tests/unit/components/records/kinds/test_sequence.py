@@ -15,7 +15,7 @@ from components.records.kinds.sequence import Kind
 from components.records.record import Counted, LeftOut, Part
 from components.records.rows import Bad, Row, RowError
 from configs.base import ConfigError
-from configs.sources import CatalogueData, SequenceData
+from configs.events import CatalogueData, SequenceData
 from schemas import DataError
 
 logs = st.lists(
