@@ -45,7 +45,7 @@ def test_the_trainer_depends_on_its_task_and_the_encoder_and_not_on_the_evaluato
 @pytest.mark.parametrize(
     ("modules", "sections"),
     [
-        (["components.data.example_gen", "components.records.kinds.corpus"], {"base", "encoding", "sources"}),
+        (["components.data.example_gen", "components.records.kinds.corpus"], {"base", "encoding", "pairs", "sources"}),
         (["components.data.vocabulary_gen"], set()),
         (["components.data.transform", "components.data.featurize", "models.tasks.classification"], set()),
         (["components.train.pretrainer"], {"base", "optimization", "pretraining"}),
