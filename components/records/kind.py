@@ -214,6 +214,10 @@ class Kind(abc.ABC, Generic[S]):
         """The share of what is read that is trained on, for an estimate."""
         return self.shares["train"]
 
+    def records_of(self, head: Head) -> float:
+        """How many records the rows of the whole source become, for an estimate: here as many as there are rows."""
+        return head.records
+
     def add(self, record: Record | Part, head: Head) -> None:
         """Adds to ``head`` what ``summarize`` says of the records: here their labels."""
         if isinstance(record, Record):

@@ -172,7 +172,10 @@ class Family(families.Family):
 
     @override
     def cost(self, shape: Mapping[str, Any], vocabulary_size: int) -> Cost:
-        """A unit is a piece of the source, with one of the target; activations by Korthikanti et al. 2022, eq. 1."""
+        """A unit is a piece of either side, of which a pair has about as many: each costs half of the network.
+
+        Activations by Korthikanti et al. 2022, eq. 1, with those of the attention to the source and of the logits.
+        """
         width, positions = shape["hidden_dim"], shape["max_positions"]
         inner = shape.get("intermediate_dim") or 4 * width
         block, norm = block_parameters(width, inner), 2 * width
@@ -181,4 +184,5 @@ class Family(families.Family):
         table = vocabulary_size * width
         parameters = encoder + decoder + table + 2 * positions * width + 4 * norm
         layers = shape["num_layers"] + 1.5 * shape["num_decoder_layers"]
-        return Cost(parameters, encoder + decoder + table, 2 * 34 * width * layers + 8 * vocabulary_size)
+        activations = 2 * 34 * width * layers + 8 * vocabulary_size
+        return Cost(parameters, (encoder + decoder + table) // 2, activations / 2)

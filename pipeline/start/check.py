@@ -50,7 +50,7 @@ def check(experiment: Experiment, environment: Environment) -> None:
             faults.append(error)
             continue
         if isinstance(told, Head):
-            amounts[name] = round(told.records), told.tokens
+            amounts[name] = round(kinds[name].records_of(told)), told.tokens
             names += len(told.names)
             told = preview.summary(told, kinds[name])
         console.print(Text.assemble(("✓ ", "green"), told), soft_wrap=True)

@@ -92,6 +92,11 @@ class Kind(kind.Kind[ParallelData]):
         return " · ".join([super().line(report), *parts])
 
     @override
+    def records_of(self, head: Head) -> float:
+        """Of the rows with one source text one is kept."""
+        return head.records * len(head.groups) / max(1, head.groups.total())
+
+    @override
     def add(self, record: Record | Part, head: Head) -> None:
         if isinstance(record, Part):
             text, target, *_ = record.content

@@ -180,6 +180,9 @@ def test_what_check_says():
         "25 % of column 'en' are in Hangul, which is the script of the other column",
         "25 % of column 'ko' are in Latin, which is the script of the other column",
     ]
+    # Of a file of 40 such rows: three of four source texts are different ones.
+    head.records = 40
+    assert made().records_of(head) == 30
     assert made().lacking(head).startswith("25 % of column 'en' are in Hangul")
     head.labels = Counter({"Latin → Hangul": 3, "Hangul → Latin": 0})
     assert made().lacking(head) is None
