@@ -190,6 +190,16 @@ class Task(abc.ABC):
     def loss(self, outputs: Tensors, batch: Tensors) -> Any:
         """Mean loss of a batch: float32 scalar, nats. By ``replicas.mean``: a batch may be shared among GPUs."""
 
+    def row_weights(self, batch: Tensors) -> Any:
+        """How much each row counts in the mean that ``loss`` is: float32 (B,); 0 for a row without a loss.
+
+        Args:
+          batch: of ``batches``.
+        """
+        import tensorflow as tf
+
+        return tf.ones(tf.shape(batch["token_ids"])[:1])
+
     def weight(self, batch: Tensors) -> Any:
         """How much a batch's loss counts in that of a split, float32 scalar: here the number of its rows."""
         import tensorflow as tf

@@ -7,9 +7,10 @@ backend, jit, packed rows), ``BertEncoder.padding_free`` runs everything but att
 Axes: B batch, S sequence, T real tokens, H heads, D hidden, V vocabulary, M masked tokens.
 """
 
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -69,6 +70,7 @@ class BertEncoder(keras.layers.Layer):
         self.num_layers, self.hidden_dim, self.num_heads = num_layers, hidden_dim, num_heads
         self.intermediate_dim, self.layer_norm_epsilon = intermediate_dim or 4 * hidden_dim, layer_norm_epsilon
         self.dropout, self.attention_dropout, self.causal = dropout, attention_dropout, causal
+        self._head_mask: list[Tensor] = []  # of the block of ``masked`` around a call
         self.build()
 
     def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
@@ -115,6 +117,19 @@ class BertEncoder(keras.layers.Layer):
         """Takes the embeddings and the first ``blocks`` blocks out of ``trainable_variables``."""
         for variable in itertools.chain(*self.layers_of_variables[: 1 + blocks]):
             variable.trainable = False
+
+    @contextlib.contextmanager
+    def masked(self, head_mask: Tensor) -> Iterator[None]:
+        """Whatever calls the encoder in this block masks these heads: a task's model need not pass the mask on.
+
+        Args:
+          head_mask: as ``call`` takes it. A graph that is traced in the block keeps it.
+        """
+        self._head_mask.append(head_mask)
+        try:
+            yield
+        finally:
+            self._head_mask.pop()
 
     def call(
         self,
@@ -165,6 +180,7 @@ class BertEncoder(keras.layers.Layer):
                 ("from_grid", "residual"), lambda x: ops.take(ops.reshape(x, (-1, x.shape[-1])), kept, axis=0)
             )
         hidden_states, attentions = [x], []
+        head_mask = self._mask(head_mask)
         for index, block in enumerate(self.blocks):
             masked = _of_block(head_mask, index)
             x, weights = block(x, bias=bias, drop=drop, **masked, **(last if block is self.blocks[-1] else {}))
@@ -217,6 +233,7 @@ class BertEncoder(keras.layers.Layer):
         positions = tf.gather(self.position_embedding, place)
         segments = tokens.gather(segment_ids)
         x = self._embed(tokens.gather(token_ids), segments, positions, grid["drop"], token_vectors)
+        head_mask = self._mask(head_mask)
         for index, block in enumerate(self.blocks[:-1]):
             x, _ = block(x, from_grid=tokens.gather, **_of_block(head_mask, index), **grid)
         grid |= _of_block(head_mask, self.num_layers - 1)
@@ -259,6 +276,9 @@ class BertEncoder(keras.layers.Layer):
             place = ops.arange(ops.shape(padding_mask)[1])
             allowed = ops.logical_and(allowed, place[:, None] >= place)
         return ops.cast(ops.where(allowed, 0.0, _BLOCKED), self.compute_dtype)
+
+    def _mask(self, given: Tensor | None) -> Tensor | None:
+        return self._head_mask[-1] if given is None and self._head_mask else given
 
     def _pool(self, first: Tensor) -> Tensor:
         return ops.tanh(self.pooler(first))

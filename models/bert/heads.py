@@ -146,3 +146,10 @@ def mlm_loss(outputs: Batch, batch: Batch) -> tf.Tensor:
     real = tf.cast(ids >= 0, tf.float32)
     losses = kernels.cross_entropy(outputs["mlm_logits"], tf.maximum(ids, 0))
     return replicas.mean(losses * real, step_count=batch.get("step_masked", tf.reduce_sum(real)))
+
+
+def masked_of_rows(batch: Batch) -> tf.Tensor:
+    """How many masked tokens each row has, without those of ``masked_ids`` -1: float32 (B,)."""
+    rows, length = tf.unstack(tf.shape(batch["padding_mask"]))
+    real = tf.cast(batch["masked_ids"] >= 0, tf.float32)
+    return tf.math.unsorted_segment_sum(real, batch["masked_indices"] // length, rows)

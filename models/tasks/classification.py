@@ -96,11 +96,22 @@ class Task(PooledTask):
         """Cross-entropy, mean over the batch, by ``class_weights``."""
         from models.bert import losses
 
+        weights = self._class_weights()
+        return losses.cross_entropy(outputs["logits"], batch["label_id"], weights, self.config.label_smoothing)
+
+    @override
+    def row_weights(self, batch: task.Tensors) -> Any:
+        import tensorflow as tf
+
+        weights = self._class_weights()
+        return super().row_weights(batch) if weights is None else tf.gather(tf.constant(weights), batch["label_id"])
+
+    def _class_weights(self) -> list[float] | None:
+        """By the order of ``labels``; None where all count alike."""
         by_label = self.config.class_weights
         if by_label == "balanced":
             raise ValueError("class_weights: balanced has no numbers before fitted(rows)")
-        weights = [by_label.get(label, 1.0) for label in self.config.labels] if by_label else None
-        return losses.cross_entropy(outputs["logits"], batch["label_id"], weights, self.config.label_smoothing)
+        return [by_label.get(label, 1.0) for label in self.config.labels] if by_label else None
 
     @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:

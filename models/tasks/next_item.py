@@ -210,6 +210,12 @@ class Task(task.Task):
             return losses.gbce(outputs, batch, count, self.config.calibration)
         return losses.sampled_softmax(outputs, batch, count)
 
+    @override
+    def row_weights(self, batch: task.Tensors) -> Any:
+        from models.bert import heads
+
+        return heads.masked_of_rows(batch)
+
     def eligible(self, features: task.Tensors) -> Any:
         """Which items may be answered: bool (B, V)."""
         return ranking.eligible(features["item_ids"], self.catalogue, exclude_seen=self.config.exclude_seen)

@@ -162,6 +162,12 @@ class Task(task.Task):
         logits, tags = tf.boolean_mask(outputs["logits"], learned), tf.boolean_mask(batch["tag_ids"], learned)
         return losses.cross_entropy(logits, tags, smoothing=self.config.label_smoothing)
 
+    @override
+    def row_weights(self, batch: task.Tensors) -> Any:
+        import tensorflow as tf
+
+        return tf.math.count_nonzero(batch["padding_mask"] & (batch["tag_ids"] >= 0), axis=1, dtype=tf.float32)
+
     def _spans(self, outputs: task.Tensors, features: task.Tensors) -> tuple[Any, Any, Any, Any]:
         """What the tokens' best tags say: start, end, label int64 and score float32, ragged (B, None).
 
