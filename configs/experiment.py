@@ -67,6 +67,7 @@ class Experiment(Section):
         its own.
       vocabulary: to learn or to import; a checkpoint brings its own.
       tune: a search for settings of ``train``.
+      explain: whether the pushed model has a signature ``explain``: which words, or items, decided an answer.
       seed: of every random stream.
       deterministic: on one machine two runs end with the same weights, bit for bit; slower. Without it sums of many
         threads may differ in their last bits.
@@ -84,6 +85,7 @@ class Experiment(Section):
     train: Train = Train()
     tune: Tune | None = None
     evaluate: Evaluate = Evaluate()
+    explain: bool = False
     seed: Seed = 1
     deterministic: bool = False
 

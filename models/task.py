@@ -63,6 +63,8 @@ class Task(abc.ABC):
       calibrates: whether answers are the softmax of ``logits`` (B, C), whose right place is ``targets[0]``, or their
         sigmoids, of which ``targets[0]`` (B, C) says 1 or 0; then ``figures`` has ``ece``.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
+      explains: whether an answer rests on one number, ``explained``, so that it can be said which words or items
+        decided it.
       head: the row of ``models.checkpoints.task_head.HEADS`` that the model's layer ``logits`` is, so that
         transformers can load it; None where transformers has no such head.
     """
@@ -82,6 +84,7 @@ class Task(abc.ABC):
     gate: ClassVar[Mapping[str, Any]] = {}
     calibrates: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    explains: ClassVar[bool] = False
     head: ClassVar[str | None] = None
 
     config: Any
@@ -209,6 +212,17 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def answer(self, outputs: Tensors, features: Tensors, record: Tensors) -> dict[str, Any]:
         """What a person reads: named tensors, in the graph. Runs in every serving signature and in the Evaluator."""
+
+    def explained(self, outputs: Tensors) -> Any:
+        """Numbers of a record, float32 (B, C): its highest one is what the answer rests on, and is explained.
+
+        Args:
+          outputs: of ``build``'s layer.
+
+        Raises:
+          NotImplementedError: the task does not ``explains``.
+        """
+        raise NotImplementedError
 
     def examined(self, outputs: Tensors, features: Tensors, record: Tensors) -> dict[str, Any]:
         """More for ``row_metrics`` than a served answer holds, such as the rank of the right one; here nothing.

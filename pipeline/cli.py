@@ -265,9 +265,16 @@ def stop(run: str | None, env: str) -> None:
     help="With quarantine: stop if more than this share is bad. Default: .05.",
 )
 @click.option("--prefix", metavar="TEXT", help="Put TEXT before the names of the added columns.")
+@click.option("--explain", is_flag=True, help="Say which words, or items, decided each answer.")
 @arguments.environment
 def predict(
-    texts: tuple[str, ...], model: str | None, env: str, input_file: str | None, output: str | None, **options: Any
+    texts: tuple[str, ...],
+    model: str | None,
+    env: str,
+    input_file: str | None,
+    output: str | None,
+    explain: bool,
+    **options: Any,
 ) -> None:
     """Ask the pushed model.
 
@@ -280,6 +287,8 @@ def predict(
     asked = {name: value for name, value in options.items() if value is not None}
     if (input_file is None) != (output is None) or (input_file and texts) or (asked and not input_file):
         raise click.UsageError("--input and --output go together, without TEXT; the options of a file need both")
+    if explain and input_file:
+        raise click.UsageError("--explain is for texts on the command line or standard input, not for --input")
     root = Path(environment.load(env).runs)
     if input_file and output:
         from pipeline.inference.bulk_remote import answer as answer_all
@@ -288,7 +297,7 @@ def predict(
     else:
         from pipeline.inference.predict import predict as answer
 
-        answer(root, model, texts)
+        answer(root, model, texts, explain=explain)
 
 
 @main.command()

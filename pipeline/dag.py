@@ -216,6 +216,8 @@ class _Dag:
     def train(self, transform: Transform, base: Channel | None) -> Channel:
         config: dict[str, Any] = {"task": self.task}
         config["train"] = self.experiment.train.model_dump(mode="json", exclude_none=True)
+        if self.experiment.explain:
+            config["explain"] = True
         modules = (self.task_module, *self.by_name())
         config |= self._common("components.train.trainer", *modules, base=base)
         best = None

@@ -202,6 +202,10 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
         if "mlm_loss" in bless:
             yield ("evaluate", "bless", "mlm_loss"), "judges experiments that pretrain alone; this one has a task"
         yield from _task_contradictions(experiment, experiment.task)
+    if experiment.explain and not (experiment.task and load_task(experiment.task.type).explains):
+        able = ", ".join(name for name in task_types() if load_task(name).explains)
+        asked = f"{experiment.task.type} answers with more than one number" if experiment.task else "there is no task"
+        yield ("explain",), f"{asked}: remove explain, which is for {able}"
     family = families.load(load_task(experiment.task.type).family if experiment.task else "text")
     required = family.required(experiment.task.own() if experiment.task else {})
     if experiment.checkpoint is None and any(getattr(experiment, name) is None for name in required):

@@ -63,7 +63,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     """Trains the task named in ``custom_config`` and exports what did best on the eval split, of all epochs and seeds.
 
     ``custom_config``: ``task`` (its section of the YAML), ``train``, ``encoder`` (None with a base model), ``seed``,
-    ``source_digest``. What a Tuner chose goes before ``train``.
+    ``source_digest``, where asked for ``explain``. What a Tuner chose goes before ``train``.
     """
     config = fn_args.custom_config
     if fn_args.hyperparameters:
@@ -221,6 +221,7 @@ def _export(
     fn_args: fn_args_utils.FnArgs, config: dict[str, Any], the_task: task.Task, model: Any, transformed: Any
 ) -> None:
     family, raw = families.load(the_task.family), transformed.raw_feature_spec()
+    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
     served = [each.name for each in family.inputs if each.name in raw and each.name not in the_task.gold]
     saved_model.write(
         fn_args.serving_model_dir,
@@ -230,9 +231,9 @@ def _export(
         featurize=transformed.transform_features_layer(),
         raw_spec={name: raw[name] for name in served},
         gold_spec={name: tf.io.RaggedFeature(raw[name].dtype) for name in the_task.gold},
+        explained_by=vocabulary if config.get("explain") else None,
     )
     folder = saved_model.assets(fn_args.serving_model_dir)
-    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
     family.save(folder / training.CHECKPOINT, model, the_task, vocabulary)
     made_with = {name: config[name] for name in ("task", "train", "encoder", "seed")}
     (folder / "experiment.yaml").write_text(yaml.safe_dump(made_with, allow_unicode=True, sort_keys=False), "utf-8")

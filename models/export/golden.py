@@ -19,6 +19,7 @@ def write(
     inputs: Sequence[Input],
     answer: Callable[..., Mapping[str, Any]],
     the_task: task.Task | None,
+    signatures: Sequence[str],
 ) -> None:
     """Keeps what the trained model itself answers, beside the export.
 
@@ -28,6 +29,7 @@ def write(
       inputs: the arguments of ``serving_default``.
       answer: the Python function behind ``serving_default``, on the weights in memory.
       the_task: that answers; None for a base model.
+      signatures: names of all that the export has.
     """
     import tensorflow as tf
 
@@ -39,7 +41,8 @@ def write(
         for name, value in answer(*map(tf.constant, values.values())).items()
     }
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {"inputs": values, "outputs": outputs, "task": the_task and the_task.dump(), "family": family}
+    asked = {"inputs": values, "outputs": outputs, "signatures": list(signatures)}
+    kept = {**asked, "task": the_task and the_task.dump(), "family": family}
     (folder / FILE).write_text(json.dumps(kept, ensure_ascii=False), "utf-8")
 
 

@@ -7,6 +7,7 @@ Signatures:
   for TFMA.
 - ``transform_features``: ``examples`` -> the features that the model reads, ragged ones cut or padded with 0 to one
   width, and features to slice by.
+- ``explain``, where asked for: the arguments of ``serving_default`` -> its answer, and what of the record decided it.
 - those of the family, such as ``embed``: strings by input -> ``pooled`` and ``mean`` float32 (B, D).
 
 A row of an output has the same shape in every batch: TensorFlow Serving's batching splits and joins requests of each
@@ -40,6 +41,7 @@ def write(
     featurize: Any,
     raw_spec: Mapping[str, Any],
     gold_spec: Mapping[str, tf.io.RaggedFeature] | None = None,
+    explained_by: Any = None,
 ) -> None:
     """Writes the SavedModel into ``folder``.
 
@@ -52,10 +54,11 @@ def write(
       raw_spec: how a serialized raw record is parsed, without what it is judged by; of its features ``serving_default``
         takes those that are inputs of the family.
       gold_spec: how that is parsed, for ``Task.examined`` and ``Task.sliced``; no other function gets it.
+      explained_by: the vocabulary that made the ids; given, there is a signature ``explain``.
     """
     its = families.load(family)
     inputs = inputs_of(its, raw_spec)
-    made = signatures(its, model, the_task, featurize, raw_spec, gold_spec)
+    made = signatures(its, model, the_task, featurize, raw_spec, gold_spec, explained_by)
     archive = keras.export.ExportArchive()
     archive.track(model)
     # ExportArchive lists the weights again under these names, and the file would hold each of them twice.
@@ -66,7 +69,7 @@ def write(
     for name, (function, takes) in made.items():
         archive.add_endpoint(name, function, takes)
     archive.write_out(folder, verbose=False)
-    golden.write(assets(folder), family, inputs, tf.function(made["serving_default"][0]), the_task)
+    golden.write(assets(folder), family, inputs, tf.function(made["serving_default"][0]), the_task, sorted(made))
     warmup.write(assets(folder), inputs)
 
 
@@ -82,6 +85,7 @@ def signatures(
     featurize: Any,
     raw_spec: Mapping[str, Any],
     gold_spec: Mapping[str, tf.io.RaggedFeature] | None = None,
+    explained_by: Any = None,
 ) -> dict[str, Signature]:
     """Each signature by name, as a function, and what it takes; the arguments are those of ``write``."""
 
@@ -92,6 +96,8 @@ def signatures(
 
     inputs = inputs_of(family, raw_spec)
     endpoints = family.endpoints(model, the_task, features_of, inputs)
+    if the_task and explained_by is not None:
+        endpoints["explain"] = family.explanation(model, the_task, features_of, explained_by, inputs)
 
     def answered(record: Tensors, gold: Tensors | None = None) -> dict[str, Any]:
         if the_task is None:

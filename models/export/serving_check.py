@@ -29,7 +29,8 @@ def check(folder: pathlib.Path) -> dict[str, Any]:
     nodes = list(_nodes(folder))
     faults = list(dict.fromkeys(fault for node in nodes for fault in serving_ops.faults(node)))
     model = tf.saved_model.load(str(folder))
-    faults += [f"signature {name} is missing" for name in family.signatures if name not in model.signatures]
+    wanted = dict.fromkeys((*family.signatures, *kept.get("signatures", ())))
+    faults += [f"signature {name} is missing" for name in wanted if name not in model.signatures]
     there, asked = sorted(model.signatures), {}
     if varying := [fault for name in there for fault in _varying(name, model.signatures[name])]:
         return {"faults": [*faults, *varying], "signatures": sorted(model.signatures), "ops": 0}

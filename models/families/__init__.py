@@ -224,6 +224,25 @@ class Family(abc.ABC):
           inputs: of ``serving_default``.
         """
 
+    def explanation(
+        self,
+        model: Any,
+        the_task: "Task",
+        features_of: Callable[[Tensors], dict[str, Any]],
+        vocabulary: Any,
+        inputs: Sequence[Input],
+    ) -> Endpoint:
+        """The signature ``explain`` of a task that ``explains``: its answer, and what of a record decided it.
+
+        Args:
+          model: what ``the_task.build`` made.
+          the_task: whose ``answer`` is part of the output.
+          features_of: as for ``endpoints``.
+          vocabulary: that made the ids.
+          inputs: of ``serving_default``.
+        """
+        raise NotImplementedError(f"models of the family {self.name} explain no answers")
+
     @abc.abstractmethod
     def longest_row(self, model: Any, the_task: "Task | None") -> int:
         """How wide ``transform_features`` makes a ragged feature: longer rows are cut, shorter ones filled with 0."""

@@ -166,6 +166,21 @@ class Family(families.Family):
         return made
 
     @override
+    def explanation(
+        self,
+        model: Any,
+        the_task: "Task",
+        features_of: Callable[[Tensors], dict[str, Any]],
+        vocabulary: "Items",
+        inputs: Sequence[Input],
+    ) -> Endpoint:
+        """See ``models.recommendation.endpoints.explain``."""
+        from models.recommendation import endpoints
+
+        del vocabulary  # the task's own
+        return Endpoint(endpoints.explain(model, the_task, features_of), tuple(inputs))
+
+    @override
     def longest_row(self, model: Any, the_task: "Task | None") -> int:
         return int(the_task.config.max_length) if the_task else 1
 

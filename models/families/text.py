@@ -1,7 +1,7 @@
 """BERT over one text or two (Devlin et al. 2019): Hugging Face folders in and out, vectors of texts."""
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -108,6 +108,21 @@ class Family(families.Family):
             )
 
         return {"embed": Endpoint(embed, inputs[:1] if the_task and the_task.separate_encoding else inputs)}
+
+    @override
+    def explanation(
+        self,
+        model: Any,
+        the_task: "Task",
+        features_of: Callable[[Tensors], dict[str, Any]],
+        vocabulary: "Tokenizer",
+        inputs: Sequence[Input],
+    ) -> Endpoint:
+        """See ``models.explain.of_words``."""
+        from models import explain
+
+        names = [each.name for each in inputs]
+        return Endpoint(explain.of_words(model, the_task, features_of, vocabulary, names), tuple(inputs))
 
     @override
     def longest_row(self, model: Any, the_task: "Task | None") -> int:

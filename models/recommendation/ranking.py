@@ -51,6 +51,15 @@ def ranks(scores: Tensor, eligible: Tensor, target: Tensor) -> tuple[Tensor, Ten
     return there * (1 + higher + equal), there * (1 + higher)
 
 
+def shares(scores: Tensor, eligible: Tensor) -> Tensor:
+    """The softmax of ``scores`` (B, V) over the ids that are ``eligible`` bool (B, V); 0 for the others."""
+    import tensorflow as tf
+
+    masked = tf.where(eligible, scores, scores.dtype.min)
+    powers = tf.where(eligible, tf.exp(masked - tf.reduce_max(masked, axis=1, keepdims=True)), 0)
+    return tf.math.divide_no_nan(powers, tf.reduce_sum(powers, axis=1, keepdims=True))
+
+
 def best(scores: Tensor, eligible: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` best eligible ids, int64 (B, count), and their softmax over all eligible ones, float32.
 
@@ -64,12 +73,9 @@ def best(scores: Tensor, eligible: Tensor, count: int) -> tuple[Tensor, Tensor]:
     import tensorflow as tf
 
     lowest = scores.dtype.min
-    masked = tf.where(eligible, scores, lowest)
-    powers = tf.where(eligible, tf.exp(masked - tf.reduce_max(masked, axis=1, keepdims=True)), 0)
-    shares = tf.math.divide_no_nan(powers, tf.reduce_sum(powers, axis=1, keepdims=True))
-    values, ids = tf.math.top_k(masked, min(count, scores.shape[1]))
+    values, ids = tf.math.top_k(tf.where(eligible, scores, lowest), min(count, scores.shape[1]))
     there = values > lowest
-    chosen = tf.where(there, tf.gather(shares, ids, batch_dims=1), 0)
+    chosen = tf.where(there, tf.gather(shares(scores, eligible), ids, batch_dims=1), 0)
     short = [[0, 0], [0, count - chosen.shape[1]]]
     return tf.pad(tf.where(there, tf.cast(ids, tf.int64), 0), short), tf.pad(tf.cast(chosen, tf.float32), short)
 

@@ -49,6 +49,7 @@ class Task(PooledTask):
     single_label = True
     baselines = ("majority", "tfidf")
     calibrates = True
+    explains = True
     head = "classification"
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -128,6 +129,13 @@ class Task(PooledTask):
             "labels": tf.repeat(labels[None], tf.shape(scores)[0], axis=0),
             "scores": scores,
         }
+
+    @override
+    def explained(self, outputs: task.Tensors) -> Any:
+        """The probability of each label."""
+        import tensorflow as tf
+
+        return tf.nn.softmax(outputs["logits"])
 
     @property
     @override

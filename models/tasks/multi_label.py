@@ -44,6 +44,7 @@ class Task(PooledTask):
     )
     baselines = ("best_set", "tfidf")
     calibrates = True
+    explains = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
@@ -96,6 +97,13 @@ class Task(PooledTask):
             "labels": labels,
             "scores": scores,
         }
+
+    @override
+    def explained(self, outputs: task.Tensors) -> Any:
+        """The score of each label."""
+        import tensorflow as tf
+
+        return tf.nn.sigmoid(outputs["logits"])
 
     @property
     @override

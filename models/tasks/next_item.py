@@ -48,6 +48,7 @@ class Task(task.Task):
         task.Metric("new", better="lower"),
     )
     baselines = baselines.NAMES
+    explains = True
     slices = {"history_bucket": _BUCKETS, "target_band": _BANDS}
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -179,8 +180,20 @@ class Task(task.Task):
     @override
     def inputs(self, features: task.Tensors) -> dict[str, Any]:
         """The last items of a history, as ``sequences.row``."""
-        cloze, length = self.config.objective == "cloze", self._decay.window if self._decay else self.config.max_length
-        return sequences.asked(features["item_ids"], self.items.mask_id, length, hidden=cloze)
+        return sequences.asked(features["item_ids"], self.items.mask_id, self._length, hidden=self._cloze)
+
+    @property
+    def _cloze(self) -> bool:
+        return self.config.objective == "cloze"
+
+    @property
+    def _length(self) -> int:
+        return self._decay.window if self._decay else self.config.max_length
+
+    @property
+    def read(self) -> int:
+        """How many items at the end of a history are read."""
+        return self._length - self._cloze
 
     @override
     def build(self, encoder: Any) -> Any:

@@ -45,6 +45,7 @@ class Task(PooledTask):
     )
     baselines = ("mean", "tfidf")
     layer = "regressor"
+    explains = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
@@ -73,6 +74,11 @@ class Task(PooledTask):
         """``value`` float32 (B,)."""
         del features, record
         return {"value": outputs["logits"][:, 0]}
+
+    @override
+    def explained(self, outputs: task.Tensors) -> Any:
+        """The number."""
+        return outputs["logits"]
 
     @property
     @override

@@ -50,6 +50,7 @@ class Task(task.Task):
     metrics = (task.Metric("spearman"), task.Metric("pearson"))
     baselines = ("tfidf",)
     separate_encoding = True
+    explains = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
@@ -122,6 +123,11 @@ class Task(task.Task):
         """``similarity`` float32 (B,), -1 to 1."""
         del features, record
         return {"similarity": _cosine(outputs)}
+
+    @override
+    def explained(self, outputs: task.Tensors) -> Any:
+        """The cosine."""
+        return _cosine(outputs)[:, None]
 
     @property
     @override

@@ -2,7 +2,7 @@
 
 import codecs
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -14,22 +14,24 @@ from components.records.formats.encodings import undecodable
 from models import families
 from models.export import golden
 from models.families import Family
-from models.task import Task, nth
+from models.task import Task, brief, nth
 from pipeline.run.result import RunError
 from pipeline.terminal import noise
 from schemas import DataError
 
 _BATCH = 32
+_DECIDED = 8  # words of an answer that a person is shown
 Item = TypeVar("Item")
 
 
-def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
+def predict(root: Path, model: str | None, texts: Sequence[str], *, explain: bool = False) -> None:
     """Prints an answer for each text, or for each line of standard input.
 
     Args:
       root: the environment's ``runs`` folder.
       model: ``NAME`` or ``NAME/VERSION``; None is the model pushed last.
       texts: a tab separates the two texts of a pair.
+      explain: whether to say which words, or items, decided each answer.
 
     Raises:
       RunError: there is no such model, or it answers no texts.
@@ -45,13 +47,15 @@ def predict(root: Path, model: str | None, texts: Sequence[str]) -> None:
         if not texts and sys.stdin.isatty():
             console.print(Text("one text a line, Ctrl-D ends", "dim"))
         with console.status(f"loading {folder}"):
-            answer = load(folder)
+            answer = load(folder, "explain" if explain else "serving_default")
         names = list(golden.read(folder / "assets.extra")["inputs"])
         for batch in batches(given, 1 if sys.stdin.isatty() else _BATCH):
             outputs = {name: value.numpy() for name, value in answer(_arguments(batch, family, names)).items()}
             for index, text in enumerate(batch):
                 line = the_task.summarize(nth(outputs, index))
                 console.print(Text.assemble((f'"{_short(text)}"', "dim"), " → ", line), soft_wrap=True)
+                if explain:
+                    console.print(Text(f"    {decided(nth(outputs, index))}"), soft_wrap=True)
 
 
 def _decoded(texts: Sequence[str]) -> list[str]:
@@ -108,18 +112,43 @@ def task_of(folder: Path) -> Task:
     return the_task
 
 
-def load(folder: Path) -> Any:
-    """The serving signature of a SavedModel: a list of strings by argument to tensors by output."""
+def decided(answer: Mapping[str, Any]) -> str:
+    """``gorgeous +.21 · witty +.09 · film −.02``: what the number of the answer falls by without each, most first.
+
+    Args:
+      answer: of the signature ``explain``, one record.
+    """
+    names = answer["title"] if "title" in answer else answer["word"]
+    names = [(name or item).decode() for name, item in zip(names, answer.get("item", names), strict=True)]
+    effects = answer["effect"].tolist()
+    most = sorted(range(len(effects)), key=lambda place: -abs(effects[place]))[:_DECIDED]
+    # Less than half of what two digits show.
+    shown = [f"{_short(names[place])} {_signed(effects[place])}" for place in most if abs(effects[place]) >= 0.005]
+    return " · ".join(shown) or "no word alone changes the answer by .01"
+
+
+def _signed(effect: float) -> str:
+    return ("−" if effect < 0 else "+") + brief(abs(effect))
+
+
+def load(folder: Path, signature: str = "serving_default") -> Any:
+    """A signature of a SavedModel: a list of strings by argument to tensors by output.
+
+    Raises:
+      RunError: it has no such signature.
+    """
     import tensorflow as tf
     import tensorflow_text  # noqa: F401 (its ops are in the graph)
 
     module = tf.saved_model.load(str(folder))
-    signature = module.signatures["serving_default"]
+    if signature not in module.signatures:
+        raise RunError(f"{folder} has no signature {signature}: add explain: true to its experiment, and run it again")
+    called = module.signatures[signature]
 
     def answer(arguments: dict[str, list[str]]) -> Any:
         # The signature holds its variables through the module.
         assert module is not None
-        return signature(**{name: tf.constant(values) for name, values in arguments.items()})
+        return called(**{name: tf.constant(values) for name, values in arguments.items()})
 
     return answer
 

@@ -117,6 +117,7 @@ async function choose() {
       base: `/v1/models/${path}`,
       ...kindOf(signatures),
       pieces: "transform_features" in signatures ? detail.pieces : null,
+      canExplain: isExplained(signatures.explain),
     };
     show(detail.card);
   } catch (error) {
@@ -147,6 +148,12 @@ function kindOf(signatures) {
     ["text", "text,text_pair"].includes(inputs.join()) && !outputs.includes("pooled"); // vectors are nothing to look at
   const isHistory = inputs.join() === "history" && ["items", "scores"].every((name) => outputs.includes(name));
   return areStrings && (isText || isHistory) ? { mode: inputs.join(), columns: inputs } : { mode: "json", columns: [], ...exampleOf(signatures) };
+}
+
+/** Whether a signature says of words, or items, what each added to the answer. */
+function isExplained(signature) {
+  const outputs = Object.keys(signature?.outputs ?? {});
+  return ["start", "end", "effect"].every((name) => outputs.includes(name));
 }
 
 /** A request that the model's shapes and types allow. */
@@ -195,6 +202,20 @@ function requestBody() {
   return JSON.stringify({ instances: [Object.fromEntries(chosen.columns.map((name) => [name, $(name).value]))] });
 }
 
+/** What each word, or item, added to the answer: {name, effect, column, start, end} in the order of the text. */
+async function effectsOf(model, texts) {
+  const request = { signature_name: "explain", instances: [texts] };
+  const [found] = JSON.parse(await call(`${model.base}:predict`, JSON.stringify(request))).predictions;
+  const units = found.effect.map((effect, index) => ({
+    name: found.title?.[index] || (found.word ?? found.item)[index],
+    effect,
+    column: found.column?.[index] ?? 0,
+    start: found.start[index],
+    end: found.end[index],
+  }));
+  return units.filter(({ name }) => name !== ""); // behind the last one they are empty
+}
+
 async function ask() {
   if (!chosen) return;
   const mine = ++asks;
@@ -207,8 +228,9 @@ async function ask() {
     const text = await call(`${model.base}:predict`, requestBody());
     const meta = `${model.name} · version ${model.version} · ${duration(performance.now() - started)}`;
     const tokens = model.columns.includes("text") && model.pieces ? await tokensOf(model, texts) : null;
+    const units = model.canExplain && model.mode !== "json" ? await effectsOf(model, texts) : null;
     if (mine !== asks) return;
-    showAnswer(model, text, tokens, meta);
+    showAnswer(model, text, tokens, units, meta);
     answered = model;
   } catch (error) {
     if (mine !== asks) return;
@@ -252,14 +274,14 @@ const base64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(b
 const percent = (score) => (score > 0 && score < 0.001 ? "< 0.1 %" : `${(100 * score).toFixed(1)} %`);
 const duration = (ms) => `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
 
-function showAnswer(model, text, tokens, meta) {
+function showAnswer(model, text, tokens, units, meta) {
   if (model.mode === "history") meta += sourceOf(text);
   const metaLine = make("p", { className: "meta" }, meta);
   const rows = model.mode === "json" ? null : ranked(text);
   if (!rows?.length) {
     // As it came: parsed and written again, large integers would lose digits.
     const raw = make("pre", { className: "raw", tabIndex: 0, role: "region", ariaLabel: "The answer, as JSON" }, text);
-    present([metaLine, raw], `Answered. ${meta}`);
+    present([metaLine, raw, ...(units?.length ? why(model, units) : [])], `Answered. ${meta}`);
     return;
   }
   const [best] = rows;
@@ -268,6 +290,7 @@ function showAnswer(model, text, tokens, meta) {
     const others = rows.slice(SHOWN_LABELS);
     parts.push(make("details", {}, make("summary", {}, `${others.length} more`), bars(others, best)));
   }
+  if (units?.length) parts.push(...why(model, units));
   if (tokens) {
     const heading = make("h2", {}, tokens.length === 1 ? "1 token" : `${tokens.length} tokens`);
     parts.push(heading, make("ol", { className: "tokens" }, ...tokens.map(chip)));
@@ -324,6 +347,30 @@ function bars(rows, best) {
     );
   });
   return make("table", {}, make("caption", {}, "Probabilities"), make("tbody", {}, ...body));
+}
+
+/** The words in their order, shaded by their effect, which stands below each as a number too. */
+function why(model, units) {
+  const most = Math.max(...units.map(({ effect }) => Math.abs(effect)));
+  const isHistory = model.mode === "history";
+  const columns = [...new Set(units.map(({ column }) => column))];
+  const lists = columns.map((column) => {
+    const own = units.filter((unit) => unit.column === column).map((unit) => shaded(unit, most));
+    const label = columns.length > 1 ? ["First text", "Second text"][column] : isHistory ? "Items" : "Words";
+    return make("ol", { className: "effects", ariaLabel: label }, ...own);
+  });
+  const what = isHistory ? "item of the history" : "word";
+  const hint = `By how much the answer's number falls without each ${what}; negative: it rises.`;
+  return [make("h2", {}, isHistory ? "Because of" : "Words that decided"), make("p", { className: "hint" }, hint), ...lists];
+}
+
+function shaded({ name, effect }, most) {
+  const unit = make("li", { className: effect < 0 ? "against" : "for" }, make("span", {}, name));
+  const rounded = effect.toFixed(2);
+  const text = Number(rounded) === 0 ? "0" : rounded.replace("-", "−").replace(/^(?=\d)/, "+").replace(/^(.)0\./, "$1.");
+  unit.append(make("data", { value: effect }, text));
+  unit.style.setProperty("--share", most > 0 ? `${Math.round((70 * Math.abs(effect)) / most)}%` : "0%");
+  return unit;
 }
 
 function chip(piece) {

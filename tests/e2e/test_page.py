@@ -87,6 +87,7 @@ def write_text_model(folder, columns, seed, answer=True):
         the_task=task if answer else None,
         featurize=lambda record: task.featurize(record, tokenizer),
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
+        explained_by=tokenizer if answer else None,
     )
     extra = saved_model.assets(str(folder))
     (extra / "checkpoint").mkdir(parents=True)
@@ -321,6 +322,35 @@ def test_a_pair_takes_two_texts(page):
     pieces = [piece for piece, _ in answer["tokens"]]
     assert pieces == ["[CLS]", "a", "good", "film", "[SEP]", "un", "##able", "[SEP]"]
     assert sum(score for _, score in answer["scores"]) == pytest.approx(1, abs=1e-5)
+
+
+def effects(page):
+    return page.evaluate(
+        "[...document.querySelectorAll('.effects')].map((list) => [...list.children].map((each) =>"
+        " [each.querySelector('span').textContent, each.querySelector('data').value, each.className,"
+        "  each.querySelector('data').textContent, getComputedStyle(each).backgroundColor]))"
+    )
+
+
+def test_the_words_that_decided_are_shaded_and_numbered(page, served):
+    ask(page, "A good, unable film")
+    (words,) = effects(page)
+    body = json.dumps({"signature_name": "explain", "instances": [{"text": "A good, unable film"}]}).encode()
+    answer = json.load(urllib.request.urlopen(f"{served[0]}/v1/models/reviews:predict", body))["predictions"][0]
+    assert [word for word, *_ in words] == ["A", "good", ",", "unable", "film"]
+    assert [float(value) for _, value, *_ in words] == pytest.approx(answer["effect"][:5], abs=1e-6)
+    for _, value, side, text, _ in words:
+        assert side == ("against" if float(value) < 0 else "for")
+        assert text == "0" if abs(float(value)) < 0.005 else text[0] == ("−" if float(value) < 0 else "+")
+    strengths = sorted(words, key=lambda word: abs(float(word[1])))
+    assert strengths[0][-1] != strengths[-1][-1]  # the colours of the least and of the most
+    ask(page, "")
+    assert effects(page) == []
+    choose(page, "pairs")
+    expect(page.locator("#text_pair")).to_be_visible()
+    tab_to(page, "text_pair")
+    ask(page, "film")
+    assert [[word for word, *_ in column] for column in effects(page)] == [["film"]]
 
 
 def test_a_history_is_asked_and_answered_with_titles(page):

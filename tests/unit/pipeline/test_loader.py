@@ -398,3 +398,18 @@ def test_records_to_score_need_not_lie_in_two_files_of_lines(tmp_path):
     )
     found = loader.load(tmp_path / "x.yaml")
     assert (found.task.data.format, found.scored.format, found.scored.text) == ("aligned", None, "text")
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("task: {type: token_classification, data: {path: a.csv}}", "token_classification answers with"),
+        ("corpus: {path: a.txt}\npretrain: {steps: 3}", "there is no task"),
+    ],
+)
+def test_only_an_answer_of_one_number_can_be_explained(file, reason, tmp_path):
+    (sentence,) = [
+        each for each in complaints(f"name: x\ncheckpoint: a\nexplain: true\n{file}\n", tmp_path) if "$.explain" in each
+    ]
+    assert sentence.startswith("x.yaml:3 $.explain: " + reason)
+    assert "remove explain, which is for classification, multi_label, next_item, regression, similarity" in sentence

@@ -148,7 +148,7 @@ def signatures(the_task, model):
     featurize = lambda columns: the_task.featurize(  # noqa: E731
         {name: tf.RaggedTensor.from_sparse(value) for name, value in columns.items()}, ITEMS
     )
-    made = saved_model.signatures(families.load("items"), model, the_task, featurize, RAW, GOLD)
+    made = saved_model.signatures(families.load("items"), model, the_task, featurize, RAW, GOLD, ITEMS)
     return {name: function for name, (function, _) in made.items()}
 
 
@@ -255,6 +255,37 @@ def test_exclusion_and_candidates():
     assert rows[2] == [b""] * 20
     assert found["scores"].numpy()[1, :3].sum() == pytest.approx(1)
     assert found["scores"].numpy()[2].tolist() == [0] * 20
+
+
+def test_what_decided_are_the_items_without_which_the_first_answer_is_less_likely(example):
+    """The loop takes one item after the other out of the history, and keeps what was seen excluded."""
+    the_task, model = example[0], example[1]
+    functions = signatures(the_task, model)
+    history = ["é3", "no", "é1", "é9", "é2", "é9", "é4"]
+    histories = ["|".join(history), "", "no", "|".join(["é7", "é5"] * 40)]
+    found = {name: value.numpy() for name, value in functions["explain"](tf.constant(histories)).items()}
+    plain = functions["serving_default"](tf.constant(histories))
+    np.testing.assert_array_equal(found["items"], plain["items"])
+    count = (found["item"] != b"").sum(axis=1)
+    assert count.tolist() == [6, 0, 0, the_task.read]
+    places = [place for place, name in enumerate(history) if name != "no"]
+    assert [name.decode() for name in found["item"][0, :6]] == [history[place] for place in places]
+    assert [name.decode() for name in found["title"][0, :2]] == ["Title é3", "Title é1"]
+    assert found["start"][0, :6].tolist() == places
+    assert found["end"][0, :6].tolist() == [place + 1 for place in places]
+    assert found["end"][3, count[3] - 1] == 80
+    features = the_task.featurize(record([history]), ITEMS)
+    allowed = the_task.eligible(features)[0].numpy()
+
+    def shares(asked):
+        scores = logits(the_task, model, [asked])[0].astype(np.float64)
+        powers = np.where(allowed, np.exp(scores - scores[allowed].max()), 0)
+        return powers / powers.sum()
+
+    first = ITEMS.names.tolist().index(found["items"][0, 0])
+    effects = [shares(history)[first] - shares(history[:place] + history[place + 1 :])[first] for place in places]
+    assert max(map(abs, effects)) > 1e-4
+    np.testing.assert_allclose(found["effect"][0, :6], effects, atol=1e-5)
 
 
 def test_items_are_alike_by_their_vectors_and_histories_score_by_theirs():
