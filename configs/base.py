@@ -25,6 +25,8 @@ Count = Annotated[int, BeforeValidator(_integral), Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Paths = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 Columns = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+# What a model is asked: as a line of `tfx-bert predict`, or by the columns of its records.
+Asked = Annotated[list[str | dict[str, str]], BeforeValidator(_listed), Field(max_length=20)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME)]

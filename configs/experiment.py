@@ -9,7 +9,7 @@ from typing import Any, Self
 import pydantic
 from pydantic import Field, model_validator
 
-from configs.base import Name, Section, Seed
+from configs.base import Asked, Name, Section, Seed
 from configs.evaluation import Evaluate
 from configs.events import UnlabelledEvents
 from configs.pretraining import Pretrain
@@ -68,6 +68,8 @@ class Experiment(Section):
       vocabulary: to learn or to import; a checkpoint brings its own.
       tune: a search for settings of ``train``.
       explain: whether the pushed model has a signature ``explain``: which words, or items, decided an answer.
+      try_: what the model is asked at the end of a run on this machine: texts as ``tfx-bert predict`` takes them, or
+        records by their columns: ``{question: …, context: …}``.
       seed: of every random stream.
       deterministic: on one machine two runs end with the same weights, bit for bit; slower. Without it sums of many
         threads may differ in their last bits.
@@ -86,8 +88,11 @@ class Experiment(Section):
     tune: Tune | None = None
     evaluate: Evaluate = Evaluate()
     explain: bool = False
+    try_: Asked = Field(default=[], alias="try")
     seed: Seed = 1
     deterministic: bool = False
+
+    model_config = pydantic.ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
 
     @model_validator(mode="after")
     def _shape(self) -> Self:

@@ -27,6 +27,7 @@ from configs.yaml.validate import nearest, one_of, raise_all, shown, validate
 from models import families
 from models.task import Metric
 from models.task import load as load_task
+from pipeline import asked
 
 FOLDER = Path(configs.__path__[0])
 EXPERIMENTS = FOLDER / "experiments"
@@ -223,6 +224,7 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
     elif isinstance(frozen, int) and frozen > layers:
         yield ("train", "freeze"), f"{frozen} is more than $.encoder.num_layers {layers}"
     yield from _score_contradictions(experiment)
+    yield from _try_contradictions(experiment)
     positions = getattr(experiment.encoder, "max_positions", math.inf)
     lengths = {
         "pretrain": experiment.pretrain and experiment.pretrain.max_length,
@@ -247,6 +249,18 @@ def _score_contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, .
         yield ("score", "text_pair"), "the task takes one text, not a pair"
     elif scored.text_pair == scored.text:
         yield ("score", "text_pair"), f"column {shown(scored.text)} is the text already"
+
+
+def _try_contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
+    if experiment.task is None:
+        if experiment.try_:
+            yield ("try",), "is answered by a task's model, and there is no task"
+        return
+    for index, each in enumerate(experiment.try_):
+        try:
+            asked.arguments(each, experiment.task)
+        except ValueError as error:
+            yield ("try", index), str(error)
 
 
 def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[tuple[Key, ...], str]]:

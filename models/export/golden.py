@@ -58,16 +58,6 @@ def answers(folder: pathlib.Path) -> task.Task | None:
     return task.load(given["type"])(given["config"]) if given else None
 
 
-def example(folder: pathlib.Path) -> str | None:
-    """``"A gorgeous, …" → positive .98``: the first golden value and its answer; None for a base model."""
-    the_task = answers(folder)
-    if the_task is None:
-        return None
-    kept = read(folder)
-    asked = next(iter(kept["inputs"].values()))
-    return f'"{asked[0]}" → {the_task.summarize(first(kept))}'
-
-
 def first(kept: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to the first golden value, as a graph gives it: an array an output.
 

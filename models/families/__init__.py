@@ -31,12 +31,14 @@ class Input:
       golden: values that every export is checked with, hostile ones among them; as many for each input of a family.
       sized: a value of so many units (words, items), for the requests that warm a server up.
       empty: whether an empty value is a request like others.
+      key: of ``task.data``, whose column holds it in files of records; its name where not given.
     """
 
     name: str
     golden: tuple[str, ...]
     sized: Callable[[int], str]
     empty: bool = False
+    key: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

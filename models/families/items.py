@@ -47,7 +47,7 @@ class Family(families.Family):
 
     vocabulary = "items"
     inputs: ClassVar[tuple[Input, ...]] = (
-        Input(_HISTORY, HISTORIES, _sized, empty=True),
+        Input(_HISTORY, HISTORIES, _sized, empty=True, key="item"),
         Input("exclude", HISTORIES[::-1], _sized),
         Input("candidates", (*_NONE[2:], HISTORIES[5], "1|2|3"), _sized),
         Input(

@@ -134,14 +134,11 @@ def _forget(outputs: Mapping[str, "handover.Outputs"], cluster: "dry_run.Cluster
 def _fields(outputs: Mapping[str, "handover.Outputs"], cluster: "dry_run.Cluster") -> dict[str, Any]:
     """What the run decided, from what its nodes wrote."""
     from components.evaluate import verdict
-    from models.export import golden, saved_model
 
     def place(node: str, key: str) -> str:
         return cluster.path(outputs[node].artifacts[key]["uri"])
 
-    model = place("Trainer" if "Trainer" in outputs else "Pretrainer", "model")
-    example = golden.example(saved_model.assets(f"{model}/Format-Serving"))
-    fields: dict[str, Any] = {**judged(verdict.read(place("Evaluator", "evaluation"))), "example": example}
+    fields = judged(verdict.read(place("Evaluator", "evaluation")))
     if "Pusher" not in outputs:
         return {**fields, "verdict": "done"}
     told = outputs["Pusher"].artifacts["pushed_model"]["metadata"]

@@ -15,6 +15,7 @@ from models import families
 from models.export import golden
 from models.families import Family
 from models.task import Task, brief, nth
+from pipeline.asked import short
 from pipeline.run.result import RunError
 from pipeline.terminal import noise
 from schemas import DataError
@@ -53,7 +54,7 @@ def predict(root: Path, model: str | None, texts: Sequence[str], *, explain: boo
             outputs = {name: value.numpy() for name, value in answer(_arguments(batch, family, names)).items()}
             for index, text in enumerate(batch):
                 line = the_task.summarize(nth(outputs, index))
-                console.print(Text.assemble((f'"{_short(text)}"', "dim"), " → ", line), soft_wrap=True)
+                console.print(Text.assemble((f'"{short(text)}"', "dim"), " → ", line), soft_wrap=True)
                 if explain:
                     console.print(Text(f"    {decided(nth(outputs, index))}"), soft_wrap=True)
 
@@ -123,7 +124,7 @@ def decided(answer: Mapping[str, Any]) -> str:
     effects = answer["effect"].tolist()
     most = sorted(range(len(effects)), key=lambda place: -abs(effects[place]))[:_DECIDED]
     # Less than half of what two digits show.
-    shown = [f"{_short(names[place])} {_signed(effects[place])}" for place in most if abs(effects[place]) >= 0.005]
+    shown = [f"{short(names[place])} {_signed(effects[place])}" for place in most if abs(effects[place]) >= 0.005]
     return " · ".join(shown) or "no word alone changes the answer by .01"
 
 
@@ -159,7 +160,7 @@ def _arguments(batch: list[str], family: Family, names: list[str]) -> dict[str, 
         try:
             rows.append(family.parse(line, names))
         except ValueError as error:
-            raise RunError(f"{error}. Received: {_short(line)!r}") from None
+            raise RunError(f"{error}. Received: {short(line)!r}") from None
     return {name: [row[name] for row in rows] for name in names}
 
 
@@ -178,8 +179,3 @@ def batches(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
         raise
     if batch:
         yield batch
-
-
-def _short(text: str) -> str:
-    text = text.replace("\t", " | ")
-    return text if len(text) <= 80 else f"{text[:79]}…"

@@ -10,7 +10,9 @@ from components.deploy.versions import versions
 from components.evaluate import verdict
 from components.train import fine_tuning
 from configs.environment import Local
-from models.export import golden, saved_model
+from configs.experiment import Experiment
+from models.export import saved_model
+from pipeline import asked
 from pipeline.run import lineage
 from pipeline.run.result import Pushed, compared, judged
 
@@ -26,11 +28,12 @@ def digests(pipeline: Pipeline) -> dict[str, str]:
     }
 
 
-def read(pipeline: Pipeline, environment: Local, run: str) -> dict[str, Any]:
+def read(pipeline: Pipeline, experiment: Experiment, environment: Local, run: str) -> dict[str, Any]:
     """The fields of ``RunResult`` that a whole run decided.
 
     Args:
       pipeline: that ran.
+      experiment: of that run.
       environment: where.
       run: its name in MLMD.
     """
@@ -41,8 +44,10 @@ def read(pipeline: Pipeline, environment: Local, run: str) -> dict[str, Any]:
     found = verdict.read(lineage.outputs(known, "Evaluator", "evaluation")[-1])
     model = lineage.outputs(known, "Trainer" if "Trainer" in nodes else "Pretrainer", "model")[-1]
     extra = saved_model.assets(f"{model}/Format-Serving")
-    fields = {**judged(found), "example": golden.example(extra)}
+    fields = judged(found)
     if "Trainer" in nodes:
+        assert experiment.task
+        fields["tried"] = asked.answers(extra.parent, experiment.task, experiment.try_)
         came_to = fine_tuning.read(extra)
         fields["fine_tuned"] = " · seeds ".join(filter(None, (str(came_to), came_to.seeds)))
     if "Pusher" not in nodes:

@@ -16,8 +16,9 @@ class RunError(RuntimeError):
 
 
 class _Part(pydantic.BaseModel):
+    # Results of earlier versions may hold more.
     # A metric over no records is NaN. JSON has no NaN, and null would not read back as a float.
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = pydantic.ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
 
 class Node(_Part):
@@ -84,7 +85,7 @@ class RunResult(_Part):
       pushed: the new version.
       serving: version that is served after this run, new or old.
       most_missed: a label, and what it was mostly taken for.
-      example: a golden text and its answer, as one line.
+      tried: what the experiment's ``try`` asks and the model's answer, a line each.
       sample: records of ``--sample``.
       git: revision of the source; with ``+`` where it was edited.
       fine_tuned: what the Trainer came to on the eval split, and each of several seeds.
@@ -112,7 +113,7 @@ class RunResult(_Part):
     pushed: Pushed | None = None
     serving: int | None = None
     most_missed: tuple[str, str] | None = None
-    example: str | None = None
+    tried: list[str] = []
     sample: int | None = None
     git: str | None = None
     fine_tuned: str | None = None

@@ -96,13 +96,14 @@ def run(
         whole = not to_nodes or "Pusher" in to_nodes
         with events.recorded(folder):
             progress.emit(progress.RunStarted(experiment.name, number, str(folder), tuple(nodes)))
-            return _recorded(result, folder, pipeline, environment, go, whole=whole)
+            return _recorded(result, folder, pipeline, experiment, environment, go, whole=whole)
 
 
 def _recorded(
     result: RunResult,
     folder: pathlib.Path,
     pipeline: Pipeline,
+    experiment: Experiment,
     environment: Local,
     go: Callable[[], None],
     *,
@@ -117,7 +118,7 @@ def _recorded(
     try:
         go()
         if whole:
-            update = outcome.read(pipeline, environment, str(lineage.newest_run(folder.parent, clock)))
+            update = outcome.read(pipeline, experiment, environment, str(lineage.newest_run(folder.parent, clock)))
         else:
             update = {"verdict": "done"}
     except BaseException as error:

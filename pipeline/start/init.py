@@ -178,6 +178,7 @@ def _yaml(seen: DataFile, name: str, start: dict[str, Any], schema: Path) -> lis
     ]
     if seen.slices:
         lines += ["evaluate:", f"  slices: {inline(list(seen.slices))}   # figures of their own for each value"]
+    lines.append('# try: ["a text of your own"]   # what the model is asked at the end of a run')
     lines.append(
         "# Blessed if better than the majority class and no worse than the last one; evaluate.bless takes thresholds."
     )

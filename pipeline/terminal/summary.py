@@ -38,8 +38,8 @@ def verdict(console: Console, result: RunResult, experiment: Experiment, root: P
     report = near(root / result.name / str(result.number) / "report.html")
     if report.is_file():
         console.print(f"report: {report}", soft_wrap=True, highlight=False)
-    if result.example:
-        console.print(result.example, soft_wrap=True, highlight=False, markup=False)
+    for line in result.tried:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     for line in _next(result, experiment):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.types import channel_utils, standard_artifacts
 
@@ -16,6 +17,7 @@ from components.train import trainer, training
 from configs.training import Train
 from models import families, task
 from models.export import golden, serving_check
+from pipeline import asked, loader
 from pipeline.inference import predict
 from pipeline.run.result import RunError
 from tests.serving.conftest import started
@@ -88,7 +90,6 @@ def test_each_node_says_what_the_family_says(pushed):
     card = (folder / "assets.extra/model_card.md").read_text()
     assert "a vector of 4 numbers for each of 11 letters" in card
     assert "Texts are cut" not in card
-    assert golden.example(folder / "assets.extra").startswith('"banana" → ')
 
 
 def test_the_export_is_checked_by_the_familys_own_values(pushed):
@@ -109,6 +110,17 @@ def test_a_line_of_predict_is_a_word(pushed):
     assert predict.load(folder)(arguments)["value"].numpy() == pytest.approx([3, 0], abs=0.5)
     with pytest.raises(RunError, match=r"this model takes one word\. Received: 'two words'"):
         predict._arguments(["two words"], family, ["word"])
+
+
+def test_what_the_yaml_tries_is_asked(pushed, tmp_path):
+    section = {"type": TASK["type"], "data": {"path": "words.csv"}, **TASK["config"]}
+    whole = {"name": "vowels", "task": section, "vocabulary": {"learn": 100}, "encoder": {}, "try": ["sky", "b" * 90]}
+    (tmp_path / "vowels.yaml").write_text(yaml.safe_dump(whole))
+    experiment = loader.load(tmp_path / "vowels.yaml")
+    short, long = asked.answers(pushed[0], experiment.task, experiment.try_)
+    assert short.startswith('"sky" → ')
+    assert float(short.rpartition(" ")[2]) == pytest.approx(0, abs=0.5)
+    assert long.startswith(f'"{"b" * 79}…" → ')
 
 
 def test_it_answers_over_rest(pushed, tmp_path):

@@ -45,7 +45,11 @@ def test_events_become_a_model_that_says_what_comes_next(tmp_path):
         "encoder=",
         "--set",
         "score={path: shop.csv}",
+        "--set",
+        "try=[i3|i8, {sku: i13}]",
     )
+    assert '"i3|i8" → Product 13' in told
+    assert '"i13" → Product 18' in told
     assert "80 scored" in told
     assert "80 users · 640 events · 80 train · 80 eval · 80 test · 0 bad" in told
     run = result(tmp_path, "shop", 1)

@@ -34,13 +34,14 @@ def test_entities_of_a_conll_file_are_found_at_their_characters(folder):
         "name": "entities",
         "task": {"type": "token_classification", "data": {"path": "ner.conll"}, "max_length": 32},
         "evaluate": {"bless": {"entity_f1": 0.9, "recall": {"LOC": 0.9}}},
+        "try": "grace went to york",
     }
     (folder / "entities.yaml").write_text(yaml.safe_dump(experiment), "utf-8")
     printed = tfx_bert(folder, "run", "entities.yaml")
     run = result(folder, "entities", 1)
     assert (run.verdict, run.pushed.version) == ("blessed", 1)
     assert run.metrics["entity_f1"] > 0.9
-    assert '"A gorgeous, witty, seductive film." → ' in printed
+    assert '"grace went to york" → grace PER' in printed
     said = tfx_bert(folder, "predict", "--model", "entities", "then  Ada went to ROME 7")
     assert "Ada PER" in said
     assert "ROME LOC" in said
@@ -72,9 +73,10 @@ def test_questions_of_a_squad_file_are_answered_with_text_or_with_nothing(folder
         },
         "train": {"epochs": 30, "batch_size": 16, "learning_rate": 2e-3},
         "evaluate": {"bless": {"f1": 0.8}},
+        "try": [{"question": "who", "context": "then kim went to seoul 3"}],
     }
     (folder / "questions.yaml").write_text(yaml.safe_dump(experiment), "utf-8")
-    tfx_bert(folder, "run", "questions.yaml")
+    assert '"who | then kim went to seoul 3" → kim' in tfx_bert(folder, "run", "questions.yaml")
     run = result(folder, "questions", 1)
     assert run.verdict == "blessed"
     assert run.metrics["f1"] > 0.8 > run.trivial

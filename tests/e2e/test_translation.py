@@ -36,7 +36,8 @@ def test_pairs_become_a_model_that_translates(tmp_path):
     told = tfx_bert(tmp_path, "init", "--data", "pairs.csv")
     assert "'en' is the text and 'ko' its translation" in told
     settings = itertools.chain.from_iterable(("--set", f"{key}={value}") for key, value in SETTINGS.items())
-    tfx_bert(tmp_path, "run", "pairs.yaml", *settings)
+    told = tfx_bert(tmp_path, "run", "pairs.yaml", *settings, "--set", "try=[{en: burns the red dog}]")
+    assert '"burns the red dog" → 빨간 개 탄다' in told
     run = result(tmp_path, "pairs", 1)
     assert (run.verdict, run.pushed.version) == ("blessed", 1)
     assert set(states(run).values()) == {"ran"}

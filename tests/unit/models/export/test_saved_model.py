@@ -244,9 +244,3 @@ def test_an_op_that_tf_serving_does_not_link_is_named(copy):
     assert {fault for node in serving_check._nodes(copy) for fault in serving_ops.faults(node)} == {
         "op NormalizeUTF9 is not linked by TensorFlow Serving 2.20.0"
     }
-
-
-def test_the_golden_example_reads_like_an_answer(exported):
-    line = golden.example(exported / "assets.extra")
-    assert line.startswith('"A gorgeous, witty, seductive film." → ')
-    assert line.split("→ ")[1].split()[0] in ("no", "yes")

@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -36,6 +37,13 @@ def test_what_is_written_is_read_back(tmp_path):
     assert found.metrics == {"accuracy": 0.5}
     assert [check.value for check in found.checks] == [None, None]
     assert [path.name for path in folder.iterdir()] == ["result.json"]
+
+
+def test_what_an_earlier_version_kept_is_read(tmp_path):
+    folder = make(tmp_path, "a", 1)
+    kept = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**kept, "example": "of a version that asked a golden text"}))
+    assert RunResult.read(folder).number == 1
 
 
 def test_a_damaged_result_is_one_sentence(tmp_path):

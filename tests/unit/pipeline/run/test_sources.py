@@ -11,7 +11,7 @@ from pipeline.run import sources
     [
         ([], {"corpus": "corpus", "task": "classification"}),
         (["corpus=", "pretrain="], {"task": "classification"}),
-        (["task=", "train=", "evaluate="], {"corpus": "corpus"}),
+        (["task=", "train=", "evaluate=", "try="], {"corpus": "corpus"}),
         (["score={path: a.csv}"], {"corpus": "corpus", "task": "classification", "score": "score"}),
     ],
 )

@@ -22,7 +22,7 @@ BLESSED = RunResult(
     checks=[Check(name="accuracy", value=0.881, relation="≥", bound=0.87, passed=True)],
     pushed=Pushed(version=1, path="runs/sentiment/serving_model/sentiment/1"),
     serving=1,
-    example='"a gorgeous film" → positive .98',
+    tried=['"a gorgeous film" → positive .98', '"dull" → negative .91'],
 )
 CHECKS = [
     Check(name="accuracy", value=0.874, relation="≥", bound=0.87, passed=True),
@@ -49,6 +49,7 @@ def test_blessed():
         "accuracy .881 ≥ .870 · f1 .879 · majority .505 · weakest: 1-8 words .842 (n=191)",
         "model: runs/sentiment/serving_model/sentiment/1",
         '"a gorgeous film" → positive .98',
+        '"dull" → negative .91',
         'Next:  tfx-bert predict "…" | tfx-bert errors | tfx-bert show',
         "Yours: tfx-bert init --data reviews.csv",
     ]
@@ -102,7 +103,7 @@ def test_not_blessed_names_metric_value_threshold_and_count():
 
 
 def test_a_base_model_is_a_start_for_others():
-    result = BLESSED.model_copy(update={"name": "korean", "metrics": {"mlm_loss": 5.1}, "checks": [], "example": None})
+    result = BLESSED.model_copy(update={"name": "korean", "metrics": {"mlm_loss": 5.1}, "checks": [], "tried": []})
     lines = told(result, "korean")
     assert lines[1] == "trained: from nothing → 400 steps of MLM on data/libreoffice_ko.jsonl"
     assert lines[-1] == "Next:  checkpoint: {experiment: korean} in another experiment starts from it"
