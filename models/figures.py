@@ -13,11 +13,13 @@ class LabelFigures:
       precision: share of the answers with this label that are right.
       recall: share of this label's records (spans) that got it.
       mistaken_for: the answer that its records mostly got instead; None for none.
+      records: that have this label (spans).
     """
 
     precision: float
     recall: float
     mistaken_for: str | None = None
+    records: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import operator
+import pathlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,11 +13,13 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate import bootstrap
+from components.evaluate import bootstrap, review
 from components.evaluate.tfma_metric import ROWS, unpack
 from components.evaluate.verdict import ROUNDING, SLICE_RECORDS, Check, Reference, Slice, Verdict
+from components.train import fine_tuning
 from models import task
 from models.figures import Figures
+from models.training import curve
 
 # Records' identities and their row metrics, in one order.
 Rows = tuple[np.ndarray, np.ndarray]
@@ -59,6 +62,7 @@ def verdict(
     bless: dict[str, Any],
     baseline: str | None,
     references: Mapping[str, Rows] = MappingProxyType({}),
+    model: pathlib.Path | None = None,
 ) -> Verdict:
     """What TFMA found, in one document that a person, the command line and a diff can read.
 
@@ -68,10 +72,12 @@ def verdict(
       bless: the thresholds.
       baseline: URI of the model that the candidate was compared with.
       references: by the name of a baseline, what ``components.evaluate.references.rows`` gave.
+      model: what the candidate carries beside its graph; None: nothing is said of its training.
     """
     headline = the_task.metrics[0]
     parts = _slices(folder, "candidate" if baseline else "")
-    judged = rows(folder, the_task, "candidate" if baseline else "")
+    named = "candidate" if baseline else ""
+    judged = rows(folder, the_task, named)
     tables = {name: _paired(judged, other, name) for name, other in references.items()}
     if baseline:
         tables[_BEFORE] = _paired(judged, rows(folder, the_task, "baseline"), "the latest blessed model")
@@ -103,7 +109,29 @@ def verdict(
         baselines=compared,
         intervals=intervals,
         computed=dict(whole.computed),
+        warnings=[
+            *review.labels(the_task, whole),
+            *review.slices(the_task, *judged, _identities(folder, the_task, named)),
+            *(_of_training(the_task, model) if model else ()),
+        ],
     )
+
+
+def _identities(folder: str, the_task: task.Task, model: str) -> dict[str, np.ndarray]:
+    """By slice, those of a label left out, which records are in it."""
+    width = len(the_task.row_metric_names)
+    return {
+        f"{column}: {value}": unpack(base64.b64decode(outputs[ROWS]["bytesValue"]), width)[0]
+        for key, outputs in _outputs(folder, model)
+        for column, value in key
+        if column != "label"
+    }
+
+
+def _of_training(the_task: task.Task, model: pathlib.Path) -> Iterator[str]:
+    if (model / fine_tuning.FILE).is_file():
+        came_to = fine_tuning.read(model)
+        yield from review.training(the_task, came_to, curve.read(model).get(f"seed {came_to.seed}"))
 
 
 # In the tables that are compared: the latest blessed model.

@@ -48,7 +48,14 @@ class Executor(executor.Executor):
         given, baseline = json.loads(exec_properties["task"]), verdict.uri_of(input_dict, key)
         the_task, bounds = task.load(given["type"])(given["config"]), json.loads(exec_properties["bless"])
         compared = _references(the_task, json.loads(exec_properties["baselines"]), input_dict)
-        found = evaluation.verdict(folder, the_task=the_task, bless=bounds, baseline=baseline, references=compared)
+        found = evaluation.verdict(
+            folder,
+            the_task=the_task,
+            bless=bounds,
+            baseline=baseline,
+            references=compared,
+            model=_model(input_dict),
+        )
         found.write(folder)
         _, rows = evaluation.rows(folder, the_task, "candidate" if baseline else "")
         sections = list(the_task.sections(rows, {name: table for name, (_, table) in compared.items()}))

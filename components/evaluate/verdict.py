@@ -82,6 +82,7 @@ class Verdict(pydantic.BaseModel):
       baselines: what the task's baselines come to.
       intervals: by figure, and of ``change``, the 95 % interval by the paired bootstrap.
       computed: by figure, how it was computed, where that matters, such as sacreBLEU's signature.
+      warnings: what a reviewer would say, a sentence each; none of them keeps a model from being blessed.
     """
 
     blessed: bool
@@ -95,6 +96,7 @@ class Verdict(pydantic.BaseModel):
     baselines: list[Reference] = []
     intervals: dict[str, tuple[float, float]] = {}
     computed: dict[str, str] = {}
+    warnings: list[str] = []
 
     def write(self, folder: str) -> None:
         """Writes ``verdict.json``."""

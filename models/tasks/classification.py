@@ -180,10 +180,11 @@ class Task(PooledTask):
             "mcc": float(metrics.matthews_corrcoef(right, answers)),
             "ece": calibration.expected_error(scores.max(axis=1), right == answers),
         }
-        trivial = float(confusion.sum(axis=1).max() / len(rows))
+        given = confusion.sum(axis=1)
+        trivial = float(given.max() / len(rows))
         np.fill_diagonal(confusion, 0)
         mistaken = [labels[row.argmax()] if row.any() else None for row in confusion]
-        each = map(LabelFigures, precision.tolist(), recall.tolist(), mistaken)
+        each = map(LabelFigures, precision.tolist(), recall.tolist(), mistaken, given.tolist())
         return Figures(values, trivial, dict(zip(labels, each, strict=True)))
 
     def _confusion(self, rows: np.ndarray) -> np.ndarray:

@@ -167,7 +167,10 @@ class Task(PooledTask):
             for count, frequent in enumerate(np.sort(given)[::-1].cumsum(), 1)
         )
         precision, recall, *_ = metrics.precision_recall_fscore_support(right, answers, zero_division=0)
-        each = map(LabelFigures, precision.tolist(), recall.tolist())
+        each = (
+            LabelFigures(share, found, records=int(count))
+            for share, found, count in zip(precision.tolist(), recall.tolist(), given, strict=True)
+        )
         return Figures(values, float(trivial), dict(zip(labels, each, strict=True)))
 
     @override

@@ -276,7 +276,9 @@ class Task(task.Task):
             values["character_f1_macro"] = _mean_f1(*sums[1:].transpose(1, 0, 2).reshape(3, -1))
         each = {
             label: LabelFigures(
-                float(_share(right[place], found[place], nothing=0.0)), float(_share(right[place], given[place]))
+                float(_share(right[place], found[place], nothing=0.0)),
+                float(_share(right[place], given[place])),
+                records=int(given[place]),
             )
             for place, label in enumerate(labels)
         }

@@ -129,6 +129,7 @@ def _judged(known: list[lineage.Execution], result: RunResult) -> tuple[verdict.
             slices=[result.weakest] if result.weakest else [],
             baselines=result.baselines,
             intervals=result.intervals,
+            warnings=result.warnings,
         )
     else:
         return None, sections

@@ -81,6 +81,7 @@ class RunResult(_Part):
       baselines: what the task's baselines come to on the test split.
       intervals: by figure, its 95 % interval.
       computed: by figure, how it was computed, where that matters.
+      warnings: what a reviewer would say of the model.
       baseline: version of the blessed model it was compared with.
       pushed: the new version.
       serving: version that is served after this run, new or old.
@@ -109,6 +110,7 @@ class RunResult(_Part):
     baselines: list[Reference] = []
     intervals: dict[str, tuple[float, float]] = {}
     computed: dict[str, str] = {}
+    warnings: list[str] = []
     baseline: int | None = None
     pushed: Pushed | None = None
     serving: int | None = None
@@ -152,6 +154,7 @@ def judged(verdict: Verdict) -> dict[str, Any]:
         "baselines": verdict.baselines,
         "intervals": verdict.intervals,
         "computed": verdict.computed,
+        "warnings": verdict.warnings,
         "weakest": _weakest(verdict),
         "most_missed": _most_missed(verdict),
     }

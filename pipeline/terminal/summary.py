@@ -82,9 +82,11 @@ def thresholds(console: Console, result: RunResult) -> None:
 
 
 def beside(console: Console, result: RunResult) -> None:
-    """How figures were computed, where it matters."""
+    """How figures were computed, where it matters, and what a reviewer would say of the model."""
     for computed in result.computed.values():
         console.print(Text(computed, "dim"), soft_wrap=True)
+    for warning in result.warnings:
+        console.print(Text.assemble(("! ", "yellow"), warning), soft_wrap=True, highlight=False)
 
 
 def comparison(check: Check, intervals: Mapping[str, tuple[float, float]]) -> str:

@@ -229,6 +229,20 @@ def test_slices_are_by_length_label_and_named_column(judged):
     assert sum(part.n for name, part in found.items() if name.startswith("length_bucket: ")) == len(rows)
 
 
+def test_a_reviewer_knows_which_records_are_in_a_slice(judged):
+    judge, labels, rows, *_ = judged
+    found = judge(BLESS, with_baseline=True)
+    folder = judge.shown[True]["evaluation"][0].uri
+    parts = evaluation._identities(folder, Task({"labels": labels}), "candidate")
+    whole, _ = evaluation.rows(folder, Task({"labels": labels}), "candidate")
+    assert {name: len(own) for name, own in parts.items()} == {
+        part.name: part.n for part in found.slices if not part.name.startswith("label: ")
+    }
+    genre = np.concatenate([parts["genre: sf"], parts["genre: 드라마"]])
+    assert sorted(genre) == sorted(whole)
+    assert len(parts["genre: sf"]) == sum(row["genre"] == "sf" for row in rows)
+
+
 def test_nothing_asked_means_better_than_the_majority(judged):
     judge, *_ = judged
     (check,) = judge(BLESS).checks

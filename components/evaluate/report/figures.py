@@ -22,6 +22,12 @@ def checks(verdict: Verdict) -> str:
     return html.section("Checks", html.table(head, _checks(verdict)), html.note(compared))
 
 
+def warnings(verdict: Verdict) -> str:
+    """What a reviewer would say of the model."""
+    said = "".join(f"<li>{html.text(each)}.</li>" for each in verdict.warnings)
+    return html.section("Warnings", f"<ul>{said}</ul>") if said else ""
+
+
 def _checks(verdict: Verdict) -> Iterator[list[str]]:
     for check in verdict.checks:
         mark = '<b class="good">✓ passed</b>' if check.passed else '<b class="bad">✗ failed</b>'

@@ -152,6 +152,7 @@ def page(report: Report) -> str:
         _header(report),
         f'<p class="lead">{html.text(report.trained_on)}</p>' if report.trained_on else "",
         figures.checks(judged) if judged else "",
+        figures.warnings(judged) if judged else "",
         figures.figures(judged) if judged and judged.metrics else "",
         figures.slices(judged) if judged else "",
         training.curves(report.trainings),

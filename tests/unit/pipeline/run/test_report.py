@@ -59,6 +59,7 @@ def hostile(label):
             mistaken={label: label},
             baseline=label,
             baselines=[Reference(name=label, value=None)],
+            warnings=[label],
         ),
         sections=[
             Section(label, ["label ╲ answer", *labels], counts, "heat"),

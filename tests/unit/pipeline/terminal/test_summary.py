@@ -131,6 +131,11 @@ def test_figures():
     assert (share(0.61), scientific(2.1e-5), scientific(0.0)) == ("61 %", "2.1e-5", "0.0e0")
 
 
+def test_warnings_stand_below_the_figures():
+    shown = BLESSED.model_copy(update={"warnings": ["Hardly ever found on the test split: neutral (0 of 13)"]})
+    assert told(shown)[3] == "! Hardly ever found on the test split: neutral (0 of 13)"
+
+
 def test_how_figures_were_computed():
     shown = BLESSED.model_copy(update={"computed": {"chrf": "chrF2|nrefs:1|version:2.6.0"}})
     assert told(shown)[3] == "chrF2|nrefs:1|version:2.6.0"
