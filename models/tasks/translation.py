@@ -54,6 +54,7 @@ class Task(task.Task):
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
         self._tokenizer: Tokenizer | None = None
+        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
 
     @override
     @classmethod
@@ -124,9 +125,12 @@ class Task(task.Task):
 
     @override
     def fitted(self, rows: "tf.data.Dataset", held_out: "tf.data.Dataset", vocabulary: Any) -> Self:
-        del rows, held_out
+        del held_out
         known = copy.copy(self)
         known._tokenizer = vocabulary
+        if self.config.memory:
+            pairs = rows.map(lambda row: (row["token_ids"], row["target_ids"][1:]))
+            known._pairs = list(pairs.as_numpy_iterator())
         return known
 
     @override
@@ -167,6 +171,7 @@ class Task(task.Task):
         """A ``Translator``."""
         from models.text.reserved import RESERVED
         from models.translation.beam import Search
+        from models.translation.memory import Memory
         from models.translation.translator import Translator
 
         its = self.tokenizer
@@ -179,7 +184,8 @@ class Task(task.Task):
             beam=self.config.beam,
             length_penalty=self.config.length_penalty,
         )
-        return Translator(encoder, how, name="translator")
+        memory = Memory(self._pairs, its.size) if self.config.memory else None
+        return Translator(encoder, how, memory, name="translator")
 
     @override
     def loss(self, outputs: task.Tensors, batch: task.Tensors) -> Any:
@@ -200,7 +206,7 @@ class Task(task.Task):
 
         ``score`` float32 (B,): log-probability over the length penalty; ``truncated`` bool (B,): the source was cut, or
         the answer; ``missing`` int64 (B,): protected spans that the answer lacks; ``unknown`` int64 (B,): words of the
-        source without pieces.
+        source without pieces. With ``memory``: ``remembered`` bool (B,), whether a known pair has this source.
         """
         import tensorflow as tf
 
@@ -214,7 +220,9 @@ class Task(task.Task):
         lost = tf.cast((features["protected"] != "") & ~written, tf.int64)
         # Of nothing but [SEP] there is nothing to say.
         something = features["token_ids"].row_lengths() > 1
+        known = {"remembered": outputs["remembered"]} if self.config.memory else {}
         return {
+            **known,
             "translation": tf.where(something, protection.restore(self.tokenizer, ids, features["protected"]), ""),
             "score": tf.where(something, outputs["score"], 0.0),
             "truncated": (features["cut"] > 0) | (outputs["unfinished"] & something),

@@ -51,7 +51,12 @@ class Search:
 
 
 def search(
-    network: Transformer, how: Search, token_ids: Tensor, padding_mask: Tensor, longest: Tensor
+    network: Transformer,
+    how: Search,
+    token_ids: Tensor,
+    padding_mask: Tensor,
+    longest: Tensor,
+    own: Tensor | None = None,
 ) -> dict[str, Any]:
     """The best answer to each source.
 
@@ -61,6 +66,7 @@ def search(
       token_ids: int (B, S).
       padding_mask: bool (B, S), true on real pieces; a row has at least one.
       longest: int32 (B,), pieces that an answer may have, [SEP] included; at least 1, at most ``max_positions``.
+      own: int (B, any), where ``token_ids`` hold more than the sources: these alone.
 
     Returns:
       ``ids`` int32 (B, t), without [SEP], 0 behind the end; ``lengths`` int32 (B,); ``score`` float32 (B,), the
@@ -97,7 +103,7 @@ def search(
             "answer": tf.where(cut[:, None], ids[:, 0], settled["answer"]),
         }
 
-    in_source = tf.reduce_any(tf.cast(token_ids, tf.int32)[..., None] == once, axis=1)
+    in_source = tf.reduce_any(tf.cast(token_ids if own is None else own, tf.int32)[..., None] == once, axis=1)
     state: State = {
         "place": tf.constant(0),
         "newest": tf.fill([batch, beams], how.start_id),

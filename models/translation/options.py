@@ -30,6 +30,8 @@ class Options(pydantic.BaseModel):
       glossary: terms and what each is in the target: a CSV file with the columns ``source`` and ``target``, or the
         terms themselves.
       label_smoothing: share of the target that all pieces get alike (Szegedy et al. 2016, section 7).
+      memory: whether the model keeps the train pairs: it reads the translation of the most similar known source beside
+        each source, and answers a known source with its known translation.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -41,6 +43,7 @@ class Options(pydantic.BaseModel):
     protect_strictly: bool = False
     glossary: dict[str, str] = {}
     label_smoothing: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
+    memory: bool = False
 
     @pydantic.field_validator("protect")
     @classmethod
