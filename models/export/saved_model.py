@@ -48,7 +48,7 @@ def write(
     Args:
       folder: does not exist yet.
       family: the name of a module in ``models/families/``, or its dotted path.
-      model: a built Keras layer: batch to outputs.
+      model: a built Keras layer: batch to outputs. Its family settles it: it is not trained any more.
       the_task: gives the answers; without one (a base model) ``serving_default`` answers as ``embed``.
       featurize: raw record to features: ``TFTransformOutput.transform_features_layer()``, or a function.
       raw_spec: how a serialized raw record is parsed, without what it is judged by; of its features ``serving_default``
@@ -58,6 +58,7 @@ def write(
     """
     its = families.load(family)
     inputs = inputs_of(its, raw_spec)
+    its.settle(model)
     made = signatures(its, model, the_task, featurize, raw_spec, gold_spec, explained_by)
     archive = keras.export.ExportArchive()
     archive.track(model)

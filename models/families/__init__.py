@@ -213,6 +213,14 @@ class Family(abc.ABC):
           ValueError: it is not what the model takes; the sentence says what is.
         """
 
+    def settle(self, model: Any) -> None:
+        """Computes, once a model is trained, what every answer would compute again: here nothing.
+
+        Args:
+          model: what ``the_task.build`` made; it is not trained any more.
+        """
+        del model
+
     @abc.abstractmethod
     def endpoints(
         self, model: Any, the_task: "Task | None", features_of: Callable[[Tensors], dict[str, Any]], inputs: Any

@@ -142,6 +142,11 @@ class Family(families.Family):
         return {_HISTORY: line}
 
     @override
+    def settle(self, model: Any) -> None:
+        if hasattr(model, "network"):
+            model.network.settle()
+
+    @override
     def endpoints(
         self,
         model: Any,

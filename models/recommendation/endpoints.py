@@ -6,6 +6,7 @@ Axes: B requests, K items that are answered, D hidden, V ids.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from models.explain import UNITS, effects, run_length, wide
@@ -15,6 +16,7 @@ from models.vocabularies.items import FIRST, SEPARATOR
 Record = Mapping[str, Any]
 Answer = Callable[[Record], dict[str, Any]]
 _HISTORY = "history"
+_SHORTEST = 1e-12  # a length that can be divided by
 
 
 def recommend(model: Any, the_task: Any, features_of: Callable[[Record], dict[str, Any]]) -> Answer:
@@ -39,13 +41,17 @@ def recommend(model: Any, the_task: Any, features_of: Callable[[Record], dict[st
 
 
 def item(model: Any, the_task: Any) -> Answer:
-    """The vector of an item, and the items whose vectors have the highest cosines to it."""
+    """The vector of an item, and the items whose vectors have the highest cosines to it.
+
+    ``model`` is trained: the lengths of its vectors are constants of the graph.
+    """
     items, count = the_task.items, the_task.config.top_k
+    lengths = np.maximum(np.linalg.norm(model.network.table(), axis=1), _SHORTEST)
 
     def answer(record: Record) -> dict[str, Any]:
         ids, table = items.ids(record["item"]), model.network.table()
-        unit = tf.math.l2_normalize(table, axis=1)
-        cosines = tf.matmul(tf.gather(unit, ids), unit, transpose_b=True)
+        # Of one item all cosines are divided by its own length: their order is the same without.
+        cosines = tf.matmul(tf.gather(table, ids), table, transpose_b=True) / lengths
         known = ids != items.unk_id
         others = known[:, None] & the_task.catalogue & (ids[:, None] != tf.range(items.size, dtype=tf.int64))
         similar = ranking.best(cosines, others, count)[0]

@@ -78,6 +78,11 @@ class ItemNetwork(keras.layers.Layer):
         of_titles = tf.matmul(tf.constant(self.titles, own.dtype), tf.cast(self.projection, own.dtype))
         return own + tf.pad(of_titles, [[FIRST, 0], [0, 0]])
 
+    def settle(self) -> None:
+        """Adds what titles give to the items' own vectors, for good: to answer, no title is projected any more."""
+        self.encoder.token_embedding.assign(self.table())
+        self.projection = None
+
     def bias(self, without_own: Any = None) -> Any:
         """What is added to each id's score, float32 (V,): of its own too."""
         bias = tf.convert_to_tensor(self.head.bias)

@@ -73,9 +73,12 @@ def best(scores: Tensor, eligible: Tensor, count: int) -> tuple[Tensor, Tensor]:
     import tensorflow as tf
 
     lowest = scores.dtype.min
-    values, ids = tf.math.top_k(tf.where(eligible, scores, lowest), min(count, scores.shape[1]))
+    masked = tf.where(eligible, scores, lowest)
+    values, ids = tf.math.top_k(masked, min(count, scores.shape[1]))
     there = values > lowest
-    chosen = tf.where(there, tf.gather(shares(scores, eligible), ids, batch_dims=1), 0)
+    highest = values[:, :1]
+    total = tf.reduce_sum(tf.exp(masked - highest), axis=1, keepdims=True)  # what is not eligible adds exp(-∞)
+    chosen = tf.where(there, tf.exp(values - highest) / total, 0)
     short = [[0, 0], [0, count - chosen.shape[1]]]
     return tf.pad(tf.where(there, tf.cast(ids, tf.int64), 0), short), tf.pad(tf.cast(chosen, tf.float32), short)
 

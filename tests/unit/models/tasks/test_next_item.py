@@ -304,6 +304,28 @@ def test_items_are_alike_by_their_vectors_and_histories_score_by_theirs():
     np.testing.assert_allclose(wanted[:, FIRST:], logits(the_task, model, [["é1", "é2"]])[:, FIRST:], atol=1e-4)
 
 
+def test_a_settled_model_has_one_table_and_reads_no_title():
+    vectors = np.random.default_rng(3).normal(size=(len(NAMES), 24)).astype(np.float32)
+    items = Items([each.decode() for each in ITEMS.names[FIRST:]], ITEMS.counts[FIRST:].tolist(), vectors=vectors)
+    keras.utils.set_random_seed(5)
+    config = {"objective": "causal", "max_length": 8, "titles": "given"}
+    the_task = task.load("next_item")(config).fitted(None, None, items)
+    family = families.load("items")
+    model = the_task.build(family.network(SHAPE, items, None))
+    row = the_task.inputs({"item_ids": tf.ragged.constant([[9, 7, 30], []], tf.int64, ragged_rank=1)})
+
+    def titles_read():
+        operations = tf.function(lambda: model(row)).get_concrete_function().graph.get_operations()
+        return sum(each.type == "Const" and each.outputs[0].shape == vectors.shape for each in operations)
+
+    before, read = model(row), titles_read()
+    family.settle(model)
+    after = model(row)
+    for name in before:
+        np.testing.assert_array_equal(before[name], after[name])
+    assert (read, titles_read()) == (1, 0)
+
+
 def test_cold_start_is_popularity_less_what_is_excluded(example):
     the_task, model = example
     functions = signatures(the_task, model)
