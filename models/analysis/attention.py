@@ -76,10 +76,10 @@ class Heads:
 
     def roles(self) -> list[list[str]]:
         """Of each head: what most of its attention goes to, else ``broad`` or ``mixed``; L lists of H."""
-        return [[self._role(place) for place in layer] for layer in np.moveaxis(np.indices(self.entropy.shape), 0, 2)]
+        layers, heads = self.entropy.shape
+        return [[self._role((layer, head)) for head in range(heads)] for layer in range(layers)]
 
-    def _role(self, place: np.ndarray) -> str:
-        head = tuple(place)
+    def _role(self, head: tuple[int, int]) -> str:
         # A word's other pieces and repetitions are too rare in most texts for a role.
         shares = {name: float(mass[head]) for name, mass in self.mass.items() if name not in _RARE}
         found = {name: share for name, share in shares.items() if share > THRESHOLDS.get(name, _OTHER)}
