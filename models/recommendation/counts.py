@@ -80,9 +80,8 @@ def cosines(sequences: Sequences, size: int) -> Any:
     within.data[:] = 1  # an item of a sequence counts once
     norms = np.sqrt(np.asarray(within.sum(axis=0)).ravel())
     scale = sparse.diags(np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0))
-    alike = (scale @ (within.T @ within) @ scale).tolil()
-    alike.setdiag(0)
-    return alike.tocsr()
+    alike = (scale @ (within.T @ within) @ scale).tocsr()
+    return alike - sparse.diags(alike.diagonal())
 
 
 def ties(counts: np.ndarray) -> np.ndarray:
@@ -122,7 +121,7 @@ def chosen(
     size, of_ties = len(frequencies), ties(frequencies)
     real = [(history, target) for history, target in asked if len(history) and target >= FIRST]
     histories = [history for history, _ in real]
-    matrices = {each.reach: shares(followers(learned, size, each.reach)) for each in CHOICES}
+    matrices = {reach: shares(followers(learned, size, reach)) for reach in {each.reach for each in CHOICES}}
 
     def quality(decay: Decay) -> float:
         found = scored(histories, matrices[decay.reach], of_ties, decay.window, decay.fade)
