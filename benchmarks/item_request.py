@@ -54,7 +54,7 @@ def exported(kind: str) -> Path:
     the_task = task.load("next_item")(config).fitted(of_rows({"sequence": walks}), asked, items)
     shape = loader.load("movies").encoder
     assert shape is not None
-    network = None if "objective" in config else families.load("items").network(shape.model_dump(), items, None)
+    network = None if "objective" in config else families.load("items").network(shape.arguments(), items, None)
     feature = tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)
     folder = FOLDER / kind.replace(", ", "-")
     shutil.rmtree(folder, ignore_errors=True)

@@ -111,18 +111,17 @@ class Clocks(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self._began = cpu_seconds()
-        self.seen: list[tuple[int, int, float]] = []
+        self.seen: list[tuple[int, float]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Reads the clock."""
         event = getattr(record, "event", None)
         if isinstance(event, Step):
-            self.seen.append((event.step, event.steps, cpu_seconds() - self._began))
+            self.seen.append((event.step, cpu_seconds() - self._began))
 
-    def behind(self, epoch: int, planned: int) -> float:
-        """What was spent when the first step behind ``epoch`` was reported, so that the epoch's judging is in it."""
-        last = self.seen[-1][2]
-        return next((cpu for step, steps, cpu in self.seen if step > steps // planned * epoch), last)
+    def behind(self, judged: int) -> float:
+        """What was spent when a step behind the one that was ``judged`` was reported, so that this judging is in it."""
+        return next((cpu for step, cpu in self.seen if step > judged), self.seen[-1][1])
 
 
 def ours(results: Results, setting: Setting, name: str, seed: int) -> dict[str, Any]:
@@ -132,7 +131,7 @@ def ours(results: Results, setting: Setting, name: str, seed: int) -> dict[str, 
     config = {
         "task": {"type": experiment.task.type, "config": experiment.task.own()},
         "train": experiment.train.model_dump(mode="json", exclude_none=True),
-        "encoder": experiment.encoder.model_dump(mode="json") if experiment.encoder else None,
+        "encoder": experiment.encoder.arguments() if experiment.encoder else None,
     }
     key = {
         "who": name,
@@ -147,7 +146,8 @@ def ours(results: Results, setting: Setting, name: str, seed: int) -> dict[str, 
 def _trained(setting: Setting, config: Mapping[str, Any], seed: int) -> dict[str, Any]:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-    from components.train import fine_tuning, trainer, training
+    from components.train import trainer, training
+    from models.training import curve
 
     shutil.rmtree(WORK / "trained", ignore_errors=True)
     arguments = FnArgs(
@@ -168,14 +168,15 @@ def _trained(setting: Setting, config: Mapping[str, Any], seed: int) -> dict[str
         logger.removeHandler(clocks)
     whole = cpu_seconds() - began
     model = WORK / "trained" / "model"
-    came_to = fine_tuning.read(model / "assets.extra")
+    (judged,) = curve.read(model / "assets.extra")[f"seed {seed}"].figures.values()
+    epoch, (step, score) = max(enumerate(judged, 1), key=lambda each: each[1][1])
     stepped = bool(clocks.seen)  # counts learn nothing by steps: their cost is all of it, the export included
     return {
         **_judged(model, setting.data),
-        "epoch": came_to.epochs,
-        "eval": came_to.scores[came_to.seed],
-        "cpu": clocks.behind(came_to.epochs, came_to.planned) if stepped else whole,
-        "cpu_all": clocks.seen[-1][2] if stepped else whole,
+        "epoch": epoch,
+        "eval": score,
+        "cpu": clocks.behind(step) if stepped else whole,
+        "cpu_all": clocks.seen[-1][1] if stepped else whole,
         "ended": True,
     }
 
