@@ -28,6 +28,16 @@ class GateReport(artifact.Artifact):
     TYPE_ANNOTATION = system_artifacts.Metrics
 
 
+class Analysis(artifact.Artifact):
+    """What was found inside a model.
+
+    ``metrics.json`` (figures by name), ``arrays.npz`` (of heads and layers), ``sections.json`` and ``analysis.html``.
+    """
+
+    TYPE_NAME = "bert.Analysis"
+    TYPE_ANNOTATION = system_artifacts.Metrics
+
+
 class Metrics(artifact.Artifact):
     """Numbers that Kubeflow and Vertex show as a table: the artifact's own custom properties."""
 
@@ -54,6 +64,7 @@ def titles() -> dict[str, str]:
         Vocabulary,
         BadRecords,
         GateReport,
+        Analysis,
         Metrics,
         ClassificationMetrics,
         HTML,

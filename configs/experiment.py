@@ -9,6 +9,7 @@ from typing import Any, Self
 import pydantic
 from pydantic import Field, model_validator
 
+from configs.analyze import Analyze
 from configs.base import Asked, Name, Section, Seed
 from configs.evaluation import Evaluate
 from configs.events import UnlabelledEvents
@@ -67,6 +68,8 @@ class Experiment(Section):
         its own.
       vocabulary: to learn or to import; a checkpoint brings its own.
       tune: a search for settings of ``train``.
+      analyze: what is looked at inside the model. With ``checkpoint`` and ``corpus``, and neither ``pretrain`` nor a
+        task, nothing is trained and nothing is pushed.
       explain: whether the pushed model has a signature ``explain``: which words, or items, decided an answer.
       try_: what the model is asked at the end of a run on this machine: texts as ``tfx-bert predict`` takes them, or
         records by their columns: ``{question: …, context: …}``.
@@ -86,6 +89,7 @@ class Experiment(Section):
     pretrain: Pretrain | None = None
     train: Train = Train()
     tune: Tune | None = None
+    analyze: Analyze | None = None
     evaluate: Evaluate = Evaluate()
     explain: bool = False
     try_: Asked = Field(default=[], alias="try")
@@ -98,7 +102,7 @@ class Experiment(Section):
     def _shape(self) -> Self:
         if self.corpus is None and self.task is None:
             raise ValueError("give corpus (pretraining), task (fine-tuning), or both")
-        if (self.corpus is None) != (self.pretrain is None):
+        if (self.corpus is None) != (self.pretrain is None) and not self.analyzed_alone:
             raise ValueError("corpus and pretrain go together: one is the text, the other the budget")
         if self.checkpoint is not None and (self.vocabulary is not None or self.encoder is not None):
             raise ValueError("a checkpoint brings its own vocabulary and encoder: remove those sections")
@@ -120,6 +124,12 @@ class Experiment(Section):
                         f"tune.space.{name} holds {value}, which train.{name} does not take: {reason}"
                     ) from None
         return self
+
+    @property
+    def analyzed_alone(self) -> bool:
+        """Whether a checkpoint is looked into, and nothing is trained."""
+        alone = self.task is None and self.pretrain is None
+        return alone and None not in (self.analyze, self.checkpoint, self.corpus)
 
     @property
     def scored(self) -> Unlabelled | UnlabelledEvents | None:

@@ -59,11 +59,13 @@ class Section:
       title: one word or two.
       head: names of the columns.
       rows: as many cells each; the first one names the row, or is x of a line.
-      drawn: ``table``: as it is; ``heat``: each number shaded by its share of the row; ``lines``: every further column
-        over the first one.
+      drawn: ``table``: as it is; ``heat``: each number shaded by its share of the row; ``map``: by its share of the
+        table's largest; ``lines``: every further column over the first one.
+      note: what a reader has to know beside it.
     """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str | float]]
-    drawn: Literal["table", "heat", "lines"] = "table"
+    drawn: Literal["table", "heat", "map", "lines"] = "table"
+    note: str = ""

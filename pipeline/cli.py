@@ -190,6 +190,23 @@ def report(run: str | None, open_: bool, texts: bool, env: str) -> None:
 
 
 @main.command()
+@click.argument("run", required=False)
+@click.option(
+    "--texts", type=arguments.File, metavar="FILE", help="Look at these texts, one a line, not at the records."
+)
+@arguments.environment
+def analyze(run: str | None, texts: Path | None, env: str) -> None:
+    """Look into the model of a run: heads, probes by layer, geometry, pruning curves. Writes analysis.html.
+
+    RUN is named as for show.
+    """
+    from configs import environment
+    from pipeline.review.analyze import analyze as look
+
+    look(Path(environment.load(env).runs), run, texts)
+
+
+@main.command()
 @click.option("--port", default=8502, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
 @click.option("--open", "open_", is_flag=True, help="Open the page in the browser.")
 @arguments.environment

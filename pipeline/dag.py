@@ -29,6 +29,8 @@ from components.deploy.pusher import Pusher
 from components.deploy.serving_validator import ServingValidator
 from components.deploy.versions import versions
 from components.deploy.vertex_pusher import VertexPusher
+from components.evaluate.analysis_gate import AnalysisGate
+from components.evaluate.analyzer import Analyzer
 from components.evaluate.baseline import Baseline, BaselineVersion
 from components.evaluate.evaluator import Evaluator
 from components.evaluate.pretraining_evaluator import PretrainingEvaluator
@@ -62,12 +64,19 @@ def create_pipeline(
     vocabulary = dag.vocabulary([source for source in (corpus, records) if source], sides, vocabulary_model)
     if corpus:
         transform = dag.transform(corpus, vocabulary)
+        if experiment.analyzed_alone:
+            assert model is not None
+            dag.gate_analysis(dag.analyze(corpus, transform, model))
+            return dag.pipeline(cache)
+        before = model
         model = dag.pretrain(transform, model)
+        if not records:
+            evaluator = dag.evaluate_pretraining(transform, model, dag.analyze(corpus, transform, model, before))
     if records:
-        model = dag.train(dag.transform(records, vocabulary), model)
-        evaluator = dag.evaluate_task(records, model)
-    else:
-        evaluator = dag.evaluate_pretraining(transform, model)
+        transform = dag.transform(records, vocabulary)
+        before = model
+        model = dag.train(transform, model)
+        evaluator = dag.evaluate_task(records, model, dag.analyze(records, transform, model, before))
     validator = dag.validate(model)
     if experiment.scored:
         dag.score(model, evaluator, validator)
@@ -283,7 +292,40 @@ class _Dag:
         )
         return self.add(resolver, "Resolver").outputs["model"]
 
-    def evaluate_task(self, source: _Source, model: Channel) -> Evaluator:
+    def analyze(
+        self, source: _Source, transform: Transform, model: Channel, before: Channel | None = None
+    ) -> Channel | None:
+        """What is inside the model; None where nobody asked."""
+        if self.experiment.analyze is None:
+            return None
+        node = Analyzer(
+            model,
+            before if self.family.vocabulary == "wordpiece" else None,
+            source.examples,
+            transform.outputs["transformed_examples"],
+            transform.outputs["transform_graph"],
+            self.experiment.analyze.model_dump(mode="json", exclude={"bless"}),
+            self.task if source.name == "task" else {},
+            max_regression=self.bless["max_regression"],
+            seed=self.experiment.seed,
+            source_digest=self.digest(
+                "components.evaluate.analyzer", *([self.task_module] if self.task else []), *self.by_name()
+            ),
+            shown=not isinstance(self.environment, Local),
+        )
+        return self.add(node, "Analyzer").outputs["analysis"]
+
+    @property
+    def analysis_bless(self) -> dict[str, float]:
+        """Bounds of the analysis."""
+        return self.experiment.analyze.bless if self.experiment.analyze else {}
+
+    def gate_analysis(self, analysis: Channel | None) -> None:
+        assert analysis is not None
+        source = self.digest("components.evaluate.analysis_gate")
+        self.add(AnalysisGate(analysis, self.analysis_bless, source), "Evaluator")
+
+    def evaluate_task(self, source: _Source, model: Channel, analysis: Channel | None) -> Evaluator:
         evaluator = Evaluator(
             examples=source.examples,
             schema=source.schema,
@@ -295,11 +337,15 @@ class _Dag:
             baselines=self.experiment.evaluate.compared(task.load(self.task["type"]).baselines),
             source_digest=self.digest("components.evaluate.evaluator", self.task_module),
             shown=not isinstance(self.environment, Local),
+            analysis=analysis,
+            analysis_bless=self.analysis_bless,
         )
         self.add(evaluator, "Evaluator")
         return evaluator
 
-    def evaluate_pretraining(self, transform: Transform, model: Channel) -> PretrainingEvaluator:
+    def evaluate_pretraining(
+        self, transform: Transform, model: Channel, analysis: Channel | None
+    ) -> PretrainingEvaluator:
         assert self.experiment.pretrain is not None
         evaluator = PretrainingEvaluator(
             examples=transform.outputs["transformed_examples"],
@@ -311,6 +357,8 @@ class _Dag:
             seed=self.experiment.seed,
             source_digest=self.digest("components.evaluate.pretraining_evaluator"),
             shown=not isinstance(self.environment, Local),
+            analysis=analysis,
+            analysis_bless=self.analysis_bless,
         )
         self.add(evaluator, "Evaluator")
         return evaluator

@@ -211,6 +211,10 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
     required = family.required(experiment.task.own() if experiment.task else {})
     if experiment.checkpoint is None and any(getattr(experiment, name) is None for name in required):
         yield (), f"without a checkpoint, {' and '.join(required)} must be given"
+    if experiment.analyze and experiment.task and not family.analyzed:
+        yield ("analyze",), f"looks into BERT encoders, and a model of {experiment.task.type} has none; remove it"
+    if experiment.analyze and experiment.task and experiment.task.own().get("objective") == "counts":
+        yield ("analyze",), "looks into the heads of an encoder, and objective: counts has none; remove it"
     if family.mode and experiment.text.mode not in (None, family.mode):
         yield (
             ("text", "mode"),

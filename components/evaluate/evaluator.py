@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,12 @@ from tfx import types
 from tfx.components.evaluator import executor
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
-from tfx.types.component_spec import ExecutionParameter
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.utils import json_utils, path_utils
 from typing_extensions import override
 
-from components.evaluate import evaluation, platform_pages, references, verdict
+from components.artifacts import Analysis
+from components.evaluate import analysis, evaluation, platform_pages, references, verdict
 from models import progress, task
 from models.export import golden, saved_model
 
@@ -27,7 +30,12 @@ class Spec(standard_component_specs.EvaluatorSpec):
         "task": ExecutionParameter(type=str),
         "bless": ExecutionParameter(type=str),
         "baselines": ExecutionParameter(type=str),
+        "analysis_bless": ExecutionParameter(type=str, optional=True),
         "source_digest": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        **standard_component_specs.EvaluatorSpec.INPUTS,
+        "analysis": ChannelParameter(type=Analysis, optional=True),
     }
     OUTPUTS = {**standard_component_specs.EvaluatorSpec.OUTPUTS, **platform_pages.OUTPUTS}
 
@@ -56,6 +64,8 @@ class Executor(executor.Executor):
             references=compared,
             model=_model(input_dict),
         )
+        looked_into = verdict.uri_of(input_dict, "analysis")
+        found = analysis.judged(found, looked_into, json.loads(exec_properties.get("analysis_bless") or "{}"))
         found.write(folder)
         _, rows = evaluation.rows(folder, the_task, "candidate" if baseline else "")
         sections = list(the_task.sections(rows, {name: table for name, (_, table) in compared.items()}))
@@ -103,6 +113,8 @@ class Evaluator(base_beam_component.BaseBeamComponent):
       baselines: names of the task's, to be compared with.
       source_digest: of the code behind this node.
       shown: whether there are pages of Kubeflow or Vertex, which show what ``platform_pages`` puts out.
+      analysis: of the model; None where there is none.
+      analysis_bless: ``analyze.bless``.
     """
 
     SPEC_CLASS = Spec
@@ -120,6 +132,8 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         baselines: list[str],
         source_digest: str,
         shown: bool = False,
+        analysis: types.BaseChannel | None = None,
+        analysis_bless: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         config: tfma.EvalConfig = evaluation.eval_config(the_task["type"], the_task["config"], slices)
         super().__init__(
@@ -135,6 +149,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                 bless=json.dumps(bless),
                 baselines=json.dumps(baselines),
                 source_digest=source_digest,
+                **({"analysis": analysis, "analysis_bless": json.dumps(dict(analysis_bless))} if analysis else {}),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
                 **(platform_pages.channels("metrics", "classification", "report") if shown else {}),

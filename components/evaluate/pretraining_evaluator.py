@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow_transform as tft
@@ -11,7 +13,8 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.evaluate import platform_pages
+from components.artifacts import Analysis
+from components.evaluate import analysis, platform_pages
 from components.evaluate.verdict import ROUNDING, Check, Verdict, bless, compared, uri_of
 from components.train import training
 from models import progress
@@ -40,6 +43,8 @@ class Executor(base_executor.BaseExecutor):
             progress.emit(progress.Notice(f"the latest blessed model {why}: no comparison with it"))
         before = self._figures(input_dict, settings, exec_properties["seed"], "baseline_model") if baseline else None
         found = verdict(figures, before, bounds, baseline)
+        looked_into = uri_of(input_dict, "analysis")
+        found = analysis.judged(found, looked_into, json.loads(exec_properties.get("analysis_bless") or "{}"))
         found.write(artifact_utils.get_single_uri(output_dict["evaluation"]))
         if "report" in output_dict:
             platform_pages.write(output_dict, found, (), _folder(input_dict, "model").parent)
@@ -104,6 +109,7 @@ class Spec(ComponentSpec):
         "pretrain": ExecutionParameter(type=str),
         "bless": ExecutionParameter(type=str),
         "seed": ExecutionParameter(type=int),
+        "analysis_bless": ExecutionParameter(type=str, optional=True),
         "source_digest": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -111,6 +117,7 @@ class Spec(ComponentSpec):
         "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph),
         "model": ChannelParameter(type=standard_artifacts.Model),
         "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "analysis": ChannelParameter(type=Analysis, optional=True),
     }
     OUTPUTS = {
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
@@ -132,6 +139,8 @@ class PretrainingEvaluator(base_component.BaseComponent):
       seed: of the masks.
       source_digest: of the code behind this node.
       shown: whether there are pages of Kubeflow or Vertex, which show what ``platform_pages`` puts out.
+      analysis: of the model; None where there is none.
+      analysis_bless: ``analyze.bless``.
     """
 
     SPEC_CLASS = Spec
@@ -148,6 +157,8 @@ class PretrainingEvaluator(base_component.BaseComponent):
         seed: int,
         source_digest: str,
         shown: bool = False,
+        analysis: types.BaseChannel | None = None,
+        analysis_bless: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         super().__init__(
             spec=Spec(
@@ -159,6 +170,7 @@ class PretrainingEvaluator(base_component.BaseComponent):
                 bless=json.dumps(bless),
                 seed=seed,
                 source_digest=source_digest,
+                **({"analysis": analysis, "analysis_bless": json.dumps(dict(analysis_bless))} if analysis else {}),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
                 **(platform_pages.channels("metrics", "report") if shown else {}),

@@ -142,6 +142,7 @@ class BertEncoder(keras.layers.Layer):
         return_all: bool = False,
         kept_tokens: Tensor | None = None,
         head_mask: Tensor | None = None,
+        token_vectors: Tensor | None = None,
     ) -> dict[str, Any]:
         """The padded grid.
 
@@ -157,6 +158,7 @@ class BertEncoder(keras.layers.Layer):
             computes all.
           head_mask: float (L, H) or (B, L, H), L being the blocks: what each head's attention weights are multiplied
             with; 0 takes a head out.
+          token_vectors: (V, D), in the place of ``token_embedding``.
 
         Returns:
           ``sequence`` (B, S, D), with ``kept_tokens`` (K, D) in its order; ``pooled`` (B, D) from each row's first
@@ -170,7 +172,7 @@ class BertEncoder(keras.layers.Layer):
             positions = ops.take(self.position_embedding, position_ids, axis=0)
         bias = self._bias(padding_mask, group_ids)
         drop = self._dropper(training)
-        x = self._embed(token_ids, segment_ids, positions, drop)
+        x = self._embed(token_ids, segment_ids, positions, drop, token_vectors)
         batch, length = ops.shape(token_ids)
         last: dict[str, Select] = {}
         if kept_tokens is not None:

@@ -112,6 +112,7 @@ class Family(abc.ABC):
       mode: the one mode of ``text`` that its models can write in; None: any.
       architecture: transformers' class that loads the family's checkpoints as they are; None: those are BERT's.
       reserve: pieces of every vocabulary that are never split, beside those of the YAML.
+      analyzed: whether its networks have a ``BertEncoder``, so that ``analyze`` can look into it.
     """
 
     vocabulary: ClassVar[str]
@@ -121,6 +122,7 @@ class Family(abc.ABC):
     mode: ClassVar[str | None] = None
     reserve: ClassVar[tuple[str, ...]] = ()
     architecture: ClassVar[str | None] = None
+    analyzed: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -270,6 +272,27 @@ class Family(abc.ABC):
     @abc.abstractmethod
     def describe(self, model: Any, vocabulary: Any) -> str:
         """The network in one line, for the model card."""
+
+    def encoder(self, model: Any) -> Any:
+        """The ``BertEncoder`` that ``models.analysis`` looks into; None for a family without one, as here.
+
+        Args:
+          model: what a task's ``build`` made.
+        """
+        del model
+        return None
+
+    def attended(self, model: Any, inputs: Tensors) -> dict[str, Any]:
+        """What the encoder gives with ``return_all``, of what the model takes; in the graph.
+
+        Args:
+          model: what a task's ``build`` made.
+          inputs: of ``Task.inputs``.
+        """
+        attended: dict[str, Any] = self.encoder(model)(
+            inputs["token_ids"], inputs["segment_ids"], inputs["padding_mask"], return_all=True
+        )
+        return attended
 
     def limits(self, config: Mapping[str, Any]) -> list[str]:
         """What a model cannot do, a sentence each, for the model card; ``config`` as for ``summarize``."""

@@ -15,6 +15,7 @@ from models.vocabularies.items import FIRST, SEPARATOR
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from models.bert.encoder import BertEncoder
     from models.recommendation.networks import ItemNetwork
     from models.task import Task
     from models.vocabularies.items import Items
@@ -55,6 +56,7 @@ class Family(families.Family):
         ),
     )
     signatures = ("serving_default", "serving_examples", "recommend", "transform_features")
+    analyzed = True
 
     @override
     def required(self, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -207,6 +209,20 @@ class Family(families.Family):
         return (
             f"{items / rows:.0f} items mean · {share:.1f} % unknown · {100 * long / rows:.1f} % longer than max_length"
         )
+
+    @override
+    def encoder(self, model: Any) -> "BertEncoder | None":
+        """None for counts, which attend to nothing."""
+        return model.network.encoder if hasattr(model, "network") else None
+
+    @override
+    def attended(self, model: Any, inputs: Tensors) -> dict[str, Any]:
+        network: ItemNetwork = model.network
+        names = ("token_ids", "segment_ids", "padding_mask", "position_ids")
+        attended: dict[str, Any] = network.encoder(
+            *(inputs[name] for name in names), token_vectors=network.table(), return_all=True
+        )
+        return attended
 
     @override
     def describe(self, model: Any, vocabulary: "Items") -> str:

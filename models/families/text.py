@@ -45,6 +45,7 @@ class Family(families.Family):
     # Second texts run in the other direction.
     inputs: ClassVar[tuple[Input, ...]] = (Input("text", TEXTS, _words), Input("text_pair", TEXTS[::-1], _words))
     signatures = ("serving_default", "serving_examples", "embed", "transform_features")
+    analyzed = True
 
     @override
     def network(self, shape: Mapping[str, Any] | None, vocabulary: "Vocabulary", start: Path | None) -> "BertEncoder":
@@ -145,6 +146,11 @@ class Family(families.Family):
             return "0 rows"
         cut = f" · {100 * full / rows:.1f} % at max_length" if max_length else ""
         return f"{tokens / rows:.0f} tokens mean · {100 * unknown / max(tokens, 1):.2f} % [UNK]{cut}"
+
+    @override
+    def encoder(self, model: Any) -> "BertEncoder":
+        encoder: BertEncoder = model.encoder
+        return encoder
 
     @override
     def describe(self, model: Any, vocabulary: "Tokenizer") -> str:

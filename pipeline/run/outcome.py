@@ -42,6 +42,8 @@ def read(pipeline: Pipeline, experiment: Experiment, environment: Local, run: st
     known = lineage.executions(root, run)
     nodes = {component.id for component in pipeline.components}
     found = verdict.read(lineage.outputs(known, "Evaluator", "evaluation")[-1])
+    if not nodes & {"Trainer", "Pretrainer"}:  # an analysis alone
+        return judged(found) | ({"verdict": "done"} if found.blessed else {})
     model = lineage.outputs(known, "Trainer" if "Trainer" in nodes else "Pretrainer", "model")[-1]
     extra = saved_model.assets(f"{model}/Format-Serving")
     fields = judged(found)

@@ -12,6 +12,7 @@ from components.evaluate.report import report
 from components.evaluate.report.report import Mistake, Node, Report
 from configs.yaml.document import read as read_yaml
 from models import progress
+from models.figures import Section
 from models.training.curve import Curve
 from pipeline.run import events, lineage, report_data
 from pipeline.run.result import RunError, RunResult, runs_of
@@ -81,6 +82,7 @@ def gathered(folder: Path, result: RunResult, mistakes: Sequence[Mistake] = ()) 
         boxes=boxes,
         edges=edges,
         nodes=nodes,
+        analysis=_analysis(known),
         card=last.card,
         again=_again(folder, result),
         configuration=(folder / RESOLVED).read_text("utf-8") if values else "",
@@ -135,6 +137,12 @@ def _judged(known: list[lineage.Execution], result: RunResult) -> tuple[verdict.
         return None, sections
     before = f"version {result.baseline}, the latest blessed one" if result.baseline else found.baseline
     return found.model_copy(update={"checks": result.checks or found.checks, "baseline": before}), sections
+
+
+def _analysis(known: list[lineage.Execution]) -> list[Section]:
+    """What the Analyzer found."""
+    paths = [Path(uri) / verdict.SECTIONS for uri in lineage.outputs(known, "Analyzer", "analysis")[-1:]]
+    return [each for path in paths if path.is_file() for each in verdict.sections_of(path.read_text("utf-8"))]
 
 
 def _models(known: list[lineage.Execution]) -> list[Path]:

@@ -160,6 +160,8 @@ def _run(
         try:
             runner.run(pipeline, run_options=options)
         except LookupError as error:
+            if options is None:  # of a node, not of what an earlier run left
+                raise
             raise RunError(f"the run before this one did not come so far; run it whole once ({error})") from None
         except Exception as error:
             if interrupted.is_set():  # Beam wraps it: RuntimeError("KeyboardInterrupt [while running …]")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.records.formats import encodings
+from configs.analyze import Analyze
 from configs.encoder import Encoder
 from configs.experiment import Experiment
 from models import families
@@ -86,7 +87,21 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
             records, mean = amounts["score"]
             # Forward alone.
             work["scoring"] = 2 * multiplied * records * min(mean, getattr(experiment.task, "max_length", mean))
+    if experiment.analyze:
+        records, mean = amounts["task.data" if experiment.task else "corpus"]
+        length = min(mean, getattr(experiment.task, "max_length", 128))
+        work["analysis"] = 2 * multiplied * length * _passes(experiment, experiment.analyze, records)
     return work
+
+
+def _passes(experiment: Experiment, analyze: Analyze, records: int) -> float:
+    """How many rows an analysis takes forward through the network: backward counts as two."""
+    rows = min(analyze.sentences, records)
+    attention, importance = rows, 3 * rows * (2 if experiment.task else 1)
+    # Each sentence and a shifted one, through the network, those of random weights, and the one before.
+    vectors = 2 * rows * (2 + analyze.probes.seeds)
+    curves = 28 * min(300, rows) if experiment.task and analyze.pruning_curves else 0
+    return attention + importance + vectors + curves
 
 
 def memory(experiment: Experiment, size_of: dict[str, Any]) -> float:
@@ -99,7 +114,7 @@ def memory(experiment: Experiment, size_of: dict[str, Any]) -> float:
         pretrain = experiment.pretrain
         steps.append(math.ceil(pretrain.batch_size / pretrain.accumulate) * pretrain.max_length)
     of = cost(experiment, size_of)
-    return BASE_MEMORY + 16 * of.parameters + of.activations * max(steps)
+    return BASE_MEMORY + 16 * of.parameters + of.activations * max(steps, default=0)
 
 
 def text(experiment: Experiment, amounts: dict[str, tuple[int, float]], start: Path | None, names: int = 0) -> str:

@@ -129,6 +129,8 @@ def _margin(interval: tuple[float, float] | None) -> str:
 
 def trained_on(experiment: Experiment) -> str:
     """What was trained on what, in one line."""
+    if experiment.analyzed_alone:
+        return "nothing; the checkpoint was looked into"
     parts = []
     start = experiment.checkpoint
     parts.append(

@@ -15,11 +15,12 @@ TASK = "task: {type: classification, data: {path: reviews.csv}, labels: [bad, go
 CORPUS = "corpus: {path: text.txt}\npretrain: {steps: 1}\n"
 SCRATCH = "vocabulary: {learn: 100}\nencoder: {num_layers: 1, hidden_dim: 8, num_heads: 1}\n"
 EVENTS = "data: {path: events.csv, time: time, catalogue: {path: items.csv}}"
+ANALYZE = "analyze: {bless: {prunable: 0.1}}\n"
 EXPERIMENTS = {
     "scratch": f"{SCRATCH}{TASK}",
     "corpus": f"{SCRATCH}{CORPUS}",
     "events": f"encoder: {{num_layers: 1, hidden_dim: 8, num_heads: 1}}\ntask: {{type: next_item, {EVENTS}}}\n",
-    "both": f"checkpoint: {DATA / 'bert_tiny'}\n{CORPUS}{TASK}score: {{path: reviews.csv}}\n",
+    "both": f"checkpoint: {DATA / 'bert_tiny'}\n{CORPUS}{TASK}score: {{path: reviews.csv}}\n{ANALYZE}",
 }
 ENVIRONMENTS = ("kubeflow", "vertex")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from components.evaluate.report import chart, html
 from components.evaluate.verdict import SLICE_RECORDS, Reference, Verdict
-from models.figures import Section
+from models.figures import ROC, Section
 
 # A matrix of more labels is behind a click, one of more than ``_MATRIX`` is left out; its largest cells are shown.
 _READ_AT_ONCE, _MATRIX = 12, 100
@@ -137,14 +137,39 @@ def _section(each: Section) -> str:
     if not each.rows:
         return ""
     if each.drawn == "heat":
-        return html.section(each.title, *_matrix(each))
+        return html.section(each.title, html.note(each.note), *_matrix(each))
+    if each.drawn == "map":
+        table = html.table([*map(html.text, each.head)], _shaded(each.rows), "heat")
+        return html.section(each.title, html.note(each.note), table)
     if each.drawn == "lines":
-        share = all(0 <= float(cell) <= 1 for row in each.rows for cell in row[:2])
-        series = [chart.Series(each.head[1], [(float(row[0]), float(row[1])) for row in each.rows])]
-        return html.section(each.title, chart.lines(each.head[0], each.head[1], series, share=share))
+        return html.section(each.title, html.note(each.note), _lines(each))
     rows = [[html.cell(cell) for cell in row] for row in each.rows[:_ROWS]]
     left = f"{len(each.rows) - _ROWS:,} more rows are in sections.json." if len(each.rows) > _ROWS else ""
-    return html.section(each.title, html.table([*map(html.text, each.head)], rows), html.note(left))
+    table = html.table([*map(html.text, each.head)], rows)
+    return html.section(each.title, html.note(each.note), table, html.note(left))
+
+
+def _lines(each: Section) -> str:
+    """Every further column over the first one; a column alone names the axis."""
+    names = each.head[1:]
+    drawn = names[:1] if each.title == ROC else names  # a threshold is no curve
+    share = each.title == ROC
+    series = [
+        chart.Series(name, [(float(row[0]), float(row[1 + place])) for row in each.rows])
+        for place, name in enumerate(drawn)
+    ]
+    return chart.lines(each.head[0], names[0] if len(series) == 1 else each.title, series, share=share)
+
+
+def _shaded(rows: Sequence[Sequence[str | float]]) -> Iterator[list[str]]:
+    """Numbers shaded by their share of the table's largest."""
+    most = max((float(cell) for _, *cells in rows for cell in cells), default=0.0) or 1.0
+    for first, *cells in rows:
+        drawn = (
+            f'<span style="--share:{min(max(float(cell) / most, 0.0), 1.0):.2f}">{html.figure(float(cell))}</span>'
+            for cell in cells
+        )
+        yield [html.text(first), *drawn]
 
 
 def _matrix(each: Section) -> Iterator[str]:

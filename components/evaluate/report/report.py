@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from components.evaluate.report import card, data, figures, graph, html, training
+from components.evaluate.report import analysis, card, data, figures, graph, html, training
 from components.evaluate.verdict import Verdict
 from components.train import fine_tuning
 from models.export import card as model_card
@@ -62,6 +62,7 @@ class Report:
       boxes: of the lineage.
       edges: likewise.
       nodes: in the order of the DAG.
+      analysis: what was found inside the model.
       card: the model card, Markdown.
       again: commands that make this run again, and what they need.
       configuration: the experiment as it ran, YAML.
@@ -82,6 +83,7 @@ class Report:
     boxes: Sequence[graph.Box] = ()
     edges: Sequence[tuple[str, str]] = ()
     nodes: Sequence[Node] = ()
+    analysis: Sequence[Section] = ()
     card: str = ""
     again: Sequence[str] = ()
     configuration: str = ""
@@ -165,6 +167,7 @@ def page(report: Report) -> str:
             graph.draw(report.boxes, report.edges),
             f"<h3>Nodes</h3>\n{nodes_table(report.nodes)}" if report.nodes else "",
         ),
+        analysis.part(report.analysis),
         card.card(report.card),
         _again(report),
     ]

@@ -1,0 +1,62 @@
+"""Section ``analyze``: what is looked at inside a model, and what it must come to."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from configs.base import Count, Section
+
+_TASKS = "label|length|word_content|bigram_shift|position|casing|pos"
+Task = Literal["label", "length", "word_content", "bigram_shift", "position", "casing", "pos"]
+# The figures of ``models.analysis.run.metrics``; at a layer behind @.
+_FIGURE = re.compile(
+    r"(entropy|distance)_mean|(mass|heads)\[.+\]|prunable|pruned_[1-9]0"
+    rf"|(random|majority|gain|control|selectivity)_({_TASKS})|probe_({_TASKS})(@\d+)?"
+    r"|cloze_(loss|accuracy|perplexity)(\[(frequent|middle|rare)\])?|cloze_unigram_loss"
+    r"|(anisotropy|anisotropy_centred|rank|outliers|cka_before|moved)@\d+"
+)
+# Bounds of these are upper ones; of all others lower ones.
+UPPER = re.compile(
+    r"(anisotropy|anisotropy_centred|outliers|moved)@|cloze_(loss|perplexity)|(entropy|distance)_mean|heads\[(broad|mixed)\]"
+)
+
+
+def _named(name: str) -> str:
+    if not _FIGURE.fullmatch(name):
+        raise ValueError(
+            f"no figure of an analysis is called {name!r}; docs/analysis.md lists them, such as prunable, "
+            "probe_length, selectivity_casing, gain_label, probe_label@3, anisotropy@6"
+        )
+    return name
+
+
+Figure = Annotated[str, AfterValidator(_named)]
+
+
+class Probes(Section):
+    """What linear probes are asked.
+
+    Attributes:
+      tasks: those that the texts allow are asked; a report says why the others are not.
+      seeds: splits of the sentences, and networks of random weights beside the model.
+    """
+
+    tasks: list[Task] = ["label", "length", "word_content", "bigram_shift", "position", "casing", "pos"]
+    seeds: Count = 3
+
+
+class Analyze(Section):
+    """What is looked at inside a model. ``analyze: {}`` looks at all of it.
+
+    Attributes:
+      sentences: records that figures are over, at most: of the test split, and for probes of the eval split too.
+      probes: linear ones, by layer, with controls.
+      pruning_curves: the headline figure with heads masked; 28 passes over 300 records of the test split.
+      bless: bounds of figures, which hold a push back as those of ``evaluate.bless`` do.
+    """
+
+    sentences: Count = 2000
+    probes: Probes = Probes()
+    pruning_curves: bool = True
+    bless: dict[Figure, float] = {}

@@ -1,0 +1,164 @@
+"""Probes of a model by layer, beside the same of random weights and of control tasks."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from models.analysis import probe_tasks, probes, states
+from models.analysis.probes import Labels
+from models.analysis.subject import Subject, untrained
+from models.bert.encoder import BertEncoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """What is read of a model, a layer a row: L+1 layers, 0 the embeddings.
+
+    Attributes:
+      majority: share of the most frequent class.
+      accuracy: of each layer and seed, (L+1, R).
+      random: likewise, of random weights.
+      control: likewise, of the control task; NaN for tasks of sentences.
+      selectivity: likewise.
+      examples: of all splits.
+    """
+
+    majority: float
+    accuracy: np.ndarray
+    random: np.ndarray
+    control: np.ndarray
+    selectivity: np.ndarray
+    examples: int
+
+    @property
+    def best(self) -> int:
+        """The layer whose mean accuracy is highest, of equals the first."""
+        return int(self.accuracy.mean(axis=1).argmax())
+
+    @property
+    def gain(self) -> tuple[float, float]:
+        """The best layer's accuracy less that of the best layer of random weights, and its standard error."""
+        mine, other = self.accuracy[self.best], self.random[int(self.random.mean(axis=1).argmax())]
+        # Both are measured on the same splits.
+        difference = mine - other
+        return float(difference.mean()), float(difference.std(ddof=1) / len(difference) ** 0.5) if len(mine) > 1 else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """The texts, and the tasks over some of their vectors.
+
+    Attributes:
+      rows: every text, shifted ones behind the others.
+      sentences: tasks of sentences, each with the places of its texts in ``rows``.
+      words: tasks of words, over all words of ``rows``.
+      left_out: why others are not asked.
+    """
+
+    rows: states.Rows
+    sentences: Sequence[tuple[Labels, np.ndarray]]
+    words: Sequence[Labels]
+    left_out: Sequence[str]
+
+
+def asked(
+    subject: Subject,
+    names: Sequence[str],
+    texts: Sequence[str],
+    labels: Sequence[str] = (),
+    tags: Sequence[Sequence[str]] = (),
+) -> Asked:
+    """Makes the tasks.
+
+    Args:
+      subject: whose vocabulary reads the texts.
+      names: of ``probe_tasks.NAMES``.
+      texts: of the records, none empty.
+      labels: of each text; empty where it has none.
+      tags: of each text, of each word; likewise.
+    """
+    sentences, left_out = list[tuple[Labels, np.ndarray]](), list[str]()
+    shifted: list[str] = []
+
+    def take(found: Labels | str, places: np.ndarray) -> None:
+        if isinstance(found, str):
+            left_out.append(found)
+        else:
+            sentences.append((found, places))
+
+    everything = np.arange(len(texts))
+    for name in names:
+        if name == "label":
+            if labels:
+                take(probe_tasks.of_sentences(name, np.array(labels), everything), everything)
+            else:
+                left_out.append("label: a record is no single text with one label")
+        elif name == "length":
+            places, bins = probe_tasks.length(texts)
+            take(probe_tasks.of_sentences(name, bins, places), places)
+        elif name == "word_content":
+            places, held = probe_tasks.word_content(texts)
+            take(probe_tasks.of_sentences(name, held, places), places)
+        elif name == "bigram_shift":
+            places, shifted, swapped = probe_tasks.bigram_shift(texts, seed=0)
+            take(probe_tasks.of_sentences(name, swapped, places), len(texts) + np.arange(len(shifted)))
+    tagged = [*tags, *[()] * (len(texts) - len(tags) + len(shifted))]
+    rows = states.rows([*texts, *shifted], subject.vocabulary, subject.max_length, tagged)
+    of_words = list[Labels]()
+    kept = [(number, word) for number, word in rows.words if number < len(texts)]
+    rows = dataclasses.replace(rows, words=kept, places=rows.places[: len(kept)])  # those of shifted texts come last
+    for name in (name for name in names if name in probe_tasks.OF_WORDS):
+        if name == "pos" and not any(word.tag for _, word in kept):
+            left_out.append("pos: the words have no tags")
+            continue
+        found = probe_tasks.of_words(name, kept)
+        if isinstance(found, str):
+            left_out.append(found)
+        else:
+            of_words.append(found)
+    return Asked(rows, sentences, of_words, left_out)
+
+
+def of(subject: Subject, given: Asked, seeds: int, own: states.States) -> dict[str, Probe]:
+    """The probes by the name of a task.
+
+    Args:
+      subject: of ``own``.
+      given: what is asked.
+      seeds: splits, and networks of random weights.
+      own: the vectors of ``given.rows``.
+    """
+    mine = {seed: dict(_scores(own, given, seed)) for seed in range(seeds)}
+    others = {seed: dict(_scores(_untrained(subject.encoder, given, seed), given, seed)) for seed in range(seeds)}
+    tasks = [*(task for task, _ in given.sentences), *given.words]
+    return {
+        task.name: Probe(
+            majority=task.majority,
+            accuracy=_of(mine, task.name, "accuracy"),
+            random=_of(others, task.name, "accuracy"),
+            control=_of(mine, task.name, "control"),
+            selectivity=_of(mine, task.name, "selectivity"),
+            examples=len(task.classes),
+        )
+        for task in tasks
+    }
+
+
+def _untrained(encoder: BertEncoder, given: Asked, seed: int) -> states.States:
+    return states.of(untrained(encoder, seed), given.rows)
+
+
+def _of(scores: Mapping[int, Mapping[str, Sequence[probes.Score]]], task: str, name: str) -> np.ndarray:
+    """(L+1, R)."""
+    return np.array([[getattr(score, name) for score in each[task]] for each in scores.values()]).T
+
+
+def _scores(vectors: states.States, given: Asked, seed: int) -> Iterator[tuple[str, list[probes.Score]]]:
+    """Of each task, a score a layer."""
+    for task, places in given.sentences:
+        yield task.name, [probes.score(layer[places], [task], seed)[0] for layer in vectors.sentences]
+    if given.words:
+        by_layer = [probes.score(layer, given.words, seed) for layer in vectors.words]
+        for place, task in enumerate(given.words):
+            yield task.name, [scores[place] for scores in by_layer]
