@@ -32,6 +32,8 @@ class Train(Optimization):
         Then ``batch_size`` is the most rows of a step.
       average: epochs at the end whose weights are averaged (Vaswani et al. 2017, section 6.1); the mean is kept if it
         does better on the eval split than the best epoch. 25 epochs and ``average: 5``: those of epochs 21 to 25.
+      refit: whether the model is trained once more from the start, on train and eval together, for as many epochs as
+        were best; that one is exported, and judged by the test split.
       beta_2: AdamW's, of the mean of squared gradients; .999 where not given.
       layer_decay: from the head down, each layer's learning rate is that of the layer above times this; the embeddings
         have the lowest one (Sun et al. 2019, section 3.1; ELECTRA takes 0.9 for small models, 0.8 for others).
@@ -44,6 +46,7 @@ class Train(Optimization):
     early_stopping: EarlyStopping | None = None
     batch_tokens: Count | None = None
     average: Annotated[int, Field(ge=2)] | None = None
+    refit: bool = False
     beta_2: Annotated[float, Field(gt=0, lt=1)] | None = None
     calibrate: bool = True
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -53,4 +56,8 @@ class Train(Optimization):
     def _distinct(self) -> Self:
         if self.seeds and len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be distinct. Received: {self.seeds}")
+        if self.refit and self.average:
+            raise ValueError(
+                "refit trains for as many epochs as the best one, and average has none: remove one of the two"
+            )
         return self

@@ -40,24 +40,26 @@ class Step:
       steps: optimizer steps in all.
       loss: training loss, mean since the last event, nats.
       learning_rate: of the last step.
-      tokens_per_second: real (non-pad) tokens since the last event.
+      units_per_second: real (non-pad) tokens, or what else ``units`` says, since the last event.
       seconds_left: estimate.
       phase: what the loop is in, such as ``epoch 1/2`` or ``MLM``.
+      units: what rows are made of.
     """
 
     step: int
     steps: int
     loss: float
     learning_rate: float
-    tokens_per_second: float
+    units_per_second: float
     seconds_left: float
     phase: str
+    units: str = "tokens"
 
     def __str__(self) -> str:
         minutes, seconds = divmod(round(self.seconds_left), 60)
         return (
             f"{self.phase} · step {self.step:,}/{self.steps:,} · loss {self.loss:.3g} · lr {self.learning_rate:.1e} · "
-            f"{self.tokens_per_second:,.0f} tokens/s · {minutes}:{seconds:02d} left"
+            f"{self.units_per_second:,.0f} {self.units}/s · {minutes}:{seconds:02d} left"
         )
 
 

@@ -46,6 +46,7 @@ class Task(abc.ABC):
     TensorFlow and Keras are imported inside methods, so that ``check`` and ``--help`` stay light.
 
     Attributes:
+      rows: what ``training_rows`` gives, for a person.
       family: the name of the family in ``models/families/``, or its dotted path: what a record and the network are.
       schema: the name of the record kind in ``schemas/``.
       gold: what a record is judged by: features of the raw record that are absent when it is served.
@@ -69,6 +70,7 @@ class Task(abc.ABC):
         transformers can load it; None where transformers has no such head.
     """
 
+    rows: ClassVar[str] = "records"
     family: ClassVar[str] = "text"
     schema: ClassVar[str]
     gold: ClassVar[tuple[str, ...]] = ("label",)
@@ -141,6 +143,15 @@ class Task(abc.ABC):
     def training_rows(self, rows: "tf.data.Dataset") -> "tf.data.Dataset":
         """Those of ``rows`` that are trained on: ``batches`` takes these."""
         return rows
+
+    def together(self, train: "tf.data.Dataset", held_out: "tf.data.Dataset") -> "tf.data.Dataset":
+        """The records of the train split and of the eval split as one split: here all of them.
+
+        Args:
+          train: what ``featurize`` returned, a record an element.
+          held_out: likewise.
+        """
+        return train.concatenate(held_out)
 
     def steps(self, rows: "tf.data.Dataset", *, batch_size: int) -> int:
         """How many batches an epoch has, whatever the order of the rows.

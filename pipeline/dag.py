@@ -59,8 +59,8 @@ def create_pipeline(
     corpus = dag.source("corpus") if experiment.corpus else None
     records = dag.source("task") if experiment.task else None
     sides = [dag.source(name) for name in (dag.kinds["task"].sides if records else ())]
-    reads = dag.family.reads(dag.task["config"]) if records else None
-    vocabulary_model = dag.checkpoint(reads) if reads else model
+    reads = imports.reads(experiment, environment)
+    vocabulary_model = dag.importer(imports.placed(reads, experiment, environment)) if reads else model
     vocabulary = dag.vocabulary([source for source in (corpus, records) if source], sides, vocabulary_model)
     if corpus:
         transform = dag.transform(corpus, vocabulary)
@@ -134,12 +134,13 @@ class _Dag:
         self.nodes.append(node.with_id(prefix + name))
         return node
 
-    def checkpoint(self, reads: str | None = None) -> Channel | None:
-        """The experiment's checkpoint, or the folder that its vocabulary is learned with."""
-        given = self.experiment.model_copy(update={"checkpoint": reads}) if reads else self.experiment
-        folder = imports.checkpoint(given, self.environment)
-        if folder is None:
-            return None
+    def checkpoint(self) -> Channel | None:
+        """The experiment's checkpoint."""
+        folder = imports.checkpoint(self.experiment, self.environment)
+        return self.importer(folder) if folder else None
+
+    def importer(self, folder: pathlib.Path) -> Channel:
+        """A base model."""
         if self.environment.has_importer:
             importer = Importer(source_uri=self.node_path(folder), artifact_type=standard_artifacts.Model)
             return self.add(importer, "Checkpoint").outputs["result"]
@@ -155,7 +156,9 @@ class _Dag:
         schema_file = imports.schema(self.experiment, self.environment, kind.schema(own))
         schema = self.add(ImportSchemaGen(schema_file=self.node_path(schema_file)), "SchemaGen", name).outputs["schema"]
         validator = self.add(ExampleValidator(statistics=statistics, schema=schema), "ExampleValidator", name)
-        gate = self.add(DataGate(validator.outputs["anomalies"], kind.source.section), "DataGate", name)
+        looked_at = {"examples": examples, "kind": kind.name} if kind.gauged else {}
+        gating = DataGate(validator.outputs["anomalies"], kind.source.section, **looked_at)
+        gate = self.add(gating, "DataGate", name)
         if kind.featurizer:
             return _Source(name, kind.featurizer, {}, examples, schema, gate)
         return _Source(name, f"{self.task_module}.Task", self.task["config"], examples, schema, gate)

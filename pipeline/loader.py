@@ -284,6 +284,8 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
             yield ("evaluate", "slices", index), f"{shown(column)} is the {columns[column]}{anyway}"
         elif column in records.features():
             yield ("evaluate", "slices", index), f"the records have a {shown(column)} of their own; rename that column"
+    if getattr(task, "titles", None) and not records(data).sides:
+        yield ("task", "titles"), "needs the titles of the items: give $.task.data.catalogue"
     the_task, named = load_task(task.type)(task.own()), experiment.evaluate.baselines
     baselines, labels = the_task.baselines, the_task.label_names
     places: dict[tuple[Key, ...], list[str]] = {

@@ -1,7 +1,8 @@
 """The gate behind ExampleValidator: TFX only records anomalies, this node stops the run."""
 
 import json
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from tfx import types
 from tfx.components.example_validator import executor as example_validator
@@ -9,13 +10,17 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, channel_utils, component_spec, standard_artifacts
 
 from components.artifacts import GateReport
+from components.records import kind as kinds
 from components.storage.files import fileio
 from models import progress
 from schemas import DataError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 
 class Executor(base_executor.BaseExecutor):
-    """Reads the anomalies of every split."""
+    """Reads the anomalies of every split, and the records themselves where their kind asks for it."""
 
     def Do(
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
@@ -42,13 +47,33 @@ class Executor(base_executor.BaseExecutor):
                     (errors if info.severity == info.ERROR else warnings).append(f"{name} in {split}: {seen}")
         if errors:
             raise DataError(_refusal(errors, exec_properties["source_name"]))
+        gauged = _gauged(input_dict, exec_properties.get("kind"))
+        warnings += [text for text, sound in gauged if not sound]
         uri = artifact_utils.get_single_uri(output_dict["report"])
         with fileio.open(f"{uri}/gate.json", "w") as file:
             file.write(json.dumps({"splits": splits, "warnings": warnings}, ensure_ascii=False))
         for warning in warnings:
             progress.emit(progress.Notice(warning))
         count = f"{len(warnings)} warning{'s' * (len(warnings) > 1)}"
-        progress.emit(progress.Summary(count if warnings else "no anomalies"))
+        told = [count if warnings else "no anomalies", *(text for text, sound in gauged if sound)]
+        progress.emit(progress.Summary(" · ".join(told)))
+
+
+def _gauged(inputs: dict[str, list[Any]], kind: str | None) -> list[tuple[str, bool]]:
+    """What ``Kind.gauge`` says, if anything."""
+    if not kind:
+        return []
+
+    from components.data import shards
+    from models.training.reading import raw
+
+    def split(name: str) -> Iterator[Mapping[str, "np.ndarray"]]:
+        for path in shards.of_split(inputs["examples"], name):
+            for batch in shards.batches(path):
+                yield from map(raw, batch.numpy())
+
+    found = kinds.load(kind).gauge(split)
+    return [found] if found else []
 
 
 def _refusal(errors: list[str], source_name: str) -> str:
@@ -61,8 +86,14 @@ def _refusal(errors: list[str], source_name: str) -> str:
 class Spec(component_spec.ComponentSpec):
     """What the gate reads."""
 
-    PARAMETERS = {"source_name": component_spec.ExecutionParameter(type=str)}
-    INPUTS = {"anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies)}
+    PARAMETERS = {
+        "source_name": component_spec.ExecutionParameter(type=str),
+        "kind": component_spec.ExecutionParameter(type=str, optional=True),
+    }
+    INPUTS = {
+        "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples, optional=True),
+    }
     OUTPUTS = {"report": component_spec.ChannelParameter(type=GateReport)}
 
 
@@ -72,12 +103,21 @@ class DataGate(base_component.BaseComponent):
     Args:
       anomalies: of ExampleValidator.
       source_name: what was validated, as the YAML names it: ``corpus`` or ``task.data``.
+      examples: the records; None where the gate does not look at them.
+      kind: of the records, by name; likewise.
     """
 
     SPEC_CLASS = Spec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, anomalies: types.BaseChannel, source_name: str) -> None:
-        super().__init__(
-            spec=Spec(anomalies=anomalies, source_name=source_name, report=channel_utils.as_channel([GateReport()]))
-        )
+    def __init__(
+        self,
+        anomalies: types.BaseChannel,
+        source_name: str,
+        *,
+        examples: types.BaseChannel | None = None,
+        kind: str | None = None,
+    ) -> None:
+        report = channel_utils.as_channel([GateReport()])
+        looked_at = {"examples": examples, "kind": kind} if examples else {}
+        super().__init__(spec=Spec(anomalies=anomalies, source_name=source_name, report=report, **looked_at))

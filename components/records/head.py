@@ -1,8 +1,10 @@
 """What the heads of a source's files show, and what a file may be."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from components.records.record import Part
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Head:
       tokens: mean of a record, special ones included, an estimate.
       labels: how often each came.
       groups: rows of each group, such as the events of a user.
+      parts: the rows of each group, where a kind keeps them.
       names: what the vocabulary will hold, where records say it themselves: how often each item came.
       left_out: sound rows that are not used.
       bad: how often each reason came.
@@ -39,6 +42,7 @@ class Head:
     tokens: float = 0.0
     labels: Counter[str] = field(default_factory=Counter)
     groups: Counter[str] = field(default_factory=Counter)
+    parts: defaultdict[str, list[Part]] = field(default_factory=lambda: defaultdict(list))
     names: Counter[str] = field(default_factory=Counter)
     left_out: int = 0
     bad: Counter[str] = field(default_factory=Counter)

@@ -9,7 +9,7 @@ import abc
 import dataclasses
 import functools
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 import schemas
@@ -21,6 +21,7 @@ from configs.sources import Source, SplitSource
 from schemas import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     from tensorflow_metadata.proto.v0.schema_pb2 import Schema
 
 S = TypeVar("S", bound=Source)
@@ -40,6 +41,7 @@ class Kind(abc.ABC, Generic[S]):
       tokenized: whether texts become tokens; else a row counts as one unit of what the network reads.
       leaks: whether two splits must not share a key. False where a group has records in several splits.
       featurizer: path of the class whose ``featurize`` Transform calls; None: the task's own.
+      gauged: whether the gate looks at the records themselves, by ``gauge``.
       unlabelled: the kind of the records without the right answer that its models answer, the section ``score``.
       source: files and columns.
       labels: every label there is; empty where any is taken.
@@ -54,6 +56,7 @@ class Kind(abc.ABC, Generic[S]):
     tokenized: ClassVar[bool] = True
     leaks: ClassVar[bool] = True
     featurizer: ClassVar[str | None] = None
+    gauged: ClassVar[bool] = False
     unlabelled: ClassVar[str] = "score"
 
     source: S
@@ -250,6 +253,21 @@ class Kind(abc.ABC, Generic[S]):
     def lacking(self, head: Head) -> str | None:
         """Why nothing can be learned from records that show this, whole; None where something can."""
         del head
+        return None
+
+    def remark(self, head: Head) -> str | None:
+        """What a person should know of the records before training: a sentence of ``tfx-bert check``; here none."""
+        del head
+        return None
+
+    @classmethod
+    def gauge(cls, split: Callable[[str], Iterator[Mapping[str, "np.ndarray"]]]) -> tuple[str, bool] | None:
+        """What the records show beside their statistics, and whether that is as it should be; here nothing.
+
+        Args:
+          split: gives the records of a split, an array of values by feature.
+        """
+        del split
         return None
 
     def summarize(self, head: Head) -> list[str]:

@@ -21,17 +21,32 @@ class Calibration(pydantic.BaseModel):
         return f"temperature {self.temperature:.2f}, ECE {self.ece_before:.3f}→{self.ece_after:.3f}"
 
 
+class Refit(pydantic.BaseModel):
+    """A training on the train split and the eval split together: of how many records or rows, for how many epochs."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    records: int
+    rows: str = "records"
+    epochs: int
+
+    def __str__(self) -> str:
+        return f"refit on train + eval: {self.records:,} {self.rows}, {self.epochs} epoch{'s' * (self.epochs > 1)}"
+
+
 class FineTuning(pydantic.BaseModel):
     """Figures of the eval split.
 
     Attributes:
       metric: the headline's name.
       scores: the headline of each seed's best epoch; NaN where none had any.
-      seed: whose weights are exported.
-      records: of the train split.
+      seed: whose weights are exported, or that of the refit.
+      records: of the train split, or rows that were made of them.
+      rows: what they are called.
       epochs: that this seed was trained for.
       planned: epochs without early stopping.
       calibration: None where there is none.
+      refit: whose weights are exported; None: those that the figures are of.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="constants")
@@ -40,9 +55,11 @@ class FineTuning(pydantic.BaseModel):
     scores: dict[int, float]
     seed: int
     records: int
+    rows: str = "records"
     epochs: int
     planned: int
     calibration: Calibration | None = None
+    refit: Refit | None = None
 
     def __str__(self) -> str:
         score = f"{self.scores[self.seed]:.3f}"
@@ -51,8 +68,8 @@ class FineTuning(pydantic.BaseModel):
             spread = f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
             score = f"{spread} over {len(values)} seeds, best {score} (seed {self.seed})"
         epochs = f"{self.epochs} of {self.planned}" if self.epochs < self.planned else self.epochs
-        calibrated = f" · {self.calibration}" if self.calibration else ""
-        return f"eval {self.metric} {score} · {self.records:,} records · {epochs} epochs{calibrated}"
+        more = "".join(f" · {each}" for each in (self.calibration, self.refit) if each)
+        return f"eval {self.metric} {score} · {self.records:,} {self.rows} · {epochs} epochs{more}"
 
     @property
     def seeds(self) -> str:

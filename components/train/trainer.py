@@ -13,7 +13,7 @@ import yaml
 from tfx.components.trainer import fn_args_utils
 
 from components.train import training
-from components.train.fine_tuning import Calibration, FineTuning
+from components.train.fine_tuning import Calibration, FineTuning, Refit
 from models import families, progress, task, vocabularies
 from models.checkpoints import task_head
 from models.export import card, saved_model
@@ -22,6 +22,7 @@ from models.training import calibration, curve, replicas
 from models.training.optimizer import layer_decay
 from models.training.reading import rows
 from models.training.resume import TrainingState
+from models.training.training_loop import Loop
 
 _NONE = -1e9  # less than any figure
 
@@ -32,13 +33,15 @@ class Prepared:
 
     Attributes:
       task: with what it had to know beforehand.
-      train: records that are trained on.
+      transformed: records of the train split.
+      train: rows that are trained on.
       held_out: records of the eval split.
       records: how many ``train`` are.
       files: of both.
     """
 
     task: task.Task
+    transformed: tf.data.Dataset
     train: tf.data.Dataset
     held_out: tf.data.Dataset
     records: int
@@ -49,13 +52,18 @@ def prepare(fn_args: fn_args_utils.FnArgs, config: dict[str, Any]) -> Prepared:
     """Reads the train split once."""
     spec = tft.TFTransformOutput(fn_args.transform_output).transformed_feature_spec()
     splits = [training.matching(patterns) for patterns in (fn_args.train_files, fn_args.eval_files)]
-    train, held_out = (rows(files, spec) for files in splits)
+    transformed, held_out = (rows(files, spec) for files in splits)
     the_task = task.load(config["task"]["type"])(config["task"]["config"])
-    train = the_task.training_rows(train)
-    records = int(train.reduce(0, lambda n, _: n + 1))
+    return _prepared(fn_args, the_task, transformed, held_out, [*splits[0], *splits[1]])
+
+
+def _prepared(
+    fn_args: fn_args_utils.FnArgs, the_task: task.Task, transformed: Any, held_out: Any, files: list[str]
+) -> Prepared:
+    train = the_task.training_rows(transformed)
     vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
-    the_task = the_task.fitted(train, held_out, vocabulary)
-    return Prepared(the_task, train, held_out, records, [*splits[0], *splits[1]])
+    records = int(train.reduce(0, lambda n, _: n + 1))
+    return Prepared(the_task.fitted(train, held_out, vocabulary), transformed, train, held_out, records, files)
 
 
 @replicas.together()
@@ -69,22 +77,22 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     if fn_args.hyperparameters:
         config = {**config, "train": {**config["train"], **fn_args.hyperparameters["values"]}}
     prepared = prepare(fn_args, config)
-    model, came_to, curves = _train(fn_args, config, prepared)
+    the_task, model, came_to, curves = _train(fn_args, config, prepared)
     if replicas.chief():
-        _export(fn_args, config, prepared.task, model, tft.TFTransformOutput(fn_args.transform_output))
+        _export(fn_args, config, the_task, model, tft.TFTransformOutput(fn_args.transform_output))
         folder = saved_model.assets(fn_args.serving_model_dir)
         came_to.write(folder)
         curve.write(folder, curves)
-        _card(folder, fn_args, config, prepared.task, model, came_to)
+        _card(folder, fn_args, config, the_task, model, came_to)
         progress.emit(progress.Summary(str(came_to)))
 
 
 def _train(
     fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared
-) -> tuple[Any, FineTuning, dict[str, curve.Curve]]:
-    """One training a seed; the best one's model at its best epoch, what all came to, and the curve of each."""
+) -> tuple[task.Task, Any, FineTuning, dict[str, curve.Curve]]:
+    """One training a seed; the best one's model at its best epoch, or its refit; what all came to, and their curves."""
     the_task = prepared.task
-    settings = {name: value for name, value in config["train"].items() if name != "seeds"}
+    settings = {name: value for name, value in config["train"].items() if name not in ("seeds", "refit")}
     seeds = config["train"].get("seeds") or [config["seed"]]
     scores, curves, kept = dict[int, float](), dict[str, curve.Curve](), dict[int, tuple[Any, TrainingState]]()
     for seed in seeds:
@@ -105,11 +113,45 @@ def _train(
         scores={seed: figure(score, metric) for seed, score in scores.items()},
         seed=best,
         records=prepared.records,
+        rows=the_task.rows,
         epochs=int(state.epoch),
         planned=settings["epochs"],
         calibration=_calibrate(the_task, model, held_out) if settings["calibrate"] and the_task.calibrates else None,
     )
-    return model, came_to, curves
+    if config["train"].get("refit"):
+        alone, chosen = {**config, "seed": best, "train": settings}, int(state.best_epoch)
+        the_task, model, refit, curves["refit"] = _refit(fn_args, alone, prepared, chosen)
+        came_to = came_to.model_copy(update={"refit": refit})
+        if came_to.calibration:
+            calibration.divide(model.logits, came_to.calibration.temperature)
+    return the_task, model, came_to, curves
+
+
+def _refit(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared, epochs: int
+) -> tuple[task.Task, Any, Refit, curve.Curve]:
+    """Trains once more, from the same start, on train and eval together: no split is left to judge it.
+
+    Args:
+      fn_args: of the node.
+      config: as for ``run_fn``, of one seed.
+      prepared: of the node.
+      epochs: the best one's number; the schedule is that of the training that found it.
+    """
+    both = prepared.task.together(prepared.transformed, prepared.held_out)
+    prepared = _prepared(fn_args, prepared.task, both, prepared.held_out, prepared.files)
+    begun = _begin(fn_args, {**config, "refit": epochs}, prepared, epochs)
+    state = begun.loop.state
+    while (epoch := int(state.epoch)) < epochs:
+        begun.train(epoch, f"refit · epoch {epoch + 1}/{epochs}")
+        state.epoch.assign(epoch + 1)
+        begun.loop.save()
+    return (
+        prepared.task,
+        begun.model,
+        Refit(records=prepared.records, rows=prepared.task.rows, epochs=epochs),
+        state.curve,
+    )
 
 
 def figure(score: float, metric: task.Metric) -> float:
@@ -128,37 +170,16 @@ def train_once(
       prepared: of the node.
       phase: what a person is told in front of the epoch.
     """
-    settings, seed, the_task = config["train"], config["seed"], prepared.task
-    family, folder = families.load(the_task.family), training.base_checkpoint(fn_args.base_model)
-    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
-    training.seeded(seed, config)
-    with replicas.strategy().scope():
-        network = family.network(config["encoder"], vocabulary, folder)
-        model = the_task.build(network)
-    if folder:
-        family.load(folder, network)
-    if frozen := settings.get("freeze"):
-        network.freeze(0 if frozen == "embeddings" else frozen)
-    sizes, epochs = _sizes(the_task, settings), settings["epochs"]
-    epoch_steps = the_task.steps(prepared.train, **sizes)
-    layers = network.layers_of_variables if network else []
-    loop = training.loop(
-        model,
-        the_task.loss,
-        settings,
-        steps=epoch_steps * epochs,
-        key=training.key(prepared.files, folder, config),
-        logs=f"{fn_args.model_run_dir}/seed-{seed}",
-        factors=layer_decay(model.trainable_variables, layers, settings["layer_decay"]),
-    )
+    settings, the_task = config["train"], prepared.task
+    epochs = settings["epochs"]
+    begun = _begin(fn_args, config, prepared, epochs)
+    model, loop = begun.model, begun.loop
     state, metric = loop.state, the_task.chosen or the_task.metrics[0]
-    judge = _judge(the_task, model, prepared, sizes)
+    judge = _judge(the_task, model, prepared, _sizes(the_task, settings))
     averaged_from = epochs - settings.get("average", 0)
     patience = settings.get("early_stopping", {}).get("patience", epochs)
     while (epoch := int(state.epoch)) < epochs and epoch - int(state.best_epoch) < patience:
-        start = int(state.step) - epoch * epoch_steps
-        batches = the_task.batches(prepared.train, seed=seed, epoch=epoch, start_step=start, **sizes)
-        loop.run(batches, f"{phase}epoch {epoch + 1}/{epochs}")
+        begun.train(epoch, f"{phase}epoch {epoch + 1}/{epochs}")
         score = judge()
         state.curve.judge(int(state.step), {metric.name: score})
         with loop.writer.as_default(step=int(state.step)):
@@ -172,6 +193,56 @@ def train_once(
         state.use_average()
         state.keep_best(_better(judge(), metric))
     return model, state
+
+
+@dataclasses.dataclass(frozen=True)
+class _Begun:
+    """A training, at the step that a killed run left.
+
+    Attributes:
+      model: built.
+      loop: with its state.
+      train: trains what is left of an epoch: its number, and what a person is told.
+    """
+
+    model: Any
+    loop: Loop
+    train: Callable[[int, str], None]
+
+
+def _begin(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared, epochs: int) -> _Begun:
+    """Builds the model. ``epochs`` are trained at most; the schedule spans those of ``config``."""
+    settings, seed, the_task = config["train"], config["seed"], prepared.task
+    family, folder = families.load(the_task.family), training.base_checkpoint(fn_args.base_model)
+    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
+    training.seeded(seed, config)
+    with replicas.strategy().scope():
+        network = family.network(config["encoder"], vocabulary, folder)
+        model = the_task.build(network)
+    if folder:
+        family.load(folder, network)
+    if frozen := settings.get("freeze"):
+        network.freeze(0 if frozen == "embeddings" else frozen)
+    sizes = _sizes(the_task, settings)
+    epoch_steps = the_task.steps(prepared.train, **sizes)
+    layers = network.layers_of_variables if network else []
+    loop = training.loop(
+        model,
+        the_task.loss,
+        settings,
+        steps=epoch_steps * epochs,
+        planned=epoch_steps * settings["epochs"],
+        key=training.key(prepared.files, folder, config),
+        logs=f"{fn_args.model_run_dir}/{'refit' if 'refit' in config else f'seed-{seed}'}",
+        factors=layer_decay(model.trainable_variables, layers, settings["layer_decay"]),
+        units=family.units,
+    )
+
+    def train(epoch: int, phase: str) -> None:
+        start = int(loop.state.step) - epoch * epoch_steps
+        loop.run(the_task.batches(prepared.train, seed=seed, epoch=epoch, start_step=start, **sizes), phase)
+
+    return _Begun(model, loop, train)
 
 
 def _sizes(the_task: task.Task, settings: dict[str, Any]) -> dict[str, Any]:

@@ -92,9 +92,11 @@ def loop(
     settings: dict[str, Any],
     *,
     steps: int,
+    planned: int | None = None,
     key: str,
     logs: str,
     factors: Sequence[float] | None = None,
+    units: str = "tokens",
 ) -> Loop:
     """The training loop, at the step that a killed run left. Emits where its checkpoints are.
 
@@ -103,11 +105,15 @@ def loop(
       loss: ``loss(outputs, batch)``, a float32 scalar in nats.
       settings: the fields of ``configs.optimization.Optimization``, or of ``configs.pretraining.Pretrain``.
       steps: of the whole training.
+      planned: steps that the schedule spans; None: ``steps``.
       key: digest of all that decides the weights; another key is another training.
       logs: folder of the TensorBoard events.
       factors: of the learning rate, a number a trainable variable.
+      units: what a person is told that rows are made of.
     """
-    schedule = SCHEDULES[settings["schedule"]](settings["learning_rate"], round(settings["warmup"] * steps), steps)
+    spanned = planned or steps
+    warmup = round(settings["warmup"] * spanned)
+    schedule = SCHEDULES[settings["schedule"]](settings["learning_rate"], warmup, spanned)
     with replicas.strategy().scope():
         adam = {"beta_2": settings["beta_2"]} if "beta_2" in settings else {}
         optimizer = AdamW(schedule, settings["weight_decay"], settings["clip_norm"], factors=factors, **adam)
@@ -119,7 +125,7 @@ def loop(
         progress.emit(progress.Notice(f"resumed at step {done:,} of {steps:,}"))
     seconds = float(os.environ[_SECONDS])
     how = {name: settings[name] for name in ("accumulate", "jit_compile", "precision") if name in settings}
-    return Loop(model, loss, optimizer, state, steps=steps, checkpoint_seconds=seconds, logs=logs, **how)
+    return Loop(model, loss, optimizer, state, steps=steps, checkpoint_seconds=seconds, logs=logs, units=units, **how)
 
 
 def key(files: list[str], folder: pathlib.Path | None, config: dict[str, Any]) -> str:

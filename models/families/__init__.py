@@ -111,6 +111,7 @@ class Family(abc.ABC):
       shape: the section ``encoder`` of the YAML; None: that of a BERT encoder.
       mode: the one mode of ``text`` that its models can write in; None: any.
       architecture: transformers' class that loads the family's checkpoints as they are; None: those are BERT's.
+      units: what a row is made of.
       reserve: pieces of every vocabulary that are never split, beside those of the YAML.
       analyzed: whether its networks have a ``BertEncoder``, so that ``analyze`` can look into it.
     """
@@ -120,6 +121,7 @@ class Family(abc.ABC):
     signatures: ClassVar[tuple[str, ...]]
     shape: ClassVar[type[Shape] | None] = None
     mode: ClassVar[str | None] = None
+    units: ClassVar[str] = "tokens"
     reserve: ClassVar[tuple[str, ...]] = ()
     architecture: ClassVar[str | None] = None
     analyzed: ClassVar[bool] = False

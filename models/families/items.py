@@ -47,6 +47,7 @@ class Family(families.Family):
     """A history: the names of items, the oldest first, with ``|`` between them."""
 
     vocabulary = "items"
+    units = "items"
     inputs: ClassVar[tuple[Input, ...]] = (
         Input(_HISTORY, HISTORIES, _sized, empty=True, key="item"),
         Input("exclude", HISTORIES[::-1], _sized),

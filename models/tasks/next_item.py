@@ -1,6 +1,7 @@
 """The next item of a history, ranked over the whole catalogue: BERT4Rec, SASRec, or decayed counts."""
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,6 +33,7 @@ class Task(task.Task):
     """Items that a user takes next, best first."""
 
     family = "items"
+    rows = "windows"
     schema = "sequence"
     gold = ("target",)
     targets = ("target_id",)
@@ -114,16 +116,40 @@ class Task(task.Task):
 
     @override
     def fitted(self, rows: "tf.data.Dataset", held_out: "tf.data.Dataset", vocabulary: Any) -> Self:
-        """Knows the items, and with the objective ``counts`` what followed what, and how the eval split reads best."""
+        """Knows the items, and with the objective ``counts`` what followed what, and how the eval split reads best.
+
+        Counts that are fitted again, to other rows, keep the constants that the eval split chose.
+        """
         known = copy.copy(self)
         known._items = vocabulary
-        if self.config.objective == "counts":
-            learned = [row["sequence"] for row in rows.as_numpy_iterator()]
-            asked = [(row["item_ids"], int(row["target_id"])) for row in held_out.take(_ASKED).as_numpy_iterator()]
-            known._decay, known._followers = counts.chosen(
-                learned, asked, vocabulary.counts, exclude_seen=self.config.exclude_seen
-            )
+        if self.config.objective != "counts":
+            return known
+        learned = [row["sequence"] for row in rows.as_numpy_iterator()]
+        if self._decay:
+            known._followers = counts.shares(counts.followers(learned, vocabulary.size, self._decay.reach))
+            return known
+        asked = [(row["item_ids"], int(row["target_id"])) for row in held_out.take(_ASKED).as_numpy_iterator()]
+        known._decay, known._followers = counts.chosen(
+            learned, asked, vocabulary.counts, exclude_seen=self.config.exclude_seen
+        )
         return known
+
+    @override
+    def together(self, train: "tf.data.Dataset", held_out: "tf.data.Dataset") -> "tf.data.Dataset":
+        """Each event once: where eval asks the users of train, a train record is the history of an eval record."""
+        import tensorflow as tf
+
+        both, learned = train.concatenate(held_out), [self._sequence(row).numpy().tobytes() for row in train]
+        asked = [row["item_ids"].numpy().tobytes() for row in held_out]
+        goes_on = Counter(each for each in asked if len(each) > np.int64().nbytes)
+        if not goes_on <= Counter(learned):  # users of their own
+            return both
+        kept = []
+        for each in learned:
+            kept.append(goes_on[each] <= 0)
+            goes_on[each] -= 1
+        flags = tf.data.Dataset.from_tensor_slices([*kept, *(True for _ in asked)])
+        return tf.data.Dataset.zip((both, flags)).filter(lambda _, flag: flag).map(lambda row, _: row)
 
     @override
     def training_rows(self, rows: "tf.data.Dataset") -> "tf.data.Dataset":
@@ -136,15 +162,19 @@ class Task(task.Task):
         length = self.config.max_length
         passes = {"causal": self.config.passes, "cloze": self.config.passes or _PASSES, "counts": 1}
 
-        def sequence(row: task.Tensors) -> Any:
-            target = row["target_id"]
-            return tf.concat([row["item_ids"], tf.boolean_mask([target], [target >= FIRST])], axis=0)
-
         def windows(sequence: Any) -> "tf.data.Dataset":
             count = sequences.windows(tf.size(sequence, tf.int64), length, passes[self.config.objective])
             return tf.data.Dataset.range(count).map(lambda window: {"sequence": sequence, "window": window})
 
-        return rows.map(sequence).filter(lambda each: tf.size(each) > 1).flat_map(windows)
+        return rows.map(self._sequence).filter(lambda each: tf.size(each) > 1).flat_map(windows)
+
+    def _sequence(self, row: task.Tensors) -> Any:
+        """History and target, int64 (None,), without items that no network has a vector of its own for."""
+        import tensorflow as tf
+
+        ids = tf.concat([row["item_ids"], row["target_id"][None]], axis=0)
+        end = FIRST + int((self._items.counts > 0).sum()) if self._items else ids.dtype.max
+        return tf.boolean_mask(ids, (ids >= FIRST) & (ids < end))
 
     @override
     def batches(

@@ -43,6 +43,7 @@ class Loop:
       precision: that the step computes in. Weights, sums and what comes after training are float32.
       accumulate: micro-batches a step: its rows are computed in so many parts, one after another. More than one takes a
         loss that knows the whole step's counts, as ``heads.pretraining_loss`` does.
+      units: what a person is told that rows are made of.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class Loop:
         accumulate: int = 1,
         jit_compile: bool = False,
         precision: Precision = "float32",
+        units: str = "tokens",
     ) -> None:
         if jit_compile and (devices := replicas.strategy().num_replicas_in_sync) > 1:
             raise ValueError(f"jit_compile compiles a step of one device, and there are {devices}: remove it")
         self.model, self.loss, self.optimizer, self.state = model, loss, optimizer, state
         self.steps, self.checkpoint_seconds, self.accumulate = steps, checkpoint_seconds, accumulate
-        self.jit_compile, self.precision = jit_compile, precision
+        self.jit_compile, self.precision, self.units = jit_compile, precision, units
         self.writer = tf.summary.create_file_writer(logs) if replicas.chief() else tf.summary.create_noop_writer()
         self._variables = [variable.value for variable in model.trainable_variables]
         self._step_function: Any = None
@@ -120,24 +122,24 @@ class Loop:
             self._step_function = self._compile(batches.element_spec)
         replicas.diverge(self.model)
         done = int(self.state.step)
-        since, first, losses, tokens = time.monotonic(), done, [], 0
+        since, first, losses, units = time.monotonic(), done, [], 0
         start, began, began_at = done, since, done
         for batch in batches.take(self.steps - done):
             loss, count = self._step_function(batch)
             losses.append(loss)
-            tokens += count
+            units += count
             done += 1
             now = time.monotonic()
             if done == start + 1 and done < self.steps:
                 # Do not time the first step: it includes tracing and compilation.
-                since, began, began_at, tokens = now, now, done, 0
+                since, began, began_at, units = now, now, done, 0
             if now - since < _REPORT_SECONDS and done < self.steps:
                 continue
             mean = self._checked_mean(losses, first)
             self.state.step.assign(done)
             left = (self.steps - done) * (now - began) / max(1, done - began_at)
-            self._report(done, mean, int(tokens) / max(now - since, 1e-9), left, phase)
-            since, first, losses, tokens = now, done, [], 0
+            self._report(done, mean, int(units) / max(now - since, 1e-9), left, phase)
+            since, first, losses, units = now, done, [], 0
             if now - self._last_save > self.checkpoint_seconds:
                 self.save()
         if losses:
@@ -149,14 +151,14 @@ class Loop:
         self.state.save()
         self._last_save = time.monotonic()
 
-    def _report(self, done: int, loss: float, tokens_per_second: float, left: float, phase: str) -> None:
+    def _report(self, done: int, loss: float, per_second: float, left: float, phase: str) -> None:
         rate = float(self.optimizer.learning_rate(done - 1))
         self.state.curve.add(done, loss, rate)
-        progress.emit(progress.Step(done, self.steps, loss, rate, tokens_per_second, left, phase))
+        progress.emit(progress.Step(done, self.steps, loss, rate, per_second, left, phase, self.units))
         with self.writer.as_default(step=done):
             tf.summary.scalar("loss", loss)
             tf.summary.scalar("learning_rate", rate)
-            tf.summary.scalar("real_tokens_per_second", tokens_per_second)
+            tf.summary.scalar(f"real_{self.units}_per_second", per_second)
 
     def _checked_mean(self, losses: list[tf.Tensor], first: int) -> float:
         values = np.array([float(loss) for loss in losses])

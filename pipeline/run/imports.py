@@ -23,7 +23,7 @@ from configs.environment import Environment, Local
 from configs.experiment import Experiment, FromExperiment
 from configs.sources import Source
 from configs.yaml.document import near
-from models import task
+from models import families, task
 from models.checkpoints import layout, tf1_checkpoint
 from pipeline.run import sources
 from pipeline.start import preview
@@ -44,12 +44,19 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
       ConfigError: there is no such folder, or the experiment it names pushed no base model.
     """
     begin = start(experiment, environment)
-    if begin is None:
-        return None
+    return placed(begin, experiment, environment) if begin else None
+
+
+def placed(begin: "Start", experiment: Experiment, environment: Environment) -> pathlib.Path:
+    """A Hugging Face folder as a base model.
+
+    Raises:
+      ConfigError: it is none.
+    """
     source = begin.folder
     if not (source / "config.json").is_file():
         raise ConfigError(
-            f"$.checkpoint: {begin.name} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
+            f"$.{begin.key}: {begin.name} is no Hugging Face BERT folder: it must hold config.json, vocab.txt and "
             f"{' or '.join(layout.WEIGHTS)}; or be one of Google's, with {tf1_checkpoint.CONFIG}, vocab.txt and "
             "bert_model.ckpt.*"
         )
@@ -60,10 +67,17 @@ def checkpoint(experiment: Experiment, environment: Environment) -> pathlib.Path
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """What training starts from: a Hugging Face folder, and what a person calls it, such as ``chat-bert v4``."""
+    """What training starts from, or what the vocabulary is learned with: a Hugging Face folder.
+
+    Attributes:
+      folder: on this machine.
+      name: what a person calls it, such as ``chat-bert v4``.
+      key: of the YAML, that names it.
+    """
 
     folder: pathlib.Path
     name: str
+    key: str = "checkpoint"
 
 
 def start(experiment: Experiment, environment: Environment) -> Start | None:
@@ -83,6 +97,21 @@ def start(experiment: Experiment, environment: Environment) -> Start | None:
     if given and tf1_checkpoint.is_release(pathlib.Path(given)):
         return Start(_converted(pathlib.Path(given), environment.folder(experiment.name) / "converted"), given)
     return Start(pathlib.Path(given), given) if given else None
+
+
+def reads(experiment: Experiment, environment: Environment) -> Start | None:
+    """The text model that the vocabulary is learned with, such as that of ``titles``; None where there is none.
+
+    Raises:
+      ConfigError: the bucket cannot be read.
+    """
+    if experiment.task is None:
+        return None
+    own = experiment.task.own()
+    folder = families.load(task.load(experiment.task.type).family).reads(own)
+    found = start(experiment.model_copy(update={"checkpoint": folder}), environment)
+    key = next((name for name, value in own.items() if value == folder), "")
+    return dataclasses.replace(found, key=f"task.{key}") if found else None
 
 
 def vocabulary(experiment: Experiment, environment: Environment) -> pathlib.Path | None:

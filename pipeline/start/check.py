@@ -41,6 +41,7 @@ def check(experiment: Experiment, environment: Environment) -> None:
     console = Console(highlight=False, markup=False)
     console.print(Text.assemble(("✓ ", "green"), f"{experiment.name}: the YAML holds together"))
     faults: list[Exception] = []
+    remarks: list[str] = []
     amounts, names = dict[str, tuple[int, float]](), 0
     kinds = {kind.source.section: kind for kind in sources.of(experiment).values()}
     for name, look_at in _looks(experiment, environment):
@@ -52,15 +53,21 @@ def check(experiment: Experiment, environment: Environment) -> None:
         if isinstance(told, Head):
             amounts[name] = round(kinds[name].records_of(told)), told.tokens
             names += len(told.names)
+            remarks += filter(None, [kinds[name].remark(told)])
             told = preview.summary(told, kinds[name])
-        console.print(Text.assemble(("✓ ", "green"), told), soft_wrap=True)
+        if told:
+            console.print(Text.assemble(("✓ ", "green"), told), soft_wrap=True)
+    for remark in remarks:
+        console.print(Text.assemble(("! ", "yellow"), remark), soft_wrap=True)
     if faults:
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     if len(amounts) < len(kinds):
         console.print(Text("estimate: none, because not all records can be counted here", "dim"))
         return
     start = imports.start(experiment, environment)
-    told = estimate.text(experiment, amounts, start.folder if start else None, names)
+    reads = imports.reads(experiment, environment)
+    folders = [each.folder if each else None for each in (start, reads)]
+    told = estimate.text(experiment, amounts, *folders, names=names)
     console.print(Text(told, "dim"), soft_wrap=True)
 
 
@@ -79,6 +86,7 @@ def access(experiment: Experiment, environment: Environment) -> None:
                 Console(stderr=True, markup=False, highlight=False).print(_closed(error, environment), style="dim")
     if experiment.checkpoint:
         _start(experiment, environment)
+    _reads(experiment, environment)
     _output(environment)
 
 
@@ -102,12 +110,13 @@ def cores_here(environment: Environment) -> None:
         raise ConfigError("--cores: on a cluster a node uses those of its machine; give its pool another cpu")
 
 
-def checkpoint(folder: Path, name: str | None = None) -> tuple[checkpoints.Checkpoint, str]:
+def checkpoint(folder: Path, name: str | None = None, key: str = "checkpoint") -> tuple[checkpoints.Checkpoint, str]:
     """A Hugging Face BERT folder, and what it holds in one line.
 
     Args:
       folder: on this machine.
       name: what the person calls it.
+      key: of the YAML, that names it.
 
     Raises:
       ConfigError: a file is missing, cut short, or describes no BERT.
@@ -120,11 +129,11 @@ def checkpoint(folder: Path, name: str | None = None) -> tuple[checkpoints.Check
                 wrong = (
                     "holds its weights in several files; save it again: save_pretrained(FOLDER, max_shard_size='99GB')"
                 )
-            raise ConfigError(f"$.checkpoint: {name or folder} {wrong}{preview.demo_hint(str(folder))}")
+            raise ConfigError(f"$.{key}: {name or folder} {wrong}{preview.demo_hint(str(folder))}")
     try:
         found, count = checkpoints.read(folder), checkpoints.checked(folder)
     except DataError as error:
-        raise ConfigError(f"$.checkpoint: {error}") from None
+        raise ConfigError(f"$.{key}: {error}") from None
     layers, width = found.encoder["num_layers"], found.encoder["hidden_dim"]
     millions = families.load("text").cost(found.encoder, found.encoder["vocabulary_size"]).parameters / 1e6
     return found, f"BERT of {layers} layers, {width} wide, {millions:.1f} M parameters, {count} tensors"
@@ -151,7 +160,16 @@ def _start(experiment: Experiment, environment: Environment) -> str:
     return f"{start.name}: {told}"
 
 
-def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, Callable[[], Head | str]]]:
+def _reads(experiment: Experiment, environment: Environment) -> str | None:
+    """The text model that the vocabulary is learned with; None where there is none."""
+    reads = imports.reads(experiment, environment)
+    if reads is None:
+        return None
+    _, told = checkpoint(reads.folder, reads.name, reads.key)
+    return f"{reads.name}: {told}; for $.{reads.key}"
+
+
+def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[str, Callable[[], Head | str | None]]]:
     """Name and body of each thing to look at."""
     task, vocabulary, start = experiment.task, experiment.vocabulary, experiment.checkpoint
     for kind in sources.of(experiment).values():
@@ -167,6 +185,7 @@ def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[s
         yield "vocabulary", partial(_file, "vocabulary.path", vocabulary.path)
     if start:
         yield "checkpoint", partial(_start, experiment, environment)
+    yield "reads", partial(_reads, experiment, environment)
     yield "runs", partial(_output, environment)
 
 

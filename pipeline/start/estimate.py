@@ -22,6 +22,7 @@ UTILIZATION = 0.5
 # Everything but training, measured on two cores: imports and fixed costs (s), and per record of each source (s). Of
 # them, ExampleGen, StatisticsGen and Transform take .00007: benchmarks/data_nodes.py, CPU seconds.
 FIXED, PER_RECORD = 45.0, {"task.data": 0.0018, "corpus": 0.00007, "score": 0.0019, "events": 0.0001, "items": 0.0001}
+_TITLE = 8  # tokens of a title, special ones included: films have 7
 # A process with TensorFlow, TFX and Beam, before any model (bytes).
 BASE_MEMORY = 1.4e9
 
@@ -54,13 +55,16 @@ def cost(experiment: Experiment, size_of: dict[str, Any]) -> Cost:
     return family.cost(size_of, size_of["vocabulary_size"])
 
 
-def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of: dict[str, Any]) -> dict[str, float]:
+def flops(
+    experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of: dict[str, Any], reads: Path | None = None
+) -> dict[str, float]:
     """Operations of each training: 6 · parameters · tokens (Kaplan et al. 2020, section 2.1), forward and backward.
 
     Args:
       experiment: its budgets.
       amounts: records of each source, and their mean length in tokens.
       size_of: as ``shape`` gives it.
+      reads: a text model that the vocabulary is learned with.
     """
     work, multiplied = {}, cost(experiment, size_of).multiplied
     if experiment.pretrain:
@@ -75,7 +79,7 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
     if experiment.task:
         records, mean = amounts["task.data"]
         length = min(mean, getattr(experiment.task, "max_length", mean))
-        trainings = len(experiment.train.seeds or [experiment.seed])
+        trainings = len(experiment.train.seeds or [experiment.seed]) + experiment.train.refit
         epochs = experiment.train.epochs * trainings
         if tune := experiment.tune:
             choices = tune.space.get("epochs")
@@ -83,6 +87,13 @@ def flops(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of
             epochs = most * (tune.trials + trainings)
         seen = records * length * sources.of(experiment)["task"].trained * epochs
         work["fine-tuning"] = 6 * multiplied * seen
+        if reads:
+            model, count = encoder_arguments(reads / "config.json"), size_of["vocabulary_size"]
+            of_model = families.load("text").cost(model, model["vocabulary_size"])
+            work["titles"] = 2 * of_model.multiplied * count * _TITLE
+            # Every step projects the vectors of all titles.
+            steps = seen / (experiment.train.batch_size * getattr(experiment.task, "max_length", 1))
+            work["fine-tuning"] += 6 * count * model["hidden_dim"] * size_of["hidden_dim"] * steps
         if experiment.score:
             records, mean = amounts["score"]
             # Forward alone.
@@ -117,11 +128,18 @@ def memory(experiment: Experiment, size_of: dict[str, Any]) -> float:
     return BASE_MEMORY + 16 * of.parameters + of.activations * max(steps, default=0)
 
 
-def text(experiment: Experiment, amounts: dict[str, tuple[int, float]], start: Path | None, names: int = 0) -> str:
-    """The estimate in one line; ``amounts`` as in ``flops``, ``start`` and ``names`` as in ``shape``."""
+def text(
+    experiment: Experiment,
+    amounts: dict[str, tuple[int, float]],
+    start: Path | None,
+    reads: Path | None = None,
+    *,
+    names: int = 0,
+) -> str:
+    """The estimate in one line; ``amounts`` and ``reads`` as in ``flops``, ``start`` and ``names`` as in ``shape``."""
     rate = UTILIZATION * product_rate()
     size_of = shape(experiment, start, names)
-    work = flops(experiment, amounts, size_of)
+    work = flops(experiment, amounts, size_of, reads)
     seconds = {name: amount / rate for name, amount in work.items()}
     most = {"fine-tuning": "at most "} if experiment.train.early_stopping else {}
     parts = " + ".join(f"{name} {most.get(name, '')}{clock(each)}" for name, each in seconds.items())

@@ -163,7 +163,7 @@ class Screen(View):
         else:
             done = event.step / event.steps
             rate = f"lr {numbers.scientific(event.learning_rate)}  " if wide else ""
-            told = f"loss {numbers.plain(event.loss)}  {rate}{event.tokens_per_second:,.0f} tokens/s"
+            told = f"loss {numbers.plain(event.loss)}  {rate}{event.units_per_second:,.0f} {event.units}/s"
         return Text.assemble(
             f"{event.phase} " if isinstance(event, Step) else "",
             Text() if done is None else self._bar(done) if wide else f"{numbers.share(done)}  ",

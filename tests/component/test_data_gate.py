@@ -16,7 +16,10 @@ from components import parallel
 from components.artifacts import GateReport
 from components.data import statistics_gen
 from components.data.data_gate import DataGate, Executor
+from models import progress
+from models.recommendation import order
 from schemas import DataError
+from tests.unit.models.recommendation import test_order
 
 SPLITS = ("train", "eval", "test")
 GOOD = [
@@ -152,10 +155,16 @@ def written(folder, **splits):
     return found
 
 
-def gate(folder, anomalies, source_name="task.data"):
+def gate(folder, anomalies, source_name="task.data", kind=None, **inputs):
     report = artifact(GateReport, folder / "report")
-    Executor().Do({"anomalies": [anomalies]}, {"report": [report]}, {"source_name": source_name})
+    properties = {"source_name": source_name} | ({"kind": kind} if kind else {})
+    Executor().Do({"anomalies": [anomalies], **inputs}, {"report": [report]}, properties)
     return json.loads((folder / "report/gate.json").read_text())
+
+
+def told(caplog):
+    """Without what is told of nodes that take long."""
+    return [each.message for each in caplog.records if not isinstance(getattr(each, "event", None), progress.Records)]
 
 
 def task_schema(**options):
@@ -165,7 +174,7 @@ def task_schema(**options):
 def test_good_records_pass(tmp_path, caplog):
     with caplog.at_level(logging.INFO, "tfx_bert"):
         assert gate(tmp_path, validate(tmp_path, {}, task_schema())) == {"splits": list(SPLITS), "warnings": []}
-    assert [record.message for record in caplog.records if record.name == "tfx_bert"] == ["no anomalies"]
+    assert told(caplog) == ["no anomalies"]
 
 
 def test_documents_pass(tmp_path):
@@ -211,6 +220,26 @@ def test_warnings_do_not_stop_the_run(tmp_path, caplog):
     with caplog.at_level(logging.INFO, "tfx_bert"):
         assert gate(tmp_path, anomalies)["warnings"] == ["label in eval: The distance is 0.3."]
     assert [record.message for record in caplog.records] == ["label in eval: The distance is 0.3.", "1 warning"]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_histories_without_an_order_are_told_and_do_not_stop_the_run(tmp_path, caplog, ordered):
+    walks = test_order.walks(ordered, count=120)
+    records = {
+        split: [
+            {"history": each[:end], "target": [each[end]], "user": [b"u%d" % n], "event_time": [9], "origin": ["f:1"]}
+            for n, each in enumerate(walks)
+        ]
+        for split, end in (("train", -3), ("eval", -2), ("test", -1))
+    }
+    anomalies = validate(tmp_path, records, schemas.resolve("sequence"))
+    examples = artifact(standard_artifacts.Examples, tmp_path / "examples")
+    with caplog.at_level(logging.INFO, "tfx_bert"):
+        found = gate(tmp_path, anomalies, examples=[examples], kind="sequence")
+    wanted = order.measure([each[:-2] for each in walks], [(each[:-2], each[-2]) for each in walks])
+    assert wanted.matters == ordered
+    assert found["warnings"] == ([] if ordered else [str(wanted)])
+    assert told(caplog) == ([f"no anomalies · {wanted}"] if ordered else [str(wanted), "1 warning"])
 
 
 def test_faults_of_the_whole_data_set_and_missing_data(tmp_path):

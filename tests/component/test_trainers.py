@@ -1,5 +1,6 @@
 """Pretrainer, its gate, Trainer and Pusher, one executor after the other over what Transform wrote."""
 
+import dataclasses
 import json
 import logging
 import math
@@ -224,7 +225,7 @@ def fine_tuned(labelled, folder, kill=None, seed=1, **settings):
         found.extend(trainer._train(given, given.custom_config, trainer.prepare(given, given.custom_config)))
 
     events = train(run, arguments(labelled, folder, None, **config), folder, kill)
-    return {variable.path: variable.numpy() for variable in found[0].weights}, found[1], events
+    return {variable.path: variable.numpy() for variable in found[1].weights}, found[2], events
 
 
 def phases(events):
@@ -294,6 +295,41 @@ def test_training_stops_when_the_headline_does_not_rise_also_after_a_kill(labell
     assert " · 24 records · 3 of 9 epochs · temperature " in str(came_to)
     _, same, events = fine_tuned(labelled, tmp_path, **settings)
     assert (same, phases(events)) == (came_to, [])
+
+
+REFIT = {"refit": True, "epochs": 9, "early_stopping": {"patience": 2}, "learning_rate": 3e-2}
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_refit_is_the_training_of_both_splits_for_the_best_epochs_also_after_a_kill(labelled, tmp_path):
+    first = {**REFIT, "refit": False}
+    _, chosen, _ = fine_tuned(labelled, tmp_path, **first)
+    best = chosen.epochs - 2  # patience
+    with pytest.raises(Killed):
+        fine_tuned(labelled, tmp_path, (f"refit · epoch {best}/{best}", 4 * best - 1), **REFIT)
+    weights, came_to, events = fine_tuned(labelled, tmp_path, **REFIT)
+    assert phases(events) == [f"refit · epoch {best}/{best}"]
+    assert str(came_to) == f"{chosen} · refit on train + eval: 32 records, {best} epoch{'s' * (best > 1)}"
+    assert came_to.calibration == chosen.calibration  # of the training that had not seen the eval split
+
+    # The same from a data set that was whole from the start: its schedule spans 9 epochs, it is read at the best one.
+    def both(given):
+        config = {**given.custom_config, "train": {**given.custom_config["train"], "epochs": 9}}
+        config["train"].pop("early_stopping")
+        prepared = trainer.prepare(given, config)
+        rows = [*prepared.transformed.as_numpy_iterator(), *prepared.held_out.as_numpy_iterator()]
+        whole = tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=prepared.train.element_spec)
+        begun = trainer._begin(given, config, dataclasses.replace(prepared, train=whole), 9)
+        for epoch in range(best):
+            begun.train(epoch, "")
+        found.update({variable.path: variable.numpy() for variable in begun.model.weights})
+
+    found = {}
+    config = {"task": TASK, "train": TRAIN | first, "encoder": ENCODER}
+    train(both, arguments(labelled, tmp_path / "both", None, **config), tmp_path / "both")
+    for path, expected in found.items():
+        by = came_to.calibration.temperature if path.startswith("logits/") else 1.0
+        np.testing.assert_allclose(weights[path], expected / by, rtol=1e-6, err_msg=path)
 
 
 def test_fine_tuning_starts_from_it_and_answers_text(base, labelled, tmp_path):

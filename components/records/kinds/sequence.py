@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ from components.records.values import seconds
 from configs.base import ConfigError
 from configs.events import SequenceData
 from models import progress
+from models.recommendation import order
 from schemas import DataError
 
 _MANY_TIES = 0.1  # share of neighbouring events with one time, past which a notice says so
@@ -42,6 +43,7 @@ class Kind(EventKind[SequenceData]):
     gold = ("target",)
     leaks = False
     unlabelled = "histories"
+    gauged = True
 
     begins: tuple[float, float] | None = None
 
@@ -162,6 +164,7 @@ class Kind(EventKind[SequenceData]):
     def add(self, record: Record | Part, head: Head) -> None:
         assert isinstance(record, Part)
         head.groups[record.group] += 1
+        head.parts[record.group].append(record)
         head.names[record.content[0]] += 1
 
     @override
@@ -183,6 +186,25 @@ class Kind(EventKind[SequenceData]):
         if len(head.groups) < 2:
             return f"all events are of one user; check the column {self.source.user!r}"
         return f"all events are of one item; check the column {self.source.item!r}" if len(head.names) < 2 else None
+
+    @override
+    def remark(self, head: Head) -> str | None:
+        users = itertools.islice(head.parts.values(), order.LEARNED)
+        sequences = [[part.content[0].encode() for part in self.events(parts)] for parts in users]
+        asked = [(each[:-1], each[-1]) for each in sequences[: order.ASKED]]
+        found = order.measure([history for history, _ in asked if history], asked)
+        return str(found) if found and not found.matters else None
+
+    @classmethod
+    @override
+    def gauge(cls, split: Callable[[str], Iterator[Mapping[str, np.ndarray]]]) -> tuple[str, bool] | None:
+        """Whether the order of events matters."""
+        train, held_out = itertools.islice(split("train"), order.LEARNED), itertools.islice(split("eval"), order.ASKED)
+        found = order.measure(
+            [np.concatenate([each["history"], each["target"]]) for each in train],
+            [(each["history"], each["target"].item()) for each in held_out],
+        )
+        return (str(found), found.matters) if found else None
 
     @classmethod
     @override
@@ -216,7 +238,8 @@ class Kind(EventKind[SequenceData]):
                 progress.Notice(f"{share:.0%} of neighbouring events share their time: their order is that of the file")
             )
         if of["users cut"]:
-            most = f"{of['users cut']:,} users have more than {self.source.max_events:,} events: the last ones are kept"
+            have = f"{of['users cut']:,} user{'s have' if of['users cut'] > 1 else ' has'}"
+            most = f"{have} more than {self.source.max_events:,} events: the last ones are kept"
             progress.emit(progress.Notice(most))
 
     def _hopeless(self, report: bad_records.Report) -> str | None:

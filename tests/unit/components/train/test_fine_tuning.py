@@ -17,6 +17,17 @@ def test_calibration_comes_last():
     )
 
 
+def test_rows_have_the_name_that_the_task_gives_them():
+    rows = {"records": 2_011, "rows": "windows"}
+    found = fine_tuning.FineTuning(**ONE | rows, refit={**rows, "epochs": 3})
+    assert str(found).endswith(" · 2,011 windows · 2 epochs · refit on train + eval: 2,011 windows, 3 epochs")
+
+
+def test_a_refit_is_told():
+    refit = fine_tuning.FineTuning(**ONE, refit={"records": 8987, "epochs": 1})
+    assert str(refit).endswith(" · 2 epochs · refit on train + eval: 8,987 records, 1 epoch")
+
+
 def test_several_seeds_are_mean_and_standard_deviation_and_the_best():
     found = fine_tuning.FineTuning(**ONE | {"scores": {1: 0.88, 2: 0.87, 3: 0.896}, "seed": 3, "planned": 5})
     assert str(found) == (

@@ -116,6 +116,53 @@ def test_nothing_behind_a_history_and_its_target_is_trained_on():
     assert [ITEMS.names[each].decode() for each in row["sequence"]] == ["é1", "é2", "é3"]
 
 
+def test_train_and_eval_together_hold_each_event_once():
+    """By user, time or place: what the splits of tests/unit/components/records/kinds/test_sequence.py are made of."""
+    the_task, _ = made("causal")
+
+    def together(train, held_out):
+        parts = [
+            dataset(the_task, [list(each[:-1]) for each in walks], [each[-1] for each in walks])
+            for walks in (train, held_out)
+        ]
+        rows = the_task.training_rows(the_task.together(*parts))
+        return [[ITEMS.names[each].decode() for each in row["sequence"]] for row in rows.as_numpy_iterator()]
+
+    one, other, short = ["é1", "é2", "é3"], ["é1", "é2"], ["é4", "é5"]
+    # Eval asks a user of train: two users did the same, the third one is in train alone.
+    assert together([one, one, short], [[*one, "é9"], [*one, "é8"]]) == [short, [*one, "é9"], [*one, "é8"]]
+    # Eval has users of its own: that one of them began as one of train did means nothing.
+    assert together([one, other], [[*other, "é7"], ["é6", "é5", "é4"]]) == [
+        one,
+        other,
+        [*other, "é7"],
+        ["é6", "é5", "é4"],
+    ]
+
+
+def test_counts_of_both_splits_are_read_as_eval_chose():
+    the_task, model = made("counts")
+    rows = the_task.training_rows(dataset(the_task, HISTORIES, TARGETS))
+    again = the_task.fitted(rows, dataset(the_task, HISTORIES[:1], TARGETS[:1]), ITEMS)
+    wanted = counts.shares(
+        counts.followers([row["sequence"] for row in rows.as_numpy_iterator()], ITEMS.size, model.decay.reach)
+    )
+    assert again._decay == the_task._decay
+    assert abs(again._followers - wanted).max() == 0
+    assert abs(again._followers - the_task._followers).max() > 0
+
+
+def test_an_item_that_eval_alone_has_teaches_nothing():
+    """It has a title, and no count: its score is fixed in training."""
+    items = Items(["a", "b", "cold"], [2, 1, 0], vectors=np.eye(3, dtype=np.float32))
+    the_task = task.load("next_item")({"titles": "given"}).fitted(None, None, items)
+    raw = record([["a", "cold", "b"]], ["cold"])
+    rows = tf.data.Dataset.from_tensor_slices({"target": raw["target"], **the_task.featurize(raw, items)})
+    assert [items.names[row["sequence"]].tolist() for row in the_task.training_rows(rows).as_numpy_iterator()] == [
+        [b"a", b"b"]
+    ]
+
+
 def test_what_stands_before_max_length_changes_no_score_but_is_excluded(example):
     the_task, model = example
     read = model.decay.window if the_task.config.objective == "counts" else 16
@@ -329,12 +376,13 @@ def test_a_settled_model_has_one_table_and_reads_no_title():
 def test_cold_start_is_popularity_less_what_is_excluded(example):
     the_task, model = example
     functions = signatures(the_task, model)
-    found = functions["serving_default"](tf.constant(["", "no|é99999", "|||", "é0"]))
-    assert [each.decode() for each in found["source"].numpy()] == ["popularity"] * 3 + ["model"]
-    assert found["known"].numpy().tolist() == [0, 0, 0, 1]
-    assert found["unknown"].numpy().tolist() == [0, 2, 0, 0]
+    found = functions["serving_default"](tf.constant(["", "no|é99999", "|||", "é1,é2", "é0", "no|é0"]))
+    assert [each.decode() for each in found["source"].numpy()] == ["popularity"] * 4 + ["model"] * 2
+    assert found["known"].numpy().tolist() == [0, 0, 0, 0, 1, 1]
+    assert found["unknown"].numpy().tolist() == [0, 2, 0, 1, 0, 1]  # another separator makes one unknown item
+    np.testing.assert_array_equal(found["items"][4], found["items"][5])
     first = ITEMS.names[FIRST:]
-    for row in found["items"].numpy()[:3]:
+    for row in found["items"].numpy()[:4]:
         assert row.tolist() == first[:20].tolist()
     assert found["titles"].numpy()[0, 0] == b"Title " + first[0]
     none = functions["recommend"](tf.constant([""]), tf.constant([b"|".join(first[:2])]), tf.constant([""]))

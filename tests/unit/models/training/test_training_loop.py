@@ -168,7 +168,7 @@ def test_progress_counts_real_tokens_and_ends_at_the_last_step(tmp_path, caplog)
     loop.run(batches(task, 0), "epoch 1/1")
     last = [record.event for record in caplog.records if isinstance(getattr(record, "event", None), progress.Step)][-1]
     assert (last.step, last.steps, last.phase, last.seconds_left) == (STEPS, STEPS, "epoch 1/1", 0.0)
-    assert last.tokens_per_second > 0
+    assert last.units_per_second > 0
 
 
 def test_best_weights_come_back(tmp_path):

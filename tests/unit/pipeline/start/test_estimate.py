@@ -4,6 +4,7 @@ import json
 import pytest
 
 from configs.base import ConfigError
+from models import families
 from pipeline import loader
 from pipeline.start import estimate
 from pipeline.start.check import checkpoint
@@ -34,7 +35,7 @@ def test_items_are_trained_event_by_event_and_counts_are_not_trained():
     assert size["vocabulary_size"] == 1_682
     dense = estimate.cost(experiment, size).multiplied
     assert estimate.flops(experiment, amounts, size)["fine-tuning"] == 6 * dense * 100_000 * experiment.train.epochs
-    assert "fine-tuning at most " in estimate.text(experiment, amounts, None, 1_682)
+    assert "fine-tuning at most " in estimate.text(experiment, amounts, None, names=1_682)
     counts = loader.load("movies", ["task.objective=counts", "encoder="])
     assert estimate.flops(counts, amounts, estimate.shape(counts, names=1_682))["fine-tuning"] == 0
 
@@ -49,6 +50,33 @@ def test_a_pair_costs_each_side_its_own_half_of_the_network():
     rows = [loader.load("office_ko", [f"train.batch_size={rows}"]) for rows in (512, 1024)]
     steps = [estimate.memory(each, size) - estimate.BASE_MEMORY - 16 * 7.71e6 for each in rows]
     assert steps[0] == steps[1] == pytest.approx(4096 * (34 * 256 * (3 + 1.5 * 3) + 4 * 8000), rel=0.01)
+
+
+def test_titles_are_read_once_and_projected_in_every_step(tmp_path):
+    amounts = {"task.data": (100_000, 1.0), "task.data.catalogue": (1_700, 1.0)}
+    plain = loader.load("movies")
+    titled = loader.load("movies", ["task.titles=bert"])
+    size = estimate.shape(titled, names=1_682)
+    assert size == estimate.shape(plain, names=1_682)  # the text model is no part of what is trained
+    bert_folder.write(tmp_path)
+    work = estimate.flops(titled, amounts, size, tmp_path)
+    before = estimate.flops(plain, amounts, size)["fine-tuning"]
+    blocks = 2 * (4 * (4 * 4 + 4) + 2 * 4 * 8 + 8 + 4 + 4 * 4)
+    dense = families.load("text").cost(
+        {"num_layers": 2, "hidden_dim": 4, "intermediate_dim": 8, "max_positions": 512}, 10
+    )
+    assert blocks <= dense.multiplied < 2 * blocks
+    assert work["titles"] == 2 * dense.multiplied * 1_682 * 8
+    steps = 100_000 / 50 / 128 * plain.train.epochs
+    assert work["fine-tuning"] - before == pytest.approx(6 * 1_682 * 4 * 64 * steps)
+
+
+def test_a_refit_costs_at_most_one_training_more():
+    amounts, size = {"task.data": (100_000, 1.0)}, estimate.shape(loader.load("movies"), names=1_682)
+    once, again = (
+        estimate.flops(loader.load("movies", more), amounts, size)["fine-tuning"] for more in ([], ["train.refit=true"])
+    )
+    assert again == 2 * once
 
 
 def test_a_packed_row_is_full():

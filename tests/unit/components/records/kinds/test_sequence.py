@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.records import bad_records, values
+from components.records.head import Head
 from components.records.kinds import catalogue
 from components.records.kinds.sequence import Kind
 from components.records.record import Counted, LeftOut, Part
@@ -259,6 +261,30 @@ def test_a_person_reads_what_was_read():
     )
     told = judged([*SOUND, ("d", "1", 1), ("e", "1", 7), ("e", "2", 7)])
     assert told.endswith("4 train · 3 eval · 3 test · 0 bad · 1 user left out · 8% of neighbours share their time")
+
+
+def test_equal_times_and_bots_are_told(monkeypatch):
+    told = []
+    monkeypatch.setattr("models.progress.emit", lambda event: told.append(str(event)))
+    judged([(user, item, int(item) // 2) for user in "abc" for item in "12345"])
+    assert told == ["50% of neighbouring events share their time: their order is that of the file"]
+    told.clear()
+    judged([*SOUND, *(("bot", str(n), n) for n in range(10_001))])
+    assert told == ["1 user has more than 10,000 events: the last ones are kept"]
+
+
+def test_events_whose_order_means_nothing_are_told_before_a_run():
+    draws = random.Random(1)
+    for names, says in (("unordered", True), ("ordered", False)):
+        walks = [[draws.randrange(50)] for _ in range(120)]
+        for walk in walks:
+            walk += [draws.randrange(50) if says else (walk[0] + 7 * n) % 50 for n in range(1, 12)]
+        written([(f"{names}{n}", item, at) for n, walk in enumerate(walks) for at, item in enumerate(walk)])
+        kind, head = Kind(source()), Head()
+        for part in kind.records("a.csv"):
+            kind.add(part, head)
+        remark = kind.remark(head)
+        assert (remark or "").startswith("the order of a user's events does not matter for the next item") == says
 
 
 @pytest.mark.parametrize(
