@@ -45,6 +45,7 @@ NODES = (
     "Pretrainer",
     "Tuner",
     "Trainer",
+    "Analyzer",
     "BaselineVersion",
     "Baseline",
     "Evaluator",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import statistics_pb2
@@ -202,5 +203,16 @@ def test_workers_elsewhere_write_what_direct_runner_writes(
         "transformed": 240,
     }
     assert len(here["answered/Split-score"]) == 300 and here["bad"].endswith(",column 'text' is empty\n")
+    # How many texts a batch has is the runner's choice, and a product of matrices rounds by it.
+    (labels, scores), (labels_elsewhere, scores_elsewhere) = (_answered(each) for each in (here, elsewhere))
+    assert labels == labels_elsewhere
+    np.testing.assert_allclose(scores, scores_elsewhere, rtol=1e-6)
     for name, found in here.items():
         assert elsewhere[name] == found, name
+
+
+def _answered(written: dict[str, Any]) -> tuple[list[bytes], list[list[float]]]:
+    """Takes the answered records out: without their scores, and the scores."""
+    records = [tf.train.Example.FromString(record) for record in written.pop("answered/Split-score")]
+    scores = [list(record.features.feature.pop("scores").float_list.value) for record in records]
+    return [record.SerializeToString(deterministic=True) for record in records], scores

@@ -303,7 +303,7 @@ def test_a_fall_of_exactly_what_is_allowed_is_allowed(monkeypatch, right, blesse
         model: np.repeat([[0, 1.0, 0], [0, 0, 1.0]], [count, 10_000 - count], axis=0) for model, count in shares.items()
     }
     monkeypatch.setattr(evaluation, "rows", lambda _, __, model: (np.arange(10_000), rows[model]))
-    monkeypatch.setattr(evaluation, "_slices", lambda *_: {})
+    monkeypatch.setattr(evaluation, "_outputs", lambda *_: iter(()))
     bless = {"accuracy": 0.5, "max_regression": 0.01}
     found = evaluation.verdict("", the_task=Task({"labels": ["a", "b"]}), bless=bless, baseline="before")
     assert found.blessed is blessed
@@ -320,7 +320,7 @@ def test_how_figures_are_computed_is_kept(monkeypatch):
     table = np.array([[0, 1.0, 0], [0, 0, 1.0]])
     ids = np.arange(2)
     monkeypatch.setattr(evaluation, "rows", lambda *_: (ids, table))
-    monkeypatch.setattr(evaluation, "_slices", lambda *_: {})
+    monkeypatch.setattr(evaluation, "_outputs", lambda *_: iter(()))
     found = evaluation.verdict(
         "", the_task=Telling({"labels": ["a", "b"]}), bless={"max_regression": 1.0}, baseline="before"
     )
