@@ -7,6 +7,7 @@ from pydantic import Field
 
 from configs.base import Section, Share
 
+TEACHER = "teacher"  # among the baselines
 Threshold = Annotated[float, Field(ge=0)]
 
 
@@ -23,7 +24,9 @@ class Bless(Section):
         ``evaluate.slices``: ``{category: 0.8}`` on every value with at least 30 records, ``{category: {book: 0.8}}``
         on the named ones.
       mlm_loss: upper bound in nats, for experiments that pretrain alone. Nothing given: below the unigram entropy.
-      beats: baselines of the task, such as ``tfidf``, that the headline figure must exceed.
+      beats: baselines of the task, such as ``tfidf``, that the headline figure must exceed; ``teacher`` is one, where
+        there is one.
+      teacher: the share of the teacher's headline figure that must be kept; with ``train.teacher``.
       max_regression: how far the headline figure may fall below the latest blessed model's.
     """
 
@@ -32,6 +35,7 @@ class Bless(Section):
     slices: dict[str, Share | Annotated[dict[str, Share], Field(min_length=1)]] = {}
     mlm_loss: Threshold | None = None
     beats: list[str] = []
+    teacher: Share | None = None
     max_regression: Threshold = 0.01
 
 

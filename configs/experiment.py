@@ -4,7 +4,7 @@ Every model is frozen, refuses unknown keys and takes no other type than the one
 folder the command runs in. ``pipeline.loader.load`` turns a file into an ``Experiment``.
 """
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pydantic
 from pydantic import Field, model_validator
@@ -15,10 +15,13 @@ from configs.evaluation import Evaluate
 from configs.events import UnlabelledEvents
 from configs.pretraining import Pretrain
 from configs.sources import ENDINGS, Corpus, Source, Unlabelled
+from configs.teacher import TeacherTexts
 from configs.text import Text, Vocabulary
 from configs.training import Train
 from configs.tuning import Range, Tune
 from models.families import Shape
+
+_Source = TypeVar("_Source", bound=Source)
 
 
 class FromExperiment(Section):
@@ -134,12 +137,20 @@ class Experiment(Section):
     @property
     def scored(self) -> Unlabelled | UnlabelledEvents | None:
         """``score``, with what it leaves out as ``task.data`` has it."""
-        if self.score is None or self.task is None:
+        return self._as_data(self.score) if self.score else None
+
+    @property
+    def taught_on(self) -> TeacherTexts | None:
+        """``train.teacher.texts``, likewise."""
+        return self._as_data(self.train.teacher.texts) if self.train.teacher and self.train.teacher.texts else None
+
+    def _as_data(self, given: _Source) -> _Source | None:
+        if self.task is None:
             return None
-        shared = self.task.data.model_dump(include=set(type(self.score).model_fields))
+        shared = self.task.data.model_dump(include=set(type(given).model_fields))
         if shared["format"] not in ENDINGS.values():  # of files that hold the right answers too
             del shared["format"]
-        return type(self.score).model_validate(shared | self.score.model_dump(exclude_unset=True))
+        return type(given).model_validate(shared | given.model_dump(exclude_unset=True))
 
     def dump(self) -> dict[str, Any]:
         """The resolved experiment, ready for YAML or JSON."""

@@ -1,11 +1,12 @@
 """Section ``train``: fine-tuning."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from configs.base import Count, Section, Seed
 from configs.optimization import Optimization
+from configs.teacher import Teacher
 
 
 class EarlyStopping(Section):
@@ -35,6 +36,7 @@ class Train(Optimization):
       refit: whether the model is trained once more from the start, on train and eval together, for as many epochs as
         were best; that one is exported, and judged by the test split.
       beta_2: AdamW's, of the mean of squared gradients; .999 where not given.
+      teacher: a larger model of the same task, whose answers are learned too.
       layer_decay: from the head down, each layer's learning rate is that of the layer above times this; the embeddings
         have the lowest one (Sun et al. 2019, section 3.1; ELECTRA takes 0.9 for small models, 0.8 for others).
       freeze: ``embeddings``, or N: the embeddings and the first N layers keep the weights that training starts from.
@@ -49,8 +51,16 @@ class Train(Optimization):
     refit: bool = False
     beta_2: Annotated[float, Field(gt=0, lt=1)] | None = None
     calibrate: bool = True
+    teacher: Teacher | None = None
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     freeze: Literal["embeddings"] | Count | None = None
+
+    def own(self) -> dict[str, Any]:
+        """What a Trainer is told: of the teacher, how its answers are learned."""
+        told = self.model_dump(mode="json", exclude_none=True)
+        if self.teacher:
+            told["teacher"] = {name: told["teacher"][name] for name in ("temperature", "weight")}
+        return told
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -95,7 +95,8 @@ class PooledTask(task.Task):
     def batches(
         self, rows: "tf.data.Dataset", *, batch_size: int, seed: int, epoch: int, start_step: int = 0
     ) -> "tf.data.Dataset":
-        names = ("token_ids", "segment_ids", *self.targets)
+        taught = (name for name in task.TAUGHT if name in rows.element_spec)
+        names = ("token_ids", "segment_ids", *self.targets, *taught)
         kept = rows.map(lambda row: {name: row[name] for name in names})
         # The buffer bounds memory: 20,000 rows of 128 tokens are about 40 MB.
         shuffled = kept.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)

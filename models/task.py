@@ -25,6 +25,10 @@ Record = Mapping[str, "np.ndarray"]
 Answers = Iterable[Mapping[str, "np.ndarray"]]
 
 
+# Features of a row that a teacher answered: its answer, float32 (C,), and whether the row has a label, 1 or 0.
+TAUGHT = ("teacher_answer", "labelled")
+
+
 @dataclasses.dataclass(frozen=True)
 class Metric:
     """A figure that this task is judged by.
@@ -64,6 +68,8 @@ class Task(abc.ABC):
       calibrates: whether answers are the softmax of ``logits`` (B, C), whose right place is ``targets[0]``, or their
         sigmoids, of which ``targets[0]`` (B, C) says 1 or 0; then ``figures`` has ``ece``.
       slices: features that ``featurize`` adds for the Evaluator to slice by, each with its values.
+      taught: the output of ``answer`` that a student of this task learns, and that ``row_metrics`` reads; empty where a
+        task has none.
       explains: whether an answer rests on one number, ``explained``, so that it can be said which words or items
         decided it.
       head: the row of ``models.checkpoints.task_head.HEADS`` that the model's layer ``logits`` is, so that
@@ -86,6 +92,7 @@ class Task(abc.ABC):
     gate: ClassVar[Mapping[str, Any]] = {}
     calibrates: ClassVar[bool] = False
     slices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    taught: ClassVar[str] = ""
     explains: ClassVar[bool] = False
     head: ClassVar[str | None] = None
 
@@ -183,7 +190,8 @@ class Task(abc.ABC):
         """
         import tensorflow as tf
 
-        kept = {name: value for name, value in features.items() if name not in (*self.targets, *self.gold)}
+        unread = (*self.targets, *self.gold, *TAUGHT)
+        kept = {name: value for name, value in features.items() if name not in unread}
         return dense({name: value for name, value in kept.items() if value.dtype != tf.string})
 
     @abc.abstractmethod
@@ -203,6 +211,19 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def loss(self, outputs: Tensors, batch: Tensors) -> Any:
         """Mean loss of a batch: float32 scalar, nats. By ``replicas.mean``: a batch may be shared among GPUs."""
+
+    def soft_loss(self, outputs: Tensors, answers: Any, temperature: float) -> Any:
+        """How far each row is from what a teacher answered: float32 (B,).
+
+        Args:
+          outputs: of ``build``'s layer.
+          answers: the teacher's ``taught``, float32 (B, C), a label's score at the label's place; C is 1 for a number.
+          temperature: what logits of both are divided by; of no meaning to numbers.
+
+        Raises:
+          NotImplementedError: the task has no ``taught``.
+        """
+        raise NotImplementedError
 
     def row_weights(self, batch: Tensors) -> Any:
         """How much each row counts in the mean that ``loss`` is: float32 (B,); 0 for a row without a loss.

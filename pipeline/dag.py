@@ -22,6 +22,7 @@ from components.data.example_gen import RecordExampleGen
 from components.data.importer import CheckpointImporter
 from components.data.source_digest import SourceDigest
 from components.data.statistics_gen import StatisticsGen
+from components.data.teacher_inferrer import TeacherInferrer
 from components.data.transform import Transform
 from components.data.vocabulary_gen import VocabularyGen
 from components.deploy.bulk_inferrer import BulkInferrer
@@ -39,7 +40,7 @@ from configs.clusters.vertex import Vertex
 from configs.environment import Environment, Local
 from configs.experiment import Experiment
 from models import families, task, vocabularies
-from pipeline.run import imports, sources
+from pipeline.run import imports, sources, teachers
 
 
 def create_pipeline(
@@ -74,9 +75,10 @@ def create_pipeline(
             evaluator = dag.evaluate_pretraining(transform, model, dag.analyze(corpus, transform, model, before))
     if records:
         transform = dag.transform(records, vocabulary)
+        taught = dag.taught(records, transform, corpus)
         before = model
-        model = dag.train(transform, model)
-        evaluator = dag.evaluate_task(records, model, dag.analyze(records, transform, model, before))
+        model = dag.train(transform, model, taught)
+        evaluator = dag.evaluate_task(records, model, dag.analyze(records, transform, model, before), taught)
     validator = dag.validate(model)
     if experiment.scored:
         dag.score(model, evaluator, validator)
@@ -139,12 +141,12 @@ class _Dag:
         folder = imports.checkpoint(self.experiment, self.environment)
         return self.importer(folder) if folder else None
 
-    def importer(self, folder: pathlib.Path) -> Channel:
-        """A base model."""
+    def importer(self, folder: pathlib.Path, name: str = "Checkpoint") -> Channel:
+        """A base model, or a teacher."""
         if self.environment.has_importer:
             importer = Importer(source_uri=self.node_path(folder), artifact_type=standard_artifacts.Model)
-            return self.add(importer, "Checkpoint").outputs["result"]
-        return self.add(CheckpointImporter(self.node_path(folder)), "Checkpoint").outputs["model"]
+            return self.add(importer, name).outputs["result"]
+        return self.add(CheckpointImporter(self.node_path(folder)), name).outputs["model"]
 
     def source(self, name: str) -> _Source:
         """The nodes from files to records that are as they should be."""
@@ -223,11 +225,32 @@ class _Dag:
         assert self.experiment.pretrain is not None
         config = {"pretrain": self.experiment.pretrain.model_dump(mode="json", exclude_none=True)}
         config |= self._common("components.train.pretrainer", *self.by_name(), base=base)
-        return self._trainer("Pretrainer", "components.train.pretrainer", transform, base, config)
+        inputs = self._trained_on(transform, base)
+        return self._trainer("Pretrainer", "components.train.pretrainer", inputs, config)
 
-    def train(self, transform: Transform, base: Channel | None) -> Channel:
-        config: dict[str, Any] = {"task": self.task}
-        config["train"] = self.experiment.train.model_dump(mode="json", exclude_none=True)
+    def taught(self, source: _Source, transform: Transform, corpus: _Source | None) -> Channel | None:
+        """The transformed records with the answers of the teacher; None without one."""
+        given, found = self.experiment.train.teacher, teachers.find(self.experiment, self.environment)
+        if given is None or found is None:
+            return None
+        texts = self.examples("teacher") if given.texts else None
+        if corpus and texts is None and "text_pair" not in self.kinds["task"].texts:
+            texts = corpus.examples
+        node = TeacherInferrer(
+            source.examples,
+            transform.outputs["transformed_examples"],
+            transform.outputs["transform_graph"],
+            self.importer(teachers.placed(found, self.experiment, self.environment), "Teacher"),
+            texts,
+            the_task=self.task,
+            name=found.name,
+            most=given.most,
+            source_digest=self.digest("components.data.teacher_inferrer", self.task_module),
+        )
+        return self.add(node, "TeacherInferrer").outputs["taught_examples"]
+
+    def train(self, transform: Transform, base: Channel | None, taught: Channel | None) -> Channel:
+        config: dict[str, Any] = {"task": self.task, "train": self.experiment.train.own()}
         if self.experiment.explain:
             config["explain"] = True
         modules = (self.task_module, *self.by_name())
@@ -240,10 +263,13 @@ class _Dag:
                 "source_digest": self.digest("components.train.tuner", *modules),
             }
             node = Tuner(
-                tuner_fn="components.train.tuner.tuner_fn", **self._trained_on(transform, base), custom_config=searched
+                tuner_fn="components.train.tuner.tuner_fn",
+                **self._trained_on(transform, base, taught),
+                custom_config=searched,
             )
             best = self.add(node, "Tuner").outputs["best_hyperparameters"]
-        return self._trainer("Trainer", "components.train.trainer", transform, base, config, best)
+        inputs = self._trained_on(transform, base, taught)
+        return self._trainer("Trainer", "components.train.trainer", inputs, config, best)
 
     def _common(self, *modules: str, base: Channel | None) -> dict[str, Any]:
         """What every training depends on."""
@@ -256,9 +282,9 @@ class _Dag:
         }
 
     @staticmethod
-    def _trained_on(transform: Transform, base: Channel | None) -> dict[str, Any]:
+    def _trained_on(transform: Transform, base: Channel | None, taught: Channel | None = None) -> dict[str, Any]:
         return {
-            "examples": transform.outputs["transformed_examples"],
+            "examples": taught or transform.outputs["transformed_examples"],
             "transform_graph": transform.outputs["transform_graph"],
             "base_model": base,
             "train_args": trainer_pb2.TrainArgs(),
@@ -269,14 +295,13 @@ class _Dag:
         self,
         name: str,
         module: str,
-        transform: Transform,
-        base: Channel | None,
+        inputs: dict[str, Any],
         config: dict[str, Any],
         hyperparameters: Channel | None = None,
     ) -> Channel:
         trainer = Trainer(
             run_fn=f"{module}.run_fn",
-            **self._trained_on(transform, base),
+            **inputs,
             custom_config=config,
             hyperparameters=hyperparameters,
         )
@@ -328,7 +353,9 @@ class _Dag:
         source = self.digest("components.evaluate.analysis_gate")
         self.add(AnalysisGate(analysis, self.analysis_bless, source), "Evaluator")
 
-    def evaluate_task(self, source: _Source, model: Channel, analysis: Channel | None) -> Evaluator:
+    def evaluate_task(
+        self, source: _Source, model: Channel, analysis: Channel | None, taught: Channel | None
+    ) -> Evaluator:
         evaluator = Evaluator(
             examples=source.examples,
             schema=source.schema,
@@ -342,6 +369,7 @@ class _Dag:
             shown=not isinstance(self.environment, Local),
             analysis=analysis,
             analysis_bless=self.analysis_bless,
+            taught=taught,
         )
         self.add(evaluator, "Evaluator")
         return evaluator

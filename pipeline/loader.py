@@ -17,7 +17,7 @@ import models.tasks
 from components.records.kind import load as load_kind
 from configs.base import ConfigError, Share
 from configs.encoder import Encoder
-from configs.evaluation import Bless, Evaluate, Threshold
+from configs.evaluation import TEACHER, Bless, Evaluate, Threshold
 from configs.events import UnlabelledEvents
 from configs.experiment import Experiment, Task
 from configs.sources import LabelRanges
@@ -228,6 +228,7 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
     elif isinstance(frozen, int) and frozen > layers:
         yield ("train", "freeze"), f"{frozen} is more than $.encoder.num_layers {layers}"
     yield from _score_contradictions(experiment)
+    yield from _teacher_contradictions(experiment)
     yield from _try_contradictions(experiment)
     positions = getattr(experiment.encoder, "max_positions", math.inf)
     lengths = {
@@ -253,6 +254,30 @@ def _score_contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, .
         yield ("score", "text_pair"), "the task takes one text, not a pair"
     elif scored.text_pair == scored.text:
         yield ("score", "text_pair"), f"column {shown(scored.text)} is the text already"
+
+
+def _teacher_contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
+    teacher, task = experiment.train.teacher, experiment.task
+    if task is None:
+        return
+    if teacher is None:
+        if experiment.evaluate.bless.teacher is not None:
+            yield ("evaluate", "bless", TEACHER), "is a share of the teacher's figure: give $.train.teacher"
+        return
+    if not load_task(task.type).taught:
+        able = ", ".join(name for name in task_types() if load_task(name).taught)
+        yield (
+            ("train", "teacher"),
+            f"is for {able}; a model of {task.type} gives no answer of one number or one a label",
+        )
+    if teacher.experiment == experiment.name:
+        yield ("train", "teacher", "experiment"), "is this experiment; a teacher is another one's model"
+    if (texts := experiment.taught_on) is None:
+        return
+    if texts.format == "text":
+        yield ("train", "teacher", "texts", "format"), "plain text has no columns; use csv, tsv, jsonl or parquet"
+    if (texts.text_pair is None) != (getattr(task.data, "text_pair", None) is None):
+        yield ("train", "teacher", "texts", "text_pair"), "the task takes one text, not a pair"
 
 
 def _try_contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], str]]:
@@ -293,9 +318,10 @@ def _task_contradictions(experiment: Experiment, task: Task) -> Iterator[tuple[t
         ("evaluate", "bless", "beats"): bless.beats,
     }
     for place, names in places.items():
+        there = [*baselines, *([TEACHER] if experiment.train.teacher else [])]
         for index, name in enumerate(names):
-            if name not in baselines:
-                sentence = one_of(name, list(baselines)) if baselines else f"{task.type} has no baselines"
+            if name not in there:
+                sentence = one_of(name, there) if there else f"{task.type} has no baselines"
                 yield (*place, index), sentence
     for kind in ("precision", "recall"):
         for label in sorted(getattr(bless, kind).keys() - set(labels or ())):

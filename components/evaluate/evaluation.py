@@ -17,6 +17,7 @@ from components.evaluate import bootstrap, review
 from components.evaluate.tfma_metric import ROWS, unpack
 from components.evaluate.verdict import ROUNDING, SLICE_RECORDS, Check, Reference, Slice, Verdict
 from components.train import fine_tuning
+from configs.evaluation import TEACHER
 from models import task
 from models.figures import Figures
 from models.training import curve
@@ -86,6 +87,7 @@ def verdict(
     checks = [
         *_checks(whole, parts, the_task, bless),
         *_beaten(whole, compared, the_task, bless.get("beats", [])),
+        *_kept(whole, compared, the_task, bless.get(TEACHER)),
         *_slice_checks(parts, headline, bless),
     ]
     if baseline:
@@ -177,6 +179,15 @@ def _beaten(whole: Figures, compared: list[Reference], the_task: task.Task, name
         yield _check(f"{headline.name} vs {name}", whole.values[headline.name], relation, values[name] or 0.0)
 
 
+def _kept(whole: Figures, compared: list[Reference], the_task: task.Task, share: float | None) -> Iterator[Check]:
+    """That the share of the teacher's headline is kept; one that has none, or a negative one, counts as 0."""
+    for teacher in compared if share is not None else ():
+        if teacher.name == TEACHER:
+            headline = the_task.metrics[0].name
+            bound = share * max(teacher.value or 0.0, 0.0)
+            yield _check(f"{headline} kept of the {TEACHER}'s", whole.values[headline], "≥", bound)
+
+
 def _check(name: str, value: float, relation: Literal["≥", "≤", ">", "<"], bound: float, n: int | None = None) -> Check:
     """A NaN figure fails every threshold."""
     compare = {"≥": operator.ge, "≤": operator.le, ">": operator.gt, "<": operator.lt}[relation]
@@ -202,7 +213,7 @@ def _checks(whole: Figures, parts: Slices, the_task: task.Task, bless: dict[str,
             checks.append(
                 _check(f"{kind}[{label}]", value, "≥", bound, int(of_label["example_count"]) if of_label else None)
             )
-    if not checks and not bless.get("beats"):
+    if not checks and not bless.get("beats") and bless.get(TEACHER) is None:
         relation: Literal["<", ">"] = "<" if headline.better == "lower" else ">"
         checks.append(_check(headline.name, whole.values[headline.name], relation, whole.trivial or 0.0))
     return checks

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from components.artifacts import Analysis
 from components.evaluate import analysis, evaluation, platform_pages, references, verdict
+from configs.evaluation import TEACHER
 from models import progress, task
 from models.export import golden, saved_model
 
@@ -36,6 +37,7 @@ class Spec(standard_component_specs.EvaluatorSpec):
     INPUTS = {
         **standard_component_specs.EvaluatorSpec.INPUTS,
         "analysis": ChannelParameter(type=Analysis, optional=True),
+        "taught_examples": ChannelParameter(type=standard_artifacts.Examples, optional=True),
     }
     OUTPUTS = {**standard_component_specs.EvaluatorSpec.OUTPUTS, **platform_pages.OUTPUTS}
 
@@ -80,12 +82,14 @@ class Executor(executor.Executor):
 def _references(
     the_task: task.Task, names: list[str], inputs: dict[str, list[Any]]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The row metrics of these baselines, learned from the train split."""
-    if not names:
-        return {}
+    """The row metrics of these baselines, learned from the train split, and of the teacher."""
     examples = inputs[standard_component_specs.EXAMPLES_KEY]
     train, test = (artifact_utils.get_split_uris(examples, split) for split in ("train", "test"))
-    return references.rows(the_task, names, train, test)
+    found = references.rows(the_task, names, train, test) if names else {}
+    if inputs.get("taught_examples"):
+        answered = artifact_utils.get_split_uris(inputs["taught_examples"], "test")
+        found[TEACHER] = references.taught(the_task, test, answered)
+    return found
 
 
 def _answers(inputs: dict[str, list[Any]], name: str) -> tuple[Any, ...]:
@@ -115,6 +119,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
       shown: whether there are pages of Kubeflow or Vertex, which show what ``platform_pages`` puts out.
       analysis: of the model; None where there is none.
       analysis_bless: ``analyze.bless``.
+      taught: what TeacherInferrer wrote; None without a teacher.
     """
 
     SPEC_CLASS = Spec
@@ -134,6 +139,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
         shown: bool = False,
         analysis: types.BaseChannel | None = None,
         analysis_bless: Mapping[str, float] = MappingProxyType({}),
+        taught: types.BaseChannel | None = None,
     ) -> None:
         config: tfma.EvalConfig = evaluation.eval_config(the_task["type"], the_task["config"], slices)
         super().__init__(
@@ -150,6 +156,7 @@ class Evaluator(base_beam_component.BaseBeamComponent):
                 baselines=json.dumps(baselines),
                 source_digest=source_digest,
                 **({"analysis": analysis, "analysis_bless": json.dumps(dict(analysis_bless))} if analysis else {}),
+                **({"taught_examples": taught} if taught else {}),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
                 **(platform_pages.channels("metrics", "classification", "report") if shown else {}),

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.evaluate.tfma_metric import identity, ordered
-from models.task import Record, Task
+from models.task import TAUGHT, Record, Task
 from models.training.reading import raw
 
 # Baselines learn from this many records at most, drawn from all: their cost does not grow with the data.
@@ -34,6 +34,21 @@ def rows(the_task: Task, names: Iterable[str], train: Sequence[str], test: Seque
         judged = [the_task.row_metrics(answer, record) for answer, record in zip(answers, asked, strict=True)]
         found[name] = ordered(ids, np.array(judged, float))
     return found
+
+
+def taught(the_task: Task, test: Sequence[str], answered: Sequence[str]) -> Rows:
+    """As ``rows``, of the teacher: its answers, as ``TeacherInferrer`` wrote them.
+
+    Args:
+      the_task: of student and teacher.
+      test: folders of raw records, gzip TFRecords.
+      answered: folders of the rows of the same records in the same order.
+    """
+    judged, ids = [], []
+    for record, row in zip(read(test), read(answered), strict=True):
+        ids.append(identity(record["origin"]))
+        judged.append(the_task.row_metrics({the_task.taught: row[TAUGHT[0]]}, record))
+    return ordered(np.array(ids, np.int64), np.array(judged, float))
 
 
 # In place of what a test record is judged by: a baseline cannot look at it.

@@ -43,6 +43,7 @@ class FineTuning(pydantic.BaseModel):
       seed: whose weights are exported, or that of the refit.
       records: of the train split, or rows that were made of them.
       rows: what they are called.
+      unlabelled: texts without a label, of which only a teacher's answers were learned.
       epochs: that this seed was trained for.
       planned: epochs without early stopping.
       calibration: None where there is none.
@@ -56,6 +57,7 @@ class FineTuning(pydantic.BaseModel):
     seed: int
     records: int
     rows: str = "records"
+    unlabelled: int = 0
     epochs: int
     planned: int
     calibration: Calibration | None = None
@@ -69,7 +71,8 @@ class FineTuning(pydantic.BaseModel):
             score = f"{spread} over {len(values)} seeds, best {score} (seed {self.seed})"
         epochs = f"{self.epochs} of {self.planned}" if self.epochs < self.planned else self.epochs
         more = "".join(f" · {each}" for each in (self.calibration, self.refit) if each)
-        return f"eval {self.metric} {score} · {self.records:,} {self.rows} · {epochs} epochs{more}"
+        rows = f"{self.records:,} {self.rows}" + (f" and {self.unlabelled:,} texts" if self.unlabelled else "")
+        return f"eval {self.metric} {score} · {rows} · {epochs} epochs{more}"
 
     @property
     def seeds(self) -> str:

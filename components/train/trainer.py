@@ -14,7 +14,7 @@ from tfx.components.trainer import fn_args_utils
 
 from components.train import training
 from components.train.fine_tuning import Calibration, FineTuning, Refit
-from models import families, progress, task, vocabularies
+from models import distillation, families, progress, task, vocabularies
 from models.checkpoints import task_head
 from models.export import card, saved_model
 from models.judging import eval_rows
@@ -36,8 +36,9 @@ class Prepared:
       transformed: records of the train split.
       train: rows that are trained on.
       held_out: records of the eval split.
-      records: how many ``train`` are.
+      records: how many ``train`` are, without those of ``unlabelled``.
       files: of both.
+      unlabelled: rows that only a teacher answered, and how many there are; None where there are none.
     """
 
     task: task.Task
@@ -46,24 +47,43 @@ class Prepared:
     held_out: tf.data.Dataset
     records: int
     files: list[str]
+    unlabelled: tuple[tf.data.Dataset, int] | None = None
 
 
 def prepare(fn_args: fn_args_utils.FnArgs, config: dict[str, Any]) -> Prepared:
     """Reads the train split once."""
     spec = tft.TFTransformOutput(fn_args.transform_output).transformed_feature_spec()
     splits = [training.matching(patterns) for patterns in (fn_args.train_files, fn_args.eval_files)]
-    transformed, held_out = (rows(files, spec) for files in splits)
     the_task = task.load(config["task"]["type"])(config["task"]["config"])
-    return _prepared(fn_args, the_task, transformed, held_out, [*splits[0], *splits[1]])
+    unlabelled = None
+    if "teacher" in config["train"]:
+        spec |= distillation.spec(the_task)
+        if others := [path for path in splits[0] if path.endswith(f"/{distillation.UNLABELLED}")]:
+            unlabelled = rows(others, spec), _count(rows(others, spec))
+            splits[0] = [path for path in splits[0] if path not in others]
+    transformed, held_out = (rows(files, spec) for files in splits)
+    return _prepared(fn_args, the_task, transformed, held_out, [*splits[0], *splits[1]], unlabelled)
 
 
 def _prepared(
-    fn_args: fn_args_utils.FnArgs, the_task: task.Task, transformed: Any, held_out: Any, files: list[str]
+    fn_args: fn_args_utils.FnArgs,
+    the_task: task.Task,
+    transformed: Any,
+    held_out: Any,
+    files: list[str],
+    unlabelled: tuple[Any, int] | None,
 ) -> Prepared:
     train = the_task.training_rows(transformed)
     vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
-    records = int(train.reduce(0, lambda n, _: n + 1))
-    return Prepared(the_task.fitted(train, held_out, vocabulary), transformed, train, held_out, records, files)
+    records = _count(train)
+    fitted = the_task.fitted(train, held_out, vocabulary)
+    if unlabelled:
+        train = distillation.together(train, unlabelled[0], (records, unlabelled[1]))
+    return Prepared(fitted, transformed, train, held_out, records, files, unlabelled)
+
+
+def _count(rows_: tf.data.Dataset) -> int:
+    return int(rows_.reduce(0, lambda n, _: n + 1))
 
 
 @replicas.together()
@@ -113,6 +133,7 @@ def _train(
         scores={seed: figure(score, metric) for seed, score in scores.items()},
         seed=best,
         records=prepared.records,
+        unlabelled=prepared.unlabelled[1] if prepared.unlabelled else 0,
         rows=the_task.rows,
         epochs=int(state.epoch),
         planned=settings["epochs"],
@@ -139,7 +160,7 @@ def _refit(
       epochs: the best one's number; the schedule is that of the training that found it.
     """
     both = prepared.task.together(prepared.transformed, prepared.held_out)
-    prepared = _prepared(fn_args, prepared.task, both, prepared.held_out, prepared.files)
+    prepared = _prepared(fn_args, prepared.task, both, prepared.held_out, prepared.files, prepared.unlabelled)
     begun = _begin(fn_args, {**config, "refit": epochs}, prepared, epochs)
     state = begun.loop.state
     while (epoch := int(state.epoch)) < epochs:
@@ -228,7 +249,7 @@ def _begin(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prep
     layers = network.layers_of_variables if network else []
     loop = training.loop(
         model,
-        the_task.loss,
+        distillation.loss(the_task, settings["teacher"]) if "teacher" in settings else the_task.loss,
         settings,
         steps=epoch_steps * epochs,
         planned=epoch_steps * settings["epochs"],

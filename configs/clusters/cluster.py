@@ -21,6 +21,7 @@ from configs.yaml.validate import nearest, one_of
 # Every node that a pipeline of ours may have; tests hold it against pipeline.create_pipeline.
 NODES = (
     "Checkpoint",
+    "Teacher",
     "Digest",
     "ExampleGen",
     "StatisticsGen",
@@ -42,6 +43,9 @@ NODES = (
     "VocabularyGen",
     "CorpusTransform",
     "Transform",
+    "TeacherDigest",
+    "TeacherExampleGen",
+    "TeacherInferrer",
     "Pretrainer",
     "Tuner",
     "Trainer",
@@ -58,7 +62,7 @@ NODES = (
 )
 TRAINERS = ("Pretrainer", "Tuner", "Trainer")
 # No container where the platform imports by itself (``Cluster.has_importer``): a pool for it means nothing.
-_IMPORTED = "Checkpoint"
+_IMPORTED = ("Checkpoint", "Teacher")
 
 # Argo Workflows starts no attempt later than so long after the first one began; long, so that a training that ran for
 # days is tried again too.
@@ -237,7 +241,7 @@ class Cluster(Recorded):
         for node, pool in self.nodes.items():
             if node != "default" and node not in NODES:
                 yield ("nodes", node), _no_node(node)
-            elif node == _IMPORTED and self.has_importer:
+            elif node in _IMPORTED and self.has_importer:
                 yield ("nodes", node), "it only names files and runs on no machine; leave it out"
             if pool not in self.pools:
                 known = one_of(pool, list(self.pools)) if self.pools else f"received {pool!r}, and there are no pools"

@@ -49,6 +49,7 @@ class Task(PooledTask):
     single_label = True
     baselines = ("majority", "tfidf")
     calibrates = True
+    taught = "scores"
     explains = True
     head = "classification"
 
@@ -113,6 +114,13 @@ class Task(PooledTask):
         if by_label == "balanced":
             raise ValueError("class_weights: balanced has no numbers before fitted(rows)")
         return [by_label.get(label, 1.0) for label in self.config.labels] if by_label else None
+
+    @override
+    def soft_loss(self, outputs: task.Tensors, answers: Any, temperature: float) -> Any:
+        """Divergence from its scores."""
+        from models.bert import losses
+
+        return losses.softmax_divergence(outputs["logits"], answers, temperature)
 
     @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Task(PooledTask):
     )
     baselines = ("best_set", "tfidf")
     calibrates = True
+    taught = "scores"
     explains = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -82,6 +83,13 @@ class Task(PooledTask):
 
         losses = tf.nn.sigmoid_cross_entropy_with_logits(batch["label_mask"], outputs["logits"])
         return replicas.mean(tf.reduce_mean(losses, axis=1))
+
+    @override
+    def soft_loss(self, outputs: task.Tensors, answers: Any, temperature: float) -> Any:
+        """Divergence from its scores, mean over the labels."""
+        from models.bert import losses
+
+        return losses.sigmoid_divergence(outputs["logits"], answers, temperature)
 
     @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:

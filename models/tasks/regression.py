@@ -45,6 +45,7 @@ class Task(PooledTask):
     )
     baselines = ("mean", "tfidf")
     layer = "regressor"
+    taught = "value"
     explains = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -68,6 +69,14 @@ class Task(PooledTask):
         from models.training import replicas
 
         return replicas.mean(tf.square(outputs["logits"][:, 0] - batch["target"]))
+
+    @override
+    def soft_loss(self, outputs: task.Tensors, answers: Any, temperature: float) -> Any:
+        """Squared difference of the numbers."""
+        del temperature
+        import tensorflow as tf
+
+        return tf.square(outputs["logits"][:, 0] - answers[:, 0])
 
     @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:

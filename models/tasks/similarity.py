@@ -50,6 +50,7 @@ class Task(task.Task):
     metrics = (task.Metric("spearman"), task.Metric("pearson"))
     baselines = ("tfidf",)
     separate_encoding = True
+    taught = "similarity"
     explains = True
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
@@ -93,7 +94,8 @@ class Task(task.Task):
         """Several GPUs tell a pair from those of their own share of the batch only."""
         shuffled = rows.shuffle(20_000, seed=seed * 1000 + epoch, reshuffle_each_iteration=False)
         groups = shuffled.skip(start_step * batch_size).ragged_batch(batch_size)
-        return groups.map(lambda batch: {**self.inputs(batch), "target": batch["target"]}).prefetch(2)
+        names = ("target", *(name for name in task.TAUGHT if name in rows.element_spec))
+        return groups.map(lambda batch: self.inputs(batch) | {name: batch[name] for name in names}).prefetch(2)
 
     @override
     def build(self, encoder: "BertEncoder") -> Any:
@@ -117,6 +119,14 @@ class Task(task.Task):
             low, high = self.config.range
             losses = tf.square(_cosine(outputs) - (batch["target"] - low) / (high - low))
         return replicas.mean(losses)
+
+    @override
+    def soft_loss(self, outputs: task.Tensors, answers: Any, temperature: float) -> Any:
+        """Squared difference of the cosines."""
+        del temperature
+        import tensorflow as tf
+
+        return tf.square(_cosine(outputs) - answers[:, 0])
 
     @override
     def answer(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _fetch(experiment: Experiment, cluster: "dry_run.Cluster") -> None:
     from components.storage import files
 
     task = experiment.task
-    for source in (experiment.corpus, task.data if task else None, experiment.scored):
+    for source in (experiment.corpus, task.data if task else None, experiment.scored, experiment.taught_on):
         for key, patterns in (readers.patterns(source) if source else {}).items():
             for pattern in patterns:
                 for path in readers.match(pattern, source, key) if source and "://" in pattern else ():

@@ -4,10 +4,11 @@ import dataclasses
 import json
 import os
 import pathlib
+import posixpath
 import shutil
 import urllib.parse
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import schemas
@@ -62,7 +63,7 @@ def placed(begin: "Start", experiment: Experiment, environment: Environment) -> 
         )
     root = environment.folder(experiment.name) / "imports"
     # What it holds beside these (other formats of the same weights, READMEs) is not read.
-    return _place(root, source, [path.name for path in layout.files(source)], _CHECKPOINT)
+    return place(root, source, [path.name for path in layout.files(source)], _CHECKPOINT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ def start(experiment: Experiment, environment: Environment) -> Start | None:
     """
     given = experiment.checkpoint
     if isinstance(given, FromExperiment):
-        folder = _latest(given, environment)
+        folder = latest(given.experiment, environment, "checkpoint", "assets.extra/checkpoint")
         return Start(folder / "assets.extra" / "checkpoint", f"{given.experiment} v{folder.name}")
     if given and "://" in given:
         address = urllib.parse.urlsplit(given)
@@ -123,7 +124,7 @@ def vocabulary(experiment: Experiment, environment: Environment) -> pathlib.Path
     if not source.is_file():
         raise ConfigError(f"$.vocabulary.path: there is no file {source}")
     root = environment.folder(experiment.name) / "imports"
-    return _place(root, source.parent, [source.name], pathlib.Path()) / source.name
+    return place(root, source.parent, [source.name], pathlib.Path()) / source.name
 
 
 def data(experiment: Experiment, environment: Environment, source: AnySource) -> tuple[AnySource, str | None]:
@@ -143,7 +144,7 @@ def data(experiment: Experiment, environment: Environment, source: AnySource) ->
                 elsewhere = True
             else:
                 paths = map(pathlib.Path, readers.match(pattern, source, key))
-                placed = (_place(root, path.parent, [path.name], pathlib.Path()) / path.name for path in paths)
+                placed = (place(root, path.parent, [path.name], pathlib.Path()) / path.name for path in paths)
                 moved[key] += [environment.node_path(path, experiment.name) for path in placed]
     return source.model_copy(update=moved), None if elsewhere else digest.of_text(json.dumps(moved))
 
@@ -188,25 +189,34 @@ def labelled(experiment: Experiment, environment: Environment) -> Experiment:
     return experiment.model_copy(update={"task": given.model_copy(update={"labels": sorted(labels)})})
 
 
-def _latest(given: FromExperiment, environment: Environment) -> pathlib.Path:
-    """The newest version that the experiment pushed."""
-    folder = environment.pushed(given.experiment)
+def latest(name: str, environment: Environment, key: str, part: str) -> pathlib.Path:
+    """The newest version that the experiment ``name`` pushed; what was pushed was blessed.
+
+    Args:
+      name: of the experiment.
+      environment: where it ran.
+      key: of the YAML, that names it.
+      part: of the version, which is brought here if that is in a bucket.
+
+    Raises:
+      ConfigError: it has pushed none, or that cannot be seen.
+    """
+    folder = environment.pushed(name)
     try:
         there = versions(folder)
     except StoreError as error:
-        raise ConfigError(f"$.checkpoint: what experiment {given.experiment} pushed cannot be seen: {error}") from error
+        raise ConfigError(f"$.{key}: what experiment {name} pushed cannot be seen: {error}") from error
     if not there:
         where = near(pathlib.Path(folder)) if isinstance(environment, Local) else folder
-        raise ConfigError(f"$.checkpoint: experiment {given.experiment} has pushed no model to {where}; run it first")
+        raise ConfigError(f"$.{key}: experiment {name} has pushed no model to {where}; run it first")
     if "://" not in folder:
         return pathlib.Path(folder) / str(there[-1])
     from components.storage import files
 
     # Fetched, then imported like a folder of this machine: under the digest of its content.
-    here = environment.folder(given.experiment) / "fetched" / str(there[-1])
-    shutil.rmtree(here, ignore_errors=True)
-    checkpoint = here / "assets.extra" / "checkpoint"
-    files.copy(f"{folder}/{there[-1]}/assets.extra/checkpoint", str(checkpoint))
+    here = environment.folder(name) / "fetched" / str(there[-1])
+    shutil.rmtree(here / part, ignore_errors=True)
+    files.copy(posixpath.join(folder, str(there[-1]), part), str(here / part))
     return here
 
 
@@ -267,14 +277,15 @@ def _by_arrow(address: str) -> _Remote:
     return found, lambda file, part: fs.copy_files(f"{folder}/{file}", str(part), source_filesystem=system)
 
 
-def _place(root: pathlib.Path, source: pathlib.Path, names: list[str], below: pathlib.Path) -> pathlib.Path:
-    """Copies files to ``root/<digest>/below``, once; ``root/<digest>``."""
+def place(root: pathlib.Path, source: pathlib.Path, names: Sequence[str], below: pathlib.Path) -> pathlib.Path:
+    """Copies files to ``root/<digest>/below``, once; ``root/<digest>``. ``names`` are relative to ``source``."""
     folder = root / digest.of_files([str(source / name) for name in names], names=names)[:32]
     if not folder.is_dir():
         staged = folder.with_suffix(".part")
         shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
         (staged / below).mkdir(parents=True)
         for name in names:
+            (staged / below / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, staged / below / name)
         staged.rename(folder)
     return folder

@@ -8,7 +8,7 @@ from models import task
 
 
 def of(experiment: Experiment) -> dict[str, Kind[Any]]:
-    """By the name that their nodes and files carry: ``corpus``, ``task``, the sides of its kind, ``score``."""
+    """By the name of their nodes and files: ``corpus``, ``task``, the sides of its kind, ``score``, ``teacher``."""
     kinds: dict[str, Kind[Any]] = {}
     if experiment.corpus:
         kinds["corpus"] = load("corpus")(experiment.corpus)
@@ -19,4 +19,6 @@ def of(experiment: Experiment) -> dict[str, Kind[Any]]:
         kinds |= kinds["task"].sides
     if experiment.scored:
         kinds["score"] = load(kind.unlabelled)(experiment.scored)
+    if experiment.taught_on:
+        kinds["teacher"] = load("teacher_texts")(experiment.taught_on)
     return kinds

@@ -87,7 +87,15 @@ def test_the_yaml_is_the_recorded_one(name):
 def test_every_node_of_every_shape_can_be_given_a_pool():
     nodes = {node for name in GOLDEN["EXPERIMENTS"] for node in made(name).nodes}
     # An endpoint adds the one (test_pipeline.py), a search the other, data that lies elsewhere the rest (below).
-    assert nodes | {"VertexPusher", "Tuner", "Digest", "CatalogueDigest", "CorpusDigest", "ScoreDigest"} == set(NODES)
+    assert nodes | {
+        "VertexPusher",
+        "Tuner",
+        "Digest",
+        "CatalogueDigest",
+        "CorpusDigest",
+        "ScoreDigest",
+        "TeacherDigest",
+    } == set(NODES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -68,10 +68,19 @@ def serialized(record):
         features=tf.train.Features(
             feature={
                 name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+                if isinstance(value, str)
+                else tf.train.Feature(float_list=tf.train.FloatList(value=value))
                 for name, value in record.items()
             }
         )
     ).SerializeToString()
+
+
+def write(folder, records):
+    folder.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), options="GZIP") as writer:
+        for each in records:
+            writer.write(serialized(each))
 
 
 def artifact(kind, folder, **properties):
@@ -90,10 +99,7 @@ def judged(request, tmp_path_factory):
     rows, given = list(records(labels)), {"labels": labels}
     folders = {split: root / f"examples/Split-{split}" for split in ("train", "test")}
     for split, folder in folders.items():
-        folder.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(folder / "data.gz"), options="GZIP") as writer:
-            for row in rows[::-1] if split == "train" else rows:
-                writer.write(serialized(row))
+        write(folder, rows[::-1] if split == "train" else rows)
     compared = references.rows(Task(given), Task.baselines, [str(folders["train"])], [str(folders["test"])])
     (root / "schema").mkdir()
     resolved = schemas.resolve("classification", labels=labels, slices={"genre": []})
@@ -142,10 +148,15 @@ def judged(request, tmp_path_factory):
         shown[with_baseline] = outputs
         return str(folder / "evaluation")
 
-    def judge(bless, with_baseline=False, folder=None):
-        before = str(baseline) if with_baseline else None
+    def judge(bless, with_baseline=False, folder=None, teacher=None):
+        before, others = str(baseline) if with_baseline else None, dict(compared)
+        if teacher is not None:
+            write(root / "taught/Split-test", [{"teacher_answer": scores} for scores in teacher])
+            others["teacher"] = references.taught(
+                Task(given), [str(folders["test"])], [str(root / "taught/Split-test")]
+            )
         return evaluation.verdict(
-            folder or evaluated(with_baseline), the_task=Task(given), bless=bless, baseline=before, references=compared
+            folder or evaluated(with_baseline), the_task=Task(given), bless=bless, baseline=before, references=others
         )
 
     def answers(folder):
@@ -154,6 +165,21 @@ def judged(request, tmp_path_factory):
 
     judge.shown = shown
     return judge, labels, rows, answers(candidate), answers(baseline)
+
+
+def test_a_share_of_the_teachers_figure_is_a_threshold_and_the_teacher_a_baseline(judged):
+    judge, _, rows, answers, others = judged
+    truth = [row["label"] for row in rows]
+    accuracy, of_teacher = (
+        metrics.accuracy_score(truth, [label.decode() for label in each["label"].numpy()]) for each in (answers, others)
+    )
+    for share, passed in {accuracy / of_teacher - 1e-6: True, accuracy / of_teacher + 1e-6: False}.items():
+        found = judge(BLESS | {"teacher": share}, teacher=others["scores"].numpy())
+        (check,) = found.checks
+        assert (check.name, check.relation, check.passed) == ("accuracy kept of the teacher's", "≥", passed)
+        assert check.bound == pytest.approx(share * of_teacher)
+        assert found.baselines[-1].name == "teacher"
+        assert found.baselines[-1].value == pytest.approx(of_teacher)
 
 
 def test_figures_are_scikit_learns(judged):

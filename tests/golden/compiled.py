@@ -6,6 +6,7 @@ A change of the compiler, of a node's settings or of an environment shows in the
 """
 
 import contextlib
+import json
 import pathlib
 import sys
 import tempfile
@@ -20,6 +21,7 @@ EXPERIMENTS = {
     "scratch": f"{SCRATCH}{TASK}",
     "corpus": f"{SCRATCH}{CORPUS}",
     "events": f"encoder: {{num_layers: 1, hidden_dim: 8, num_heads: 1}}\ntask: {{type: next_item, {EVENTS}}}\n",
+    "student": f"{SCRATCH}{TASK}train: {{teacher: {{model: teacher, texts: {{path: new.csv}}}}}}\n",
     "both": f"checkpoint: {DATA / 'bert_tiny'}\n{CORPUS}{TASK}score: {{path: reviews.csv}}\n{ANALYZE}",
 }
 ENVIRONMENTS = ("kubeflow", "vertex")
@@ -28,6 +30,12 @@ ENVIRONMENTS = ("kubeflow", "vertex")
 def files() -> None:
     """What the experiments read, in the current folder."""
     pathlib.Path("reviews.csv").write_text("text,label\nfine,good\npoor,bad\n", "utf-8")
+    pathlib.Path("new.csv").write_text("text\nfair\n", "utf-8")
+    extra = pathlib.Path("teacher/assets.extra")
+    extra.mkdir(parents=True, exist_ok=True)
+    learned = {"type": "classification", "config": {"labels": ["bad", "good"]}}
+    (extra / "golden.json").write_text(json.dumps({"inputs": {"text": []}, "outputs": {}, "task": learned}), "utf-8")
+    (extra.parent / "saved_model.pb").write_bytes(b"")  # a compiler reads none
     pathlib.Path("events.csv").write_text("user,item,time\na,1,1\na,2,2\n", "utf-8")
     pathlib.Path("items.csv").write_text("item,title\n1,Heat\n2,Ran\n", "utf-8")
     pathlib.Path("text.txt").write_text("one line\n\nanother line\n", "utf-8")

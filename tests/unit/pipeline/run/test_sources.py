@@ -13,6 +13,10 @@ from pipeline.run import sources
         (["corpus=", "pretrain="], {"task": "classification"}),
         (["task=", "train=", "evaluate=", "try="], {"corpus": "corpus"}),
         (["score={path: a.csv}"], {"corpus": "corpus", "task": "classification", "score": "score"}),
+        (
+            ["train.teacher={experiment: a, texts: {path: a.csv}}"],
+            {"corpus": "corpus", "task": "classification", "teacher": "teacher_texts"},
+        ),
     ],
 )
 def test_what_an_experiment_names(overrides, kinds):
