@@ -79,10 +79,10 @@ class Executor(base_executor.BaseExecutor):
                                 writer.write(row)
             if input_dict.get("texts"):
                 graph = artifact_utils.get_single_uri(input_dict["transform_graph"])
-                asked = _spread(input_dict["texts"], teacher.inputs, known, exec_properties["most"])
+                others = _spread(input_dict["texts"], teacher.inputs, known, exec_properties["most"])
                 target = f"{artifact_utils.get_split_uri([made], 'train')}/{distillation.UNLABELLED}"
                 with files.writable(target, parts) as place, tf.io.TFRecordWriter(place, _GZIP) as writer:
-                    for rows in _unlabelled(teacher, graph, asked):
+                    for rows in _unlabelled(teacher, graph, others):
                         unlabelled += len(rows)
                         meter.add(len(rows), None)
                         for row in rows:

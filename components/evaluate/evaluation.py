@@ -181,7 +181,9 @@ def _beaten(whole: Figures, compared: list[Reference], the_task: task.Task, name
 
 def _kept(whole: Figures, compared: list[Reference], the_task: task.Task, share: float | None) -> Iterator[Check]:
     """That the share of the teacher's headline is kept; one that has none, or a negative one, counts as 0."""
-    for teacher in compared if share is not None else ():
+    if share is None:
+        return
+    for teacher in compared:
         if teacher.name == TEACHER:
             headline = the_task.metrics[0].name
             bound = share * max(teacher.value or 0.0, 0.0)
