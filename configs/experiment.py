@@ -10,7 +10,7 @@ import pydantic
 from pydantic import Field, model_validator
 
 from configs.analyze import Analyze
-from configs.base import Asked, Name, Section, Seed
+from configs.base import Asked, Count, Name, Section, Seed
 from configs.evaluation import Evaluate
 from configs.events import UnlabelledEvents
 from configs.pretraining import Pretrain
@@ -25,9 +25,16 @@ _Source = TypeVar("_Source", bound=Source)
 
 
 class FromExperiment(Section):
-    """``checkpoint: {experiment: NAME}``: that experiment's latest blessed base model."""
+    """``checkpoint: {experiment: NAME}``: that experiment's latest blessed model.
+
+    Attributes:
+      num_layers: every n-th layer of it, so many; all where not given.
+      hidden_dim: a lesser width: its embeddings on their principal axes, and layers that start from random weights.
+    """
 
     experiment: Name
+    num_layers: Count | None = None
+    hidden_dim: Count | None = None
 
 
 class Task(Section):

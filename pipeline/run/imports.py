@@ -25,7 +25,7 @@ from configs.experiment import Experiment, FromExperiment
 from configs.sources import Source
 from configs.yaml.document import near
 from models import families, task
-from models.checkpoints import layout, tf1_checkpoint
+from models.checkpoints import layout, smaller, tf1_checkpoint
 from pipeline.run import sources
 from pipeline.start import preview
 from schemas import DataError
@@ -90,7 +90,10 @@ def start(experiment: Experiment, environment: Environment) -> Start | None:
     given = experiment.checkpoint
     if isinstance(given, FromExperiment):
         folder = latest(given.experiment, environment, "checkpoint", "assets.extra/checkpoint")
-        return Start(folder / "assets.extra" / "checkpoint", f"{given.experiment} v{folder.name}")
+        whole, name = folder / "assets.extra" / "checkpoint", f"{given.experiment} v{folder.name}"
+        if given.num_layers is None and given.hidden_dim is None:
+            return Start(whole, name)
+        return Start(_smaller(whole, given, environment.folder(experiment.name) / "converted"), f"{name}, smaller")
     if given and "://" in given:
         address = urllib.parse.urlsplit(given)
         name = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"  # no keys, no options
@@ -226,6 +229,18 @@ def _converted(source: pathlib.Path, root: pathlib.Path) -> pathlib.Path:
     target = root / digest.of_files([str(source / name) for name in names], names=names)[:32]
     if not target.is_dir():
         tf1_checkpoint.convert(source, target)
+    return target
+
+
+def _smaller(source: pathlib.Path, wanted: FromExperiment, root: pathlib.Path) -> pathlib.Path:
+    """A part of a model as a Hugging Face folder, made once."""
+    sizes = {"num_layers": wanted.num_layers, "hidden_dim": wanted.hidden_dim}
+    target = root / digest.of_files(map(str, layout.files(source)), **sizes)[:32]
+    if not layout.weights_file(target).is_file():
+        try:
+            smaller.write(source, target, **sizes)
+        except ValueError as error:
+            raise ConfigError(f"$.checkpoint: {error}") from None
     return target
 
 
