@@ -57,7 +57,8 @@ class Executor(executor.Executor):
         folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
         given, baseline = json.loads(exec_properties["task"]), verdict.uri_of(input_dict, key)
         the_task, bounds = task.load(given["type"])(given["config"]), json.loads(exec_properties["bless"])
-        compared = _references(the_task, json.loads(exec_properties["baselines"]), input_dict)
+        names = json.loads(exec_properties["baselines"])
+        compared = _references(the_task, names, input_dict, bounds.get("beats", []))
         found = evaluation.verdict(
             folder,
             the_task=the_task,
@@ -80,12 +81,12 @@ class Executor(executor.Executor):
 
 
 def _references(
-    the_task: task.Task, names: list[str], inputs: dict[str, list[Any]]
+    the_task: task.Task, names: list[str], inputs: dict[str, list[Any]], needed: list[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The row metrics of these baselines, learned from the train split, and of the teacher."""
     examples = inputs[standard_component_specs.EXAMPLES_KEY]
     train, test = (artifact_utils.get_split_uris(examples, split) for split in ("train", "test"))
-    found = references.rows(the_task, names, train, test) if names else {}
+    found = references.rows(the_task, names, train, test, needed) if names else {}
     if inputs.get("taught_examples"):
         answered = artifact_utils.get_split_uris(inputs["taught_examples"], "test")
         found[TEACHER] = references.taught(the_task, test, answered)

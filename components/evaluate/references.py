@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.evaluate.tfma_metric import identity, ordered
+from models import progress
 from models.task import TAUGHT, Record, Task
 from models.training.reading import raw
 
@@ -15,19 +16,29 @@ MOST = 100_000
 Rows = tuple[np.ndarray, np.ndarray]
 
 
-def rows(the_task: Task, names: Iterable[str], train: Sequence[str], test: Sequence[str]) -> dict[str, Rows]:
+def rows(
+    the_task: Task, names: Sequence[str], train: Sequence[str], test: Sequence[str], needed: Sequence[str] = ()
+) -> dict[str, Rows]:
     """By baseline, the identity of each test record, int64 (N,), and its row metrics, float64 (N, K), in one order.
 
     Args:
       the_task: whose ``baselines`` these are.
       names: of them.
+      needed: those that are computed though the train split is too large for them: a threshold asks for them.
       train: folders of raw records, gzip TFRecords.
       test: likewise.
     """
     known, asked = sample(read(train), MOST), list(read(test))
     ids = np.array([identity(record["origin"]) for record in asked], np.int64)
-    found = {}
-    for name in names:
+    affordable, found = {*the_task.affordable(names, known), *needed}, {}
+    if out := [name for name in names if name not in affordable]:
+        progress.emit(
+            progress.Notice(
+                f"not compared with {', '.join(out)}: the train split is too large for that; a baseline that "
+                "evaluate.bless.beats names is computed all the same"
+            )
+        )
+    for name in [name for name in names if name in affordable]:
         answers = the_task.baseline(
             name, known, [{**record, **dict.fromkeys(the_task.gold, _NONE)} for record in asked]
         )

@@ -10,7 +10,17 @@ from models.task import Record
 from models.vocabularies.items import FIRST
 
 NAMES = ("popularity", "item_knn", "markov", "decay")
+# Past so many items only these are compared with: pairs of items that are near each other are too many then.
+MOST, _LIGHT = 50_000, ("popularity", "markov")
 _LAST = 20  # items of a history that item_knn reads: all of them do worse
+
+
+def affordable(names: Sequence[str], train: Sequence[Record]) -> list[str]:
+    """Those of ``names`` that the items of the train split are not too many for."""
+    items = set[bytes]()
+    for record in train:
+        items.update(record["history"].tolist(), record["target"].tolist())
+    return [name for name in names if name in _LIGHT or len(items) <= MOST]
 
 
 def answers(

@@ -349,6 +349,10 @@ class Task(task.Task):
         return figures.of(rows)
 
     @override
+    def affordable(self, names: Sequence[str], train: Sequence[task.Record]) -> list[str]:
+        return baselines.affordable(names, train)
+
+    @override
     def baseline(self, name: str, train: Sequence[task.Record], test: Sequence[task.Record]) -> task.Answers:
         if name in baselines.NAMES:
             return baselines.answers(name, train, test, exclude_seen=self.config.exclude_seen)

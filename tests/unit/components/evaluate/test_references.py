@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from components.evaluate import references
 from components.evaluate.tfma_metric import ordered, pack, unpack
+from models import progress, task
+from models.recommendation import baselines
 from models.training.reading import raw
 
 
@@ -47,3 +49,24 @@ def test_a_raw_record_has_an_array_a_feature():
     assert {name: value.tolist() for name, value in record.items()} == {
         **{"text": ["영화".encode()], "start": [3, 5], "label": [0.5], "answers": []}
     }
+
+
+def test_over_50000_items_the_costly_baselines_are_left_out_unless_the_gate_asks(tmp_path, monkeypatch):
+    """Each item is followed by the next one: popularity knows nothing, the others all."""
+    names = [b"%d" % n for n in range(50_001)]
+    logs = {"train": (names[:-1], names[-1:]), "test": (names[6:8], names[8:9])}
+    for split, (history, target) in logs.items():
+        columns = {"history": history, "target": target, "origin": [f"a.csv:{split}".encode()]}
+        feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=each)) for name, each in columns.items()}
+        (tmp_path / split).mkdir()
+        with tf.io.TFRecordWriter(str(tmp_path / split / "data.gz"), "GZIP") as file:
+            file.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    told = []
+    monkeypatch.setattr(progress, "emit", lambda event: told.append(str(event)))
+    the_task, folders = task.load("next_item")({}), ([str(tmp_path / "train")], [str(tmp_path / "test")])
+    found = references.rows(the_task, baselines.NAMES, *folders, needed=["decay"])
+    assert {name: rows[0, 0] for name, (_, rows) in found.items()} == {"popularity": 49_999, "markov": 1, "decay": 1}
+    assert told == [
+        "not compared with item_knn: the train split is too large for that; a baseline that evaluate.bless.beats names "
+        "is computed all the same"
+    ]

@@ -82,6 +82,13 @@ def test_a_baseline_never_answers_what_was_seen_and_ties_fall_to_the_more_freque
         assert (rows[:, 0] == rows[:, 2]).all()
 
 
+@pytest.mark.parametrize(("items", "left"), [(50_000, list(baselines.NAMES)), (50_001, ["popularity", "markov"])])
+def test_of_many_items_only_popularity_and_the_last_item_are_counted(items, left):
+    train = [{"history": np.arange(items - 1).astype("S"), "target": np.array([b"0"])}] * 2
+    train.append({"history": np.array([b"0"]), "target": np.array([b"the last"])})
+    assert baselines.affordable(baselines.NAMES, train) == left
+
+
 def test_popularity_by_hand():
     train = records([[5, 6, 7], [6, 7], [7, 6, 8]])  # 6 and 7 three times, 5 and 8 once
     test = [{"history": np.array([b"6"], object)}, {"history": np.array([b"no"], object)}]
