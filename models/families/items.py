@@ -37,6 +37,7 @@ HISTORIES = (
 _NONE = ("",) * len(HISTORIES)
 _SHOWN = 10  # items of a history that a person is shown
 _HISTORY, _CONFIG = "history", "config.json"
+_BLANKS = " \t\n\v\f\r"  # what tf.strings.strip takes away: no id of a file begins or ends with one
 
 
 def _sized(count: int) -> str:
@@ -120,8 +121,8 @@ class Family(families.Family):
 
     @override
     def record(self, arguments: Tensors) -> dict[str, Any]:
-        """Names of items, ragged (B, None), without empty ones; ``item`` as it is."""
-        return {name: value if name == "item" else _split(value) for name, value in arguments.items()}
+        """Names of items, ragged (B, None), without empty ones; ``item`` is one. Blanks around names mean nothing."""
+        return {name: _stripped(value) if name == "item" else _split(value) for name, value in arguments.items()}
 
     @override
     def example(self, arguments: Mapping[str, str]) -> "tf.train.Example":
@@ -129,8 +130,10 @@ class Family(families.Family):
 
         example = tf.train.Example()
         for name, value in arguments.items():
-            names = [value] if name == "item" else [each for each in value.split(SEPARATOR) if each]
-            example.features.feature[name].bytes_list.value.extend(each.encode() for each in names)
+            names = [each.strip(_BLANKS) for each in ([value] if name == "item" else value.split(SEPARATOR))]
+            example.features.feature[name].bytes_list.value.extend(
+                each.encode() for each in names if each or name == "item"
+            )
         return example
 
     @override
@@ -272,4 +275,11 @@ def _split(values: Any) -> Any:
     import tensorflow as tf
 
     names = tf.strings.split(values, SEPARATOR)
+    names = names.with_values(_stripped(names.values))
     return tf.ragged.boolean_mask(names, names.with_values(names.values != ""))
+
+
+def _stripped(values: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.strings.strip(values)

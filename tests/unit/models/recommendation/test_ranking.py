@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.recommendation import ranking
+from models.recommendation import figures, ranking
 from models.vocabularies.items import FIRST
 
 
@@ -59,6 +59,21 @@ def test_a_constant_scorer_is_last_and_an_oracle_first():
     assert set(best.numpy()) == {1}
     rank, best = ranking.ranks(tf.one_hot(targets, size), allowed, tf.constant(targets))
     assert set(rank.numpy()) == set(best.numpy()) == {1}
+
+
+@pytest.mark.parametrize(("oracle", "hit_1", "hit_10", "mrr", "tied"), [(False, 0, 0, 1 / 27, 1), (True, 1, 1, 1, 0)])
+def test_figures_of_a_constant_scorer_and_of_an_oracle(oracle, hit_1, hit_10, mrr, tied):
+    """30 items, of which 3 were seen and one is the target: a constant scorer has it behind 26 others."""
+    size = FIRST + 30
+    names = np.array([b""] * FIRST + [b"%d" % item for item in range(30)], object)
+    answer = {
+        "all_scores": (names == b"9").astype(float) * oracle,
+        "popularity": np.arange(size),
+        "eligible": ranking.eligible_of(np.array([5, 6, 7]), size, exclude_seen=True),
+        "names": names,
+    }
+    found = figures.of(np.array([figures.row_of(answer, b"9")] * 4)).values
+    assert [found[name] for name in ("hit_1", "hit_10", "mrr", "tied")] == pytest.approx([hit_1, hit_10, mrr, tied])
 
 
 def test_the_target_takes_part_though_it_was_seen():

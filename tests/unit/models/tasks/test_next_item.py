@@ -392,6 +392,46 @@ def test_cold_start_is_popularity_less_what_is_excluded(example):
     assert everything["scores"].numpy().tolist() == [[0] * 20]
 
 
+def test_requests_as_people_write_them(example):
+    """Blanks around items and empty places mean nothing; of the rest each item is known or unknown, repeats too."""
+    the_task, model = example
+    functions = signatures(the_task, model)
+    asked = {
+        "": (0, 0),
+        " \t": (0, 0),
+        "|||": (0, 0),
+        "é1|é2": (2, 0),
+        " é1 | é2 ": (2, 0),
+        "|é1||é2|": (2, 0),
+        "é1|no|é2": (2, 1),
+        "é1|é2|é2": (3, 0),
+        "É1|é 1": (0, 2),
+        "é1;é2": (0, 1),
+        "[MASK]|[PAD]": (0, 2),
+    }
+    found = {name: value.numpy() for name, value in functions["serving_default"](tf.constant(list(asked))).items()}
+    assert list(zip(found["known"].tolist(), found["unknown"].tolist(), strict=True)) == list(asked.values())
+    assert found["source"].tolist() == [b"model" if known else b"popularity" for known, _ in asked.values()]
+    rows = dict(zip(asked, found["items"].tolist(), strict=True))
+    assert rows[" é1 | é2 "] == rows["|é1||é2|"] == rows["é1|no|é2"] == rows["é1|é2"]
+    assert rows[""] == rows[" \t"] == rows["é1;é2"] == ITEMS.names[FIRST : FIRST + 20].tolist()
+    if "item" in functions:
+        assert functions["item"](tf.constant([" é1 ", "É1"]))["known"].numpy().tolist() == [True, False]
+
+
+def test_of_ten_thousand_items_the_last_are_read_and_all_are_excluded(example):
+    the_task, model = made(example[0].config.objective, top_k=len(NAMES))
+    last = NAMES[30 : 30 + the_task.read]
+    history = [*(f"é{number % 30}" for number in range(10_000 - len(last))), *last]
+    functions = signatures(the_task, model)
+    found = functions["serving_default"](tf.constant(["|".join(history), "|".join(last)]))
+    assert found["known"].numpy().tolist() == [10_000, len(last)]
+    shown, short = ([name.decode() for name in row if name] for row in found["items"].numpy())
+    left = set(NAMES) - set(history)
+    assert shown == [name for name in short if name in left]
+    assert len(shown) == len(left) > 0
+
+
 def test_where_people_come_back_what_was_seen_is_answered():
     the_task, model = made("causal", exclude_seen=False, top_k=60)
     (answer,) = answered(the_task, model, [NAMES])
