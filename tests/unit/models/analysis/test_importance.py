@@ -1,17 +1,20 @@
 """Importance of heads: by finite differences, row by row, and of heads that nothing reads."""
 
 import contextlib
+import pathlib
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.analysis import importance
+from models.analysis import attention, importance
 from models.bert.encoder import BertEncoder
 from models.bert.heads import PretrainingModel, masked_of_rows, mlm_loss
+from models.checkpoints import checkpoint
 from models.tasks import classification, multi_label, question_answering, regression, token_classification
 
+DATA = pathlib.Path(__file__).parents[3] / "data"
 LENGTHS = [3, 9, 5, 9, 4, 7, 8, 2]
 OF_TASKS = ["classification", "multi_label", "regression", "question_answering", "token_classification"]
 
@@ -165,3 +168,64 @@ def test_a_mask_reaches_every_model_and_ends_with_its_block():
     asked = network.padding_free(*(whole[n] for n in ("token_ids", "segment_ids", "padding_mask")), head_mask=mask)
     np.testing.assert_allclose(masked, model.logits(asked["pooled"]), atol=1e-6)
     assert np.abs(masked - model(whole)["logits"]).max() > 1e-3
+
+
+# Made by transformers and torch: tests/golden/make_importance_golden.py.
+GOLDEN = {**np.load(DATA / "bert_tiny.npz"), **np.load(DATA / "bert_tiny_importance.npz")}
+
+
+def tiny(folder=DATA / "bert_tiny"):
+    """The model of the golden values, and its batch."""
+    network = BertEncoder(**checkpoint.read(folder).encoder)
+    model = PretrainingModel(network, next_sentence=False)
+    checkpoint.load(folder, network, model.masked_language)
+    names = ("token_ids", "segment_ids", "padding_mask", "masked_indices", "masked_ids")
+    given = {name: GOLDEN[name].astype(bool if name == "padding_mask" else np.int64) for name in names}
+    return model, {
+        name: value.astype(np.int32) if name.startswith("masked") else value for name, value in given.items()
+    }
+
+
+def test_importance_and_entropy_are_those_of_torch():
+    """The MLM loss of each row by itself; entropy in nats, over all tokens, is what run_bertology prints."""
+    model, whole = tiny()
+    found = of(model, model.encoder, mlm_loss, masked_of_rows, [whole])
+    np.testing.assert_allclose(found, np.abs(GOLDEN["slopes"]).mean(axis=0), rtol=1e-5, atol=1e-5)
+    seen = model.encoder(whole["token_ids"], whole["segment_ids"], whole["padding_mask"], return_all=True)
+    weights = [np.asarray(each) for each in seen["attentions"]]
+    marks = attention.Marks({})
+    rows = [
+        attention.figures([attention.sums([each[row : row + 1] for each in weights], one, marks, causal=False)], marks)
+        for row, one in enumerate(alone_in_grid(whole))
+        if one["padding_mask"].sum() > 2
+    ]
+    lengths = [n for n in whole["padding_mask"].sum(axis=1) if n > 2]
+    short = whole["padding_mask"].sum(axis=1).tolist().index(2)
+    of_short = [-(each[short, :, :2, :2] * np.log(each[short, :, :2, :2])).sum(axis=(1, 2)) for each in weights]
+    nats = sum(each.entropy * np.log(n) * n for each, n in zip(rows, lengths, strict=True)) + np.stack(of_short)
+    np.testing.assert_allclose(nats / whole["padding_mask"].sum(), GOLDEN["nats"], rtol=1e-5)
+
+
+def alone_in_grid(whole):
+    for row in range(len(whole["token_ids"])):
+        yield {name: whole[name][row : row + 1] for name in ("token_ids", "padding_mask")}
+
+
+def test_masked_heads_are_heads_whose_output_is_zeroed_in_the_checkpoint(tmp_path):
+    """Here and in transformers: a checkpoint with zeros in a head's rows computes what the mask does."""
+    model, whole = tiny()
+    real, mask = whole["padding_mask"], GOLDEN["mask"]
+    inputs = (whole["token_ids"], whole["segment_ids"], real)
+    masked = np.asarray(model.encoder(*inputs, head_mask=mask)["sequence"])
+    for layer, head in zip(*np.nonzero(mask == 0), strict=True):
+        kernel = model.encoder.blocks[layer].projection.kernel
+        value = kernel.numpy()
+        value[6 * head : 6 * (head + 1)] = 0
+        kernel.assign(value)
+    pieces = checkpoint.read(DATA / "bert_tiny")
+    checkpoint.save(tmp_path / "zeroed", model.encoder, pieces.vocabulary, pieces.rules, model.masked_language)
+    reloaded = np.asarray(tiny(tmp_path / "zeroed")[0].encoder(*inputs)["sequence"])
+    np.testing.assert_allclose(reloaded[real], masked[real], atol=1e-6)
+    for golden in ("masked", "zeroed"):
+        np.testing.assert_allclose(masked[real], GOLDEN[golden][real], atol=1e-5)
+    assert np.abs(masked - np.asarray(tiny()[0].encoder(*inputs)["sequence"])).max() > 0.1
