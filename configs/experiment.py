@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import pydantic
 from pydantic import Field, model_validator
 
-from configs.analyze import Analyze
+from configs.analyze import Analyze, TaggedWords
 from configs.base import Asked, Count, Name, Section, Seed
 from configs.evaluation import Evaluate
 from configs.events import UnlabelledEvents
@@ -140,6 +140,11 @@ class Experiment(Section):
         """Whether a checkpoint is looked into, and nothing is trained."""
         alone = self.task is None and self.pretrain is None
         return alone and None not in (self.analyze, self.checkpoint, self.corpus)
+
+    @property
+    def tagged_words(self) -> TaggedWords | None:
+        """What the probe ``pos`` reads beside the records."""
+        return self.analyze.probes.pos if self.analyze else None
 
     @property
     def scored(self) -> Unlabelled | UnlabelledEvents | None:

@@ -60,12 +60,13 @@ class Section:
       head: names of the columns.
       rows: as many cells each; the first one names the row, or is x of a line.
       drawn: ``table``: as it is; ``heat``: each number shaded by its share of the row; ``map``: by its share of the
-        table's largest; ``lines``: every further column over the first one.
+        table's largest; ``lines``: every further column over the first one; ``points``: each row is one, of the group
+        in its second column, at the x and y behind it.
       note: what a reader has to know beside it.
     """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str | float]]
-    drawn: Literal["table", "heat", "map", "lines"] = "table"
+    drawn: Literal["table", "heat", "map", "lines", "points"] = "table"
     note: str = ""

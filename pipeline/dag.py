@@ -92,7 +92,7 @@ class _Source:
 
     Attributes:
       name: of the source.
-      featurizer: path of the class whose ``featurize`` Transform calls.
+      featurizer: path of the class whose ``featurize`` Transform calls; empty where nothing transforms them.
       config: what that class is called with.
     """
 
@@ -131,8 +131,9 @@ class _Dag:
         return families.module(self.family.name), vocabularies.module(self.family.vocabulary)
 
     def add(self, node: BaseNode, name: str, source: str = "task") -> Any:
-        """With a task, the nodes of every other source carry its name: ``CorpusTransform`` beside ``Transform``."""
-        prefix = source.capitalize() if self.experiment.task and source != "task" else ""
+        """The nodes of every source but the main one carry its name: ``CorpusTransform`` beside ``Transform``."""
+        main = ("task",) if self.experiment.task else ("task", "corpus")
+        prefix = "" if source in main else source.capitalize()
         self.nodes.append(node.with_id(prefix + name))
         return node
 
@@ -163,7 +164,8 @@ class _Dag:
         gate = self.add(gating, "DataGate", name)
         if kind.featurizer:
             return _Source(name, kind.featurizer, {}, examples, schema, gate)
-        return _Source(name, f"{self.task_module}.Task", self.task["config"], examples, schema, gate)
+        featurizer = f"{self.task_module}.Task" if name == "task" else ""
+        return _Source(name, featurizer, self.task.get("config", {}), examples, schema, gate)
 
     def examples(self, name: str) -> Channel:
         """The records of a source."""
@@ -326,13 +328,14 @@ class _Dag:
         """What is inside the model; None where nobody asked."""
         if self.experiment.analyze is None:
             return None
+        tagged = self.source("probe") if self.experiment.tagged_words else None
         node = Analyzer(
             model,
             before if self.family.vocabulary == "wordpiece" else None,
             source.examples,
             transform.outputs["transformed_examples"],
             transform.outputs["transform_graph"],
-            self.experiment.analyze.model_dump(mode="json", exclude={"bless"}),
+            self.experiment.analyze.looked,
             self.task if source.name == "task" else {},
             max_regression=self.bless["max_regression"],
             seed=self.experiment.seed,
@@ -340,7 +343,11 @@ class _Dag:
                 "components.evaluate.analyzer", *([self.task_module] if self.task else []), *self.by_name()
             ),
             shown=not isinstance(self.environment, Local),
+            probe_examples=tagged.examples if tagged else None,
+            deterministic=self.experiment.deterministic,
         )
+        if tagged:
+            node.add_upstream_node(tagged.gate)
         return self.add(node, "Analyzer").outputs["analysis"]
 
     @property

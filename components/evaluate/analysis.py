@@ -8,21 +8,26 @@ from typing import Any
 import numpy as np
 
 from components.evaluate import verdict
+from components.evaluate.report import explorer
 from components.evaluate.verdict import ROUNDING, Check, Verdict
 from configs.analyze import UPPER
 from models.analysis.run import Analysis
 from models.figures import Section
 
-METRICS, ARRAYS, PAGE = "metrics.json", "arrays.npz", "analysis.html"
+METRICS, ARRAYS, EXAMPLES, PAGE = "metrics.json", "arrays.npz", "examples.json", "analysis.html"
 
 
 def write(folder: str, found: Analysis, page: str) -> None:
-    """Writes figures, arrays, sections and the page into an existing folder."""
+    """Writes figures, arrays, sections, texts that may be shown, and the page into an existing folder."""
     from components.storage.files import fileio
 
     arrays, named = io.BytesIO(), dict[str, Any](found.arrays)  # Any: the stub takes every array for allow_pickle
     np.savez_compressed(arrays, **named)
     verdict.write_sections(folder, found.sections)
+    if found.examples:
+        packed = [explorer.packed(each) for each in found.examples]
+        with fileio.open(f"{folder}/{EXAMPLES}", "w") as file:
+            file.write(json.dumps(packed, ensure_ascii=False))
     texts = {METRICS: json.dumps(found.metrics, ensure_ascii=False, indent=1), PAGE: page}
     for name, content in texts.items():
         with fileio.open(f"{folder}/{name}", "w") as file:

@@ -22,6 +22,7 @@ from components.evaluate import analysis
 from components.evaluate.report import analysis as pages
 from components.storage.files import fileio
 from components.train import training
+from configs.analyze import EXAMPLES
 from models import progress, task, vocabularies
 from models.analysis import run, subject
 from models.analysis.probe_tasks import words
@@ -49,13 +50,15 @@ class Executor(base_executor.BaseExecutor):
                 raw=_splits(input_dict["examples"]),
                 transformed=_splits(input_dict["transformed_examples"]),
                 graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
+                tagged=_splits(input_dict["probe_examples"]) if input_dict.get("probe_examples") else {},
             ),
             json.loads(exec_properties["task"]),
             json.loads(exec_properties["analyze"]),
             max_regression=exec_properties["max_regression"],
             seed=exec_properties["seed"],
+            deterministic=bool(exec_properties.get("deterministic")),
         )
-        page = pages.page("Analysis", found.sections)
+        page = pages.page("Analysis", found.sections, found.examples)
         analysis.write(artifact_utils.get_single_uri(output_dict["analysis"]), found, page)
         for sentence in found.left_out:
             progress.emit(progress.Notice(f"not looked at: {sentence}"))
@@ -74,6 +77,7 @@ class Looked:
       raw: files of Examples by split.
       transformed: likewise of transformed ones.
       graph: that transformed them, with its vocabulary.
+      tagged: like ``raw``, of sentences whose words have tags; empty where there are none.
     """
 
     model: pathlib.Path
@@ -81,6 +85,7 @@ class Looked:
     raw: dict[str, list[str]]
     transformed: dict[str, list[str]]
     graph: str
+    tagged: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 def look(
@@ -90,6 +95,7 @@ def look(
     *,
     max_regression: float,
     seed: int,
+    deterministic: bool = False,
     texts: Sequence[str] = (),
 ) -> run.Analysis:
     """Looks into a model.
@@ -100,14 +106,15 @@ def look(
       settings: ``configs.analyze.Analyze`` as a dict.
       max_regression: how far the headline may fall for heads to count as prunable.
       seed: of random weights and masks.
-      texts: to be looked at in the place of the records.
+      deterministic: whether every sum has one order: the same figures to the last bit, slower.
+      texts: to be looked at in the place of the records; the page shows the first ones.
     """
-    training.seeded(seed, {})
+    training.seeded(seed, {"deterministic": deterministic})
     vocabulary = vocabularies.read(training.vocabulary_folder(at.graph))
     the_task = _fitted(given, at.transformed, at.graph) if given else None
     looked = subject.load(at.model, the_task, vocabulary)
     before = subject.load(at.before, None, vocabulary) if at.before else None
-    data = Data(texts=texts) if texts else shown(looked, at, settings["sentences"], seed)
+    data = Data(texts=texts, shown=texts[:EXAMPLES]) if texts else shown(looked, at, settings, seed)
     return run.analyze(looked, data, settings, max_regression=max_regression, before=before)
 
 
@@ -142,26 +149,31 @@ def _fitted(given: dict[str, Any], files: dict[str, list[str]], graph: str) -> t
     return the_task.fitted(the_task.training_rows(train), held_out, vocabulary)
 
 
-def shown(looked: Subject, at: Looked, sentences: int, seed: int) -> Data:
+def shown(looked: Subject, at: Looked, settings: dict[str, Any], seed: int) -> Data:
     """What the model is shown: records of the test split, and for probes of the eval split too.
 
     Args:
       looked: the model.
       at: where its records lie.
-      sentences: texts at most, and records.
+      settings: ``configs.analyze.Analyze`` as a dict.
       seed: of the masks.
     """
     spec = tft.TFTransformOutput(at.graph).transformed_feature_spec()
+    sentences = settings["sentences"]
     train, test, chosen = (reading.rows(at.transformed[split], spec) for split in ("train", "test", "eval"))
     texts: list[tuple[str, str, list[str]]] = []
+    tagged: list[tuple[str, list[str]]] = []
     if looked.reads_text:
         known = _texts([*at.raw["test"], *at.raw["eval"]], looked.the_task)
         texts = list(itertools.islice(known, sentences))
-    labels, tags = [label for _, label, _ in texts], [tagged for *_, tagged in texts]
+        of_words = _texts(list(itertools.chain(*at.tagged.values())), None) if at.tagged else texts
+        tagged = list(itertools.islice(((text, tags) for text, _, tags in of_words if tags), sentences))
+    labels = [label for _, label, _ in texts]
     shared: dict[str, Any] = {
         "texts": [text for text, *_ in texts],
         "labels": labels if all(labels) else [],
-        "tags": tags if any(tags) else [],
+        "tagged": tagged,
+        "shown": [text for text, *_ in texts[: settings["examples"]]],
     }
     if looked.the_task is not None:
         return Data(**shared, test=test, chosen=chosen)
@@ -206,6 +218,7 @@ class Spec(ComponentSpec):
         "task": ExecutionParameter(type=str),
         "max_regression": ExecutionParameter(type=float),
         "seed": ExecutionParameter(type=int),
+        "deterministic": ExecutionParameter(type=int, optional=True),
         "source_digest": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -214,6 +227,7 @@ class Spec(ComponentSpec):
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "transformed_examples": ChannelParameter(type=standard_artifacts.Examples),
         "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph),
+        "probe_examples": ChannelParameter(type=standard_artifacts.Examples, optional=True),
     }
     OUTPUTS = {
         "analysis": ChannelParameter(type=Analysis),
@@ -236,6 +250,8 @@ class Analyzer(base_component.BaseComponent):
       seed: of random weights and masks.
       source_digest: of the code behind this node.
       shown: whether there are pages of Kubeflow or Vertex, which show the analysis.
+      probe_examples: raw Examples of ``probes.pos``; None where there are none.
+      deterministic: whether every sum has one order.
     """
 
     SPEC_CLASS = Spec
@@ -254,6 +270,8 @@ class Analyzer(base_component.BaseComponent):
         seed: int,
         source_digest: str,
         shown: bool = False,
+        probe_examples: types.BaseChannel | None = None,
+        deterministic: bool = False,
     ) -> None:
         super().__init__(
             spec=Spec(
@@ -262,6 +280,8 @@ class Analyzer(base_component.BaseComponent):
                 examples=examples,
                 transformed_examples=transformed_examples,
                 transform_graph=transform_graph,
+                **({"probe_examples": probe_examples} if probe_examples else {}),
+                **({"deterministic": 1} if deterministic else {}),
                 analyze=json.dumps(analyze),
                 task=json.dumps(the_task),
                 max_regression=max_regression,

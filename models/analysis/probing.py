@@ -50,15 +50,17 @@ class Asked:
     """The texts, and the tasks over some of their vectors.
 
     Attributes:
-      rows: every text, shifted ones behind the others.
+      rows: every text; behind them the shifted ones, then the tagged ones.
       sentences: tasks of sentences, each with the places of its texts in ``rows``.
-      words: tasks of words, over all words of ``rows``.
+      words: tasks of words, those over the same words together, with the places of these in ``rows``.
+      of_texts: the words of ``rows`` that stand in the texts as they are; they come first.
       left_out: why others are not asked.
     """
 
     rows: states.Rows
     sentences: Sequence[tuple[Labels, np.ndarray]]
-    words: Sequence[Labels]
+    words: Sequence[tuple[Sequence[Labels], np.ndarray]]
+    of_texts: int
     left_out: Sequence[str]
 
 
@@ -67,7 +69,7 @@ def asked(
     names: Sequence[str],
     texts: Sequence[str],
     labels: Sequence[str] = (),
-    tags: Sequence[Sequence[str]] = (),
+    tagged: Sequence[tuple[str, Sequence[str]]] = (),
 ) -> Asked:
     """Makes the tasks.
 
@@ -76,7 +78,7 @@ def asked(
       names: of ``probe_tasks.NAMES``.
       texts: of the records, none empty.
       labels: of each text; empty where it has none.
-      tags: of each text, of each word; likewise.
+      tagged: texts with the tags of their words.
     """
     sentences, left_out = list[tuple[Labels, np.ndarray]](), list[str]()
     shifted: list[str] = []
@@ -103,21 +105,29 @@ def asked(
         elif name == "bigram_shift":
             places, shifted, swapped = probe_tasks.bigram_shift(texts, seed=0)
             take(probe_tasks.of_sentences(name, swapped, places), len(texts) + np.arange(len(shifted)))
-    tagged = [*tags, *[()] * (len(texts) - len(tags) + len(shifted))]
-    rows = states.rows([*texts, *shifted], subject.vocabulary, subject.max_length, tagged)
-    of_words = list[Labels]()
-    kept = [(number, word) for number, word in rows.words if number < len(texts)]
-    rows = dataclasses.replace(rows, words=kept, places=rows.places[: len(kept)])  # those of shifted texts come last
-    for name in (name for name in names if name in probe_tasks.OF_WORDS):
-        if name == "pos" and not any(word.tag for _, word in kept):
-            left_out.append("pos: the words have no tags")
+    whole = [*texts, *shifted, *(text for text, _ in tagged)]
+    no_tags = [()] * (len(texts) + len(shifted))
+    rows = states.rows(whole, subject.vocabulary, subject.max_length, [*no_tags, *(tags for _, tags in tagged)])
+    owner = np.array([number for number, _ in rows.words], int)
+    kept = np.flatnonzero((owner < len(texts)) | (owner >= len(texts) + len(shifted)))
+    rows = dataclasses.replace(rows, words=[rows.words[place] for place in kept.tolist()], places=rows.places[kept])
+    of_texts = int((owner < len(texts)).sum())
+    of_words = list[tuple[Sequence[Labels], np.ndarray]]()
+    for asks, places in (
+        ([name for name in names if name in _OF_TEXTS], np.arange(of_texts)),
+        ([name for name in names if name == "pos"], np.arange(of_texts, len(rows.words))),
+    ):
+        if not len(places) and asks == ["pos"]:
+            left_out.append("pos: no file of tagged words is given (analyze.probes.pos), and the records have no tags")
             continue
-        found = probe_tasks.of_words(name, kept)
-        if isinstance(found, str):
-            left_out.append(found)
-        else:
-            of_words.append(found)
-    return Asked(rows, sentences, of_words, left_out)
+        made = [probe_tasks.of_words(name, [rows.words[place] for place in places.tolist()]) for name in asks]
+        left_out += [found for found in made if isinstance(found, str)]
+        if found := [each for each in made if isinstance(each, Labels)]:
+            of_words.append((found, places))
+    return Asked(rows, sentences, of_words, of_texts, left_out)
+
+
+_OF_TEXTS = tuple(name for name in probe_tasks.OF_WORDS if name != "pos")
 
 
 def of(subject: Subject, given: Asked, seeds: int, own: states.States) -> dict[str, Probe]:
@@ -131,7 +141,7 @@ def of(subject: Subject, given: Asked, seeds: int, own: states.States) -> dict[s
     """
     mine = {seed: dict(_scores(own, given, seed)) for seed in range(seeds)}
     others = {seed: dict(_scores(_untrained(subject.encoder, given, seed), given, seed)) for seed in range(seeds)}
-    tasks = [*(task for task, _ in given.sentences), *given.words]
+    tasks = [*(task for task, _ in given.sentences), *(task for several, _ in given.words for task in several)]
     return {
         task.name: Probe(
             majority=task.majority,
@@ -158,7 +168,7 @@ def _scores(vectors: states.States, given: Asked, seed: int) -> Iterator[tuple[s
     """Of each task, a score a layer."""
     for task, places in given.sentences:
         yield task.name, [probes.score(layer[places], [task], seed)[0] for layer in vectors.sentences]
-    if given.words:
-        by_layer = [probes.score(layer, given.words, seed) for layer in vectors.words]
-        for place, task in enumerate(given.words):
+    for tasks, places in given.words:
+        by_layer = [probes.score(layer[places], tasks, seed) for layer in vectors.words]
+        for place, task in enumerate(tasks):
             yield task.name, [scores[place] for scores in by_layer]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.analysis import attention, geometry, importance, probing, pruning_curve, states, subject
+from models.analysis import attention, geometry, importance, likeness, probing, pruning_curve, shown, states, subject
+from models.analysis.example import Example
 from models.analysis.sections import sections
 from models.analysis.subject import Subject
 from models.bert.heads import masked_of_rows, mlm_loss
@@ -20,6 +21,7 @@ from models.pretraining import mlm_figures
 _CELLS = 1 << 19  # B·S² of a batch of records
 _ROWS = 32
 _CURVE = 300  # records of the pruning curves
+_ALIKE = 128  # rows over which heads are compared with each other: N² divergences a token
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,20 +31,22 @@ class Data:
     Attributes:
       texts: for probes and geometry; none where ids are no pieces of text.
       labels: of each text; empty where records are no single texts with one label.
-      tags: of each text, of each word; likewise.
+      tagged: texts with the tags of their words, for the probe ``pos``; they may be among ``texts``.
       test: transformed records of the test split; None for a base model.
       chosen: of the eval split, by which heads are ordered; likewise.
       masked: batches of a base model's own loss; None without an MLM head.
       unigrams: log-probabilities of the pieces in the train split, float64 (V,); likewise.
+      shown: texts whose attention a page shows.
     """
 
     texts: Sequence[str] = ()
     labels: Sequence[str] = ()
-    tags: Sequence[Sequence[str]] = ()
+    tagged: Sequence[tuple[str, Sequence[str]]] = ()
     test: tf.data.Dataset | None = None
     chosen: tf.data.Dataset | None = None
     masked: tf.data.Dataset | None = None
     unigrams: np.ndarray | None = None
+    shown: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +58,14 @@ class Analysis:
       sections: for a page.
       arrays: by name: of heads (L, H), of layers (L+1, …).
       left_out: what could not be looked at, a sentence each.
+      examples: texts with their attention.
     """
 
     metrics: dict[str, float]
     sections: list[Section]
     arrays: dict[str, np.ndarray]
     left_out: list[str]
+    examples: Sequence[Example] = ()
 
 
 @dataclasses.dataclass
@@ -67,6 +73,7 @@ class Found:
     """What ``sections`` draws; what is None was not looked at."""
 
     heads: attention.Heads | None = None
+    divergence: np.ndarray | None = None
     importance: np.ndarray | None = None
     curve: pruning_curve.Curve | None = None
     probes: Mapping[str, probing.Probe] = dataclasses.field(default_factory=dict)
@@ -96,7 +103,9 @@ def analyze(
     """
     found = Found()
     given = _asked(looked, data, settings)
-    found.heads = _heads(looked, data, given, settings["sentences"])
+    inputs = _inputs(looked, data, given, settings["sentences"])
+    found.heads = heads_of(looked, inputs)
+    found.divergence = _divergence(looked, inputs)
     _importance(looked, data, settings, found)
     if given is None:
         found.left_out.append("probes and geometry read texts; this model reads items")
@@ -111,6 +120,7 @@ def analyze(
         list(sections(found)),
         _arrays(found),
         found.left_out,
+        shown.of(looked, data.shown) if looked.reads_text else (),
     )
 
 
@@ -119,7 +129,7 @@ def _asked(looked: Subject, data: Data, settings: Mapping[str, Any]) -> probing.
         return None
     if not data.texts:
         raise ValueError("there are no texts to look at: the test split and the eval split are empty")
-    return probing.asked(looked, settings["probes"]["tasks"], data.texts, data.labels, data.tags)
+    return probing.asked(looked, settings["probes"]["tasks"], data.texts, data.labels, data.tagged)
 
 
 def batch_size(looked: Subject) -> int:
@@ -127,18 +137,32 @@ def batch_size(looked: Subject) -> int:
     return max(1, min(_ROWS, _CELLS // looked.max_length**2))
 
 
-def _heads(looked: Subject, data: Data, given: probing.Asked | None, sentences: int) -> attention.Heads:
-    marks, causal = looked.marks, looked.encoder.causal
+def _inputs(looked: Subject, data: Data, given: probing.Asked | None, sentences: int) -> tf.data.Dataset:
+    """Batches that attention is looked at in: records of the test split, or where there are none, texts."""
     if data.test is not None and looked.the_task is not None:
-        batches = eval_rows.batches(looked.the_task, data.test.take(sentences), batch_size(looked))
-        inputs = batches.map(lambda taken, _: taken)
-    else:
-        assert given is not None
-        ids = given.rows.ids[:sentences]
-        inputs = tf.data.Dataset.from_generator(
-            lambda: _padded(ids),
-            output_signature=dict.fromkeys(("token_ids", "segment_ids"), _IDS) | {"padding_mask": _MASK},
-        )
+        return record_batches(looked, data.test.take(sentences))
+    assert given is not None
+    ids = given.rows.ids[: len(data.texts)]  # behind them are shifted and tagged ones
+    return tf.data.Dataset.from_generator(
+        lambda: _padded(ids),
+        output_signature=dict.fromkeys(("token_ids", "segment_ids"), _IDS) | {"padding_mask": _MASK},
+    )
+
+
+def record_batches(looked: Subject, records: tf.data.Dataset) -> tf.data.Dataset:
+    """What a model with a task takes, of transformed records."""
+    assert looked.the_task is not None
+    return eval_rows.batches(looked.the_task, records, batch_size(looked)).map(lambda taken, _: taken)
+
+
+def heads_of(looked: Subject, inputs: tf.data.Dataset) -> attention.Heads:
+    """Where heads look.
+
+    Args:
+      looked: the model.
+      inputs: batches that it takes.
+    """
+    marks, causal = looked.marks, looked.encoder.causal
 
     @tf.function(input_signature=[inputs.element_spec], autograph=False)
     def of_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +170,22 @@ def _heads(looked: Subject, data: Data, given: probing.Asked | None, sentences: 
         return attention.sums(attentions, batch, marks, causal=causal)
 
     return attention.figures(map(of_batch, inputs), marks)
+
+
+def _divergence(looked: Subject, inputs: tf.data.Dataset) -> np.ndarray:
+    """How unlike heads are, over the first rows: (L·H, L·H)."""
+
+    @tf.function(input_signature=[inputs.element_spec], autograph=False)
+    def of_batch(batch: Mapping[str, Any]) -> dict[str, Any]:
+        return likeness.divergences(looked.family.attended(looked.model, batch)["attentions"], batch)
+
+    parts, rows = list[dict[str, Any]](), 0.0
+    for batch in inputs:
+        parts.append(of_batch(batch))
+        rows += float(parts[-1]["rows"])
+        if rows >= _ALIKE:
+            break
+    return likeness.mean(parts)
 
 
 _IDS, _MASK = tf.TensorSpec([None, None], tf.int64), tf.TensorSpec([None, None], tf.bool)
@@ -174,29 +214,37 @@ def _importance(looked: Subject, data: Data, settings: Mapping[str, Any], found:
     if data.test is None or data.chosen is None:
         found.left_out.append("importance and pruning curves: texts alone have no right answers")
         return
-    the_task, size = looked.the_task, batch_size(looked)
-
-    def of(records: tf.data.Dataset) -> np.ndarray:
-        rows = the_task.training_rows(records.take(sentences))
-        sizes = {"batch_size": size, **({"batch_tokens": 1 << 14} if the_task.by_tokens else {})}
-        batches = the_task.batches(rows, seed=0, epoch=0, **sizes)
-        return importance.of_heads(looked.model, looked.encoder, the_task.loss, the_task.row_weights, batches)
-
-    found.importance = of(data.test)
-    ordering = of(data.chosen)
+    found.importance = importance_of(looked, data.test, sentences)
+    ordering = importance_of(looked, data.chosen, sentences)
     if np.isnan(found.importance).any() or np.isnan(ordering).any():
         found.importance = None
         found.left_out.append("importance and pruning curves: no record of the split has a loss")
         return
     if settings["pruning_curves"]:
+        size = batch_size(looked)
         found.curve = pruning_curve.of(looked, importance.normalised(ordering), data.test.take(_CURVE), size)
 
 
+def importance_of(looked: Subject, records: tf.data.Dataset, sentences: int) -> np.ndarray:
+    """Importance of heads by the task's loss, not normalised: (L, H).
+
+    Args:
+      looked: a model with a task.
+      records: transformed ones.
+      sentences: records at most.
+    """
+    assert looked.the_task is not None
+    the_task = looked.the_task
+    sizes = {"batch_size": batch_size(looked), **({"batch_tokens": 1 << 14} if the_task.by_tokens else {})}
+    batches = the_task.batches(the_task.training_rows(records.take(sentences)), seed=0, epoch=0, **sizes)
+    return importance.of_heads(looked.model, looked.encoder, the_task.loss, the_task.row_weights, batches)
+
+
 def _geometry(looked: Subject, given: probing.Asked, own: states.States, before: Subject | None, found: Found) -> None:
-    if len(given.rows.words) < _FEW:
-        found.left_out.append(f"geometry: {len(given.rows.words)} words are fewer than {_FEW}")
+    if given.of_texts < _FEW:
+        found.left_out.append(f"geometry: {given.of_texts} words are fewer than {_FEW}")
         return
-    layers = own.words
+    layers = own.words[:, : given.of_texts]
     found.geometry = {
         "anisotropy": [geometry.anisotropy(layer) for layer in layers],
         "anisotropy_centred": [geometry.anisotropy(layer, centred=True) for layer in layers],
@@ -207,7 +255,7 @@ def _geometry(looked: Subject, given: probing.Asked, own: states.States, before:
     if before is None:
         return
     # The same pieces have the same ids: a checkpoint brings its vocabulary.
-    other = states.of(before.encoder, dataclasses.replace(given.rows)).words
+    other = states.of(before.encoder, given.rows.first(given.of_texts)).words
     found.before = {
         "cka_before": [geometry.cka(a, b) for a, b in zip(other, layers, strict=True)],
         "moved": subject.moved(before.encoder, looked.encoder),
@@ -266,9 +314,8 @@ def _arrays(found: Found) -> dict[str, np.ndarray]:
     if heads := found.heads:
         arrays |= {"entropy": heads.entropy, "distance": heads.distance}
         arrays |= {f"mass[{name}]": mass for name, mass in heads.mass.items()}
-    arrays |= {
-        name: value for name, value in (("importance", found.importance), ("cka", found.cka)) if value is not None
-    }
+    several = {"importance": found.importance, "cka": found.cka, "divergence": found.divergence}
+    arrays |= {name: value for name, value in several.items() if value is not None}
     for name, probe in found.probes.items():
         arrays |= {f"probe_{name}": probe.accuracy, f"random_{name}": probe.random, f"control_{name}": probe.control}
     return arrays | {name: np.array(values) for name, values in {**found.geometry, **found.before}.items()}

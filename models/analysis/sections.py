@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.analysis import importance, pruning_curve
+from models.analysis import importance, likeness, pruning_curve
 from models.figures import Section
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ def sections(found: "Found") -> Iterator[Section]:
     """In the order in which a person reads them."""
     if found.heads:
         yield from _heads(found.heads)
+    if found.heads and found.divergence is not None:
+        yield _alike(found.heads, found.divergence)
     if found.importance is not None:
         yield Section(
             "Importance of heads",
@@ -112,6 +114,24 @@ def _heads(heads: "Heads") -> Iterator[Section]:
         ],
         note="Mean over all heads. Lift: share over that of uniform attention. Attention says where a head looks, "
         "not what decides the answer.",
+    )
+
+
+def _alike(heads: "Heads", divergence: np.ndarray) -> Section:
+    roles = [role for layer in heads.roles() for role in layer]
+    count = heads.entropy.shape[1]
+    names = [f"{place // count + 1}-{place % count + 1}" for place in range(len(roles))]
+    # Of heads alike in role, those that are together in the legend are together in the table.
+    order = sorted(range(len(roles)), key=lambda place: (roles[place], place))
+    places = likeness.placed(np.sqrt(divergence)).tolist()
+    return Section(
+        "Heads that look alike",
+        ["layer-head", "role", "first axis", "second axis"],
+        [[names[place], roles[place], *places[place]] for place in order],
+        "points",
+        "Heads near each other look at the same tokens: square root of the Jensen–Shannon divergence of their "
+        "attention, in a plane by classical multidimensional scaling (Clark et al. 2019, section 6). The axes mean "
+        "nothing by themselves.",
     )
 
 

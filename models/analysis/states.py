@@ -33,6 +33,11 @@ class Rows:
     words: Sequence[tuple[int, Word]]
     places: np.ndarray
 
+    def first(self, words: int) -> "Rows":
+        """Those texts that hold the first words, which stand in the order of their texts."""
+        kept = self.words[:words]
+        return Rows(self.ids[: kept[-1][0] + 1], kept, self.places[:words])
+
 
 def rows(
     texts: Sequence[str], tokenizer: tokenization.Tokenizer, max_length: int, tags: Sequence[Sequence[str]]

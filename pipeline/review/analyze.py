@@ -36,7 +36,7 @@ def analyze(root: Path, run: str | None, texts: str | Path | None) -> None:
             f"{result.remote.address}; give its experiment analyze: {{}} instead"
         )
     values = read_yaml(folder / RESOLVED).values
-    settings = values.get("analyze") or Analyze().model_dump(mode="json")
+    settings = {**Analyze().looked, **(values.get("analyze") or {})}  # an older run may lack some
     given = _lines(Path(texts)) if texts else []
     with noise.captured(folder / "analysis.log") as terminal:
         console = Console(file=terminal, highlight=False, markup=False)
@@ -78,6 +78,7 @@ def _looked(
             ("Transform", "transform_graph"),
         )
     }
+    tagged = lineage.outputs(known, "ProbeExampleGen", "examples")
     if not models or not all(made.values()):
         raise RunError(f"{result.name}/{result.number} made no model that could be looked into; see tfx-bert show")
     given = golden.read(Path(models[-1]) / "Format-Serving/assets.extra")["task"] or {}
@@ -92,12 +93,13 @@ def _looked(
         raw=_splits(made["examples"][-1]),
         transformed=_splits(made["transformed_examples"][-1]),
         graph=made["transform_graph"][-1],
+        tagged=_splits(tagged[-1]) if tagged else {},
     )
     bound = values.get("evaluate", {}).get("bless", {}).get("max_regression", _MAX_REGRESSION)
-    seed = values.get("seed", 1)
-    found = analyzer.look(at, given, settings, max_regression=bound, seed=seed, texts=texts)
+    fixed = {"seed": values.get("seed", 1), "deterministic": values.get("deterministic", False)}
+    found = analyzer.look(at, given, settings, max_regression=bound, **fixed, texts=texts)
     path = folder / analysis.PAGE
-    path.write_text(pages.page(f"{result.name} #{result.number}", found.sections), "utf-8")
+    path.write_text(pages.page(f"{result.name} #{result.number}", found.sections, found.examples), "utf-8")
     return path, analysis.summary(found), found.left_out
 
 

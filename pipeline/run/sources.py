@@ -8,7 +8,7 @@ from models import task
 
 
 def of(experiment: Experiment) -> dict[str, Kind[Any]]:
-    """By the name of their nodes and files: ``corpus``, ``task``, the sides of its kind, ``score``, ``teacher``."""
+    """By the name of nodes and files: ``corpus``, ``task`` and its kind's sides, ``score``, ``teacher``, ``probe``."""
     kinds: dict[str, Kind[Any]] = {}
     if experiment.corpus:
         kinds["corpus"] = load("corpus")(experiment.corpus)
@@ -21,4 +21,6 @@ def of(experiment: Experiment) -> dict[str, Kind[Any]]:
         kinds["score"] = load(kind.unlabelled)(experiment.scored)
     if experiment.taught_on:
         kinds["teacher"] = load("teacher_texts")(experiment.taught_on)
+    if tagged := experiment.tagged_words:
+        kinds["probe"] = load("token_classification")(tagged)
     return kinds

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.records.formats import encodings
-from configs.analyze import Analyze
+from configs.analyze import Analyze, TaggedWords
 from configs.encoder import Encoder
 from configs.experiment import Experiment
 from models import families
@@ -23,6 +23,7 @@ UTILIZATION = 0.5
 # them, ExampleGen, StatisticsGen and Transform take .00007: benchmarks/data_nodes.py, CPU seconds.
 FIXED, PER_RECORD = 45.0, {"task.data": 0.0018, "corpus": 0.00007, "score": 0.0019, "events": 0.0001, "items": 0.0001}
 PER_RECORD["train.teacher.texts"] = PER_RECORD["score"]
+PER_RECORD[TaggedWords.section] = PER_RECORD["corpus"]  # nothing tokenizes them
 _TITLE = 8  # tokens of a title, special ones included: films have 7
 # A process with TensorFlow, TFX and Beam, before any model (bytes).
 BASE_MEMORY = 1.4e9
@@ -102,16 +103,17 @@ def flops(
     if experiment.analyze:
         records, mean = amounts["task.data" if experiment.task else "corpus"]
         length = min(mean, getattr(experiment.task, "max_length", 128))
-        work["analysis"] = 2 * multiplied * length * _passes(experiment, experiment.analyze, records)
+        tagged, _ = amounts.get(TaggedWords.section, (0, 0))
+        work["analysis"] = 2 * multiplied * length * _passes(experiment, experiment.analyze, records, tagged)
     return work
 
 
-def _passes(experiment: Experiment, analyze: Analyze, records: int) -> float:
+def _passes(experiment: Experiment, analyze: Analyze, records: int, tagged: int) -> float:
     """How many rows an analysis takes forward through the network: backward counts as two."""
     rows = min(analyze.sentences, records)
     attention, importance = rows, 3 * rows * (2 if experiment.task else 1)
-    # Each sentence and a shifted one, through the network, those of random weights, and the one before.
-    vectors = 2 * rows * (2 + analyze.probes.seeds)
+    # Each sentence, a shifted one, and those with tags: through the network, those of random weights, the one before.
+    vectors = (2 * rows + min(analyze.sentences, tagged)) * (2 + analyze.probes.seeds)
     curves = 28 * min(300, rows) if experiment.task and analyze.pruning_curves else 0
     return attention + importance + vectors + curves
 

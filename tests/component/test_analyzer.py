@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from components import artifacts
@@ -18,6 +19,7 @@ from models.tasks.classification import Task
 from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 
 WORDS = ["the", "film", "was", "very", "good", "bad", "a", "dull", "witty", "story", "and", "Paris"]
+OTHERS = [word for word in WORDS if word not in ("good", "bad")]
 PIECES = [*SPECIAL, *(word.lower() for word in WORDS), "!", "."]
 LABELS = ["negative", "positive"]
 CONFIG = {"labels": LABELS, "max_length": 24}
@@ -27,7 +29,7 @@ SETTINGS = Analyze(probes={"seeds": 2}).model_dump(mode="json", exclude={"bless"
 def texts(count):
     generator = np.random.default_rng(3)
     for number in range(count):
-        words = generator.choice(WORDS, size=generator.integers(4, 15)).tolist()
+        words = generator.choice(OTHERS, size=generator.integers(4, 15)).tolist()
         words[1] = ["bad", "good"][number % 2]
         yield " ".join(words) + " !", LABELS[number % 2]
 
@@ -131,7 +133,14 @@ def test_the_page_has_every_section_and_no_text_of_a_record(of_task):
     assert page == (of_task / analysis.PAGE).read_text("utf-8")
     titles = [each.title for each in analysis.sections(str(of_task))]
     assert all(title in page for title in titles)
-    assert {"Roles of heads", "Importance of heads", "Heads masked", "Probes", "Moved by training"} <= set(titles)
+    assert {
+        "Roles of heads",
+        "Heads that look alike",
+        "Importance of heads",
+        "Heads masked",
+        "Probes",
+        "Moved by training",
+    } <= set(titles)
     assert "word_content: 0 examples" in page
     assert "<script" not in page
     assert not [text for text, _ in texts(700) if text in page]
@@ -171,6 +180,39 @@ def test_a_base_model_is_looked_into_too(inputs, transforming, tmp_path):
     assert "probe_length" in found
     assert np.load(folder / analysis.ARRAYS)["importance"].min() > 0
     assert "this is a base model" in (folder / analysis.PAGE).read_text("utf-8")
+
+
+def test_tags_of_a_file_are_asked_beside_the_records(inputs, transforming, tmp_path):
+    """Two word types have a tag each: the probe reads them, and of the records no figure changes."""
+    tags = {"the": "AT", "a": "AT", "film": "NN", "story": "NN", "was": "BEDZ", "good": "JJ", "bad": "JJ"}
+    generator, rows = np.random.default_rng(4), []
+    for _ in range(120):
+        words = generator.choice(sorted(tags), size=6).tolist()
+        ends = np.cumsum([len(word) + 1 for word in words]) - 1
+        starts = [end - len(word) for end, word in zip(ends.tolist(), words, strict=True)]
+        record = tf.train.Example.FromString(
+            transforming.example(text=[" ".join(words)], span_label=[tags[word] for word in words], origin=["t:1"])
+        )
+        record.features.feature["span_start"].int64_list.value.extend(starts)
+        record.features.feature["span_end"].int64_list.value.extend(ends.tolist())
+        rows.append(record.SerializeToString())
+    folder = tmp_path / "tags" / "Split-train"
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), options="GZIP") as writer:
+        for row in rows:
+            writer.write(row)
+    tagged = artifact(standard_artifacts.Examples, tmp_path / "tags", split_names='["train"]')
+    settings = {**SETTINGS, "pruning_curves": False, "probes": {"tasks": ["pos", "casing"], "seeds": 1}}
+    task = {"type": "classification", "config": CONFIG}
+    with_file, without = (
+        analysis.metrics(str(analyzed(given, tmp_path / name, task, settings)))
+        for name, given in (("with", {**inputs, "probe_examples": [tagged]}), ("without", inputs))
+    )
+    assert with_file["probe_pos"] == pytest.approx(1)
+    assert with_file["majority_pos"] == pytest.approx(2 / 7, abs=0.05)
+    of_records = {name: value for name, value in with_file.items() if "_pos" not in name}
+    assert of_records == pytest.approx(without, abs=1e-6)
+    assert "the records have no tags" in (tmp_path / "without" / analysis.PAGE).read_text("utf-8")
 
 
 def test_thresholds_are_checks_of_the_one_verdict(of_task):

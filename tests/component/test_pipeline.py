@@ -88,6 +88,26 @@ def test_a_corpus_alone_is_pretrained_and_pushed():
     }  # fmt: skip
 
 
+def test_an_analysis_alone_trains_and_pushes_nothing_and_its_tagged_words_have_a_gate():
+    """Where the words lie decides nothing of the Analyzer; what they are reaches it as Examples."""
+    (pathlib.Path("tags.conll")).write_text("The AT\njury NN\n\n", "utf-8")
+    text = f"name: shape\ncheckpoint: {TINY}\ncorpus: {{path: text.txt}}\nanalyze: "
+    made = create_pipeline(experiment(f"{text}{{}}"), Local())
+    expected = {*DATA_NODES, "Checkpoint", "VocabularyGen", "Transform", "Analyzer", "Evaluator"}
+    assert set(nodes(made)) == expected
+    tagged = create_pipeline(
+        experiment(f"{text}{{probes: {{pos: {{path: tags.conll}}}}, bless: {{probe_pos: 1}}}}"), Local()
+    )
+    assert set(nodes(tagged)) == expected | {f"Probe{name}" for name in DATA_NODES}
+    analyzers = [{node.id: node for node in each.components}["Analyzer"] for each in (made, tagged)]
+    assert analyzers[0].exec_properties == analyzers[1].exec_properties
+    assert {node.id for node in analyzers[1].upstream_nodes} >= {"ProbeDataGate", "ProbeExampleGen"}
+    exact = create_pipeline(experiment(f"deterministic: true\n{text}{{}}"), Local())
+    assert {node.id: node for node in exact.components}["Analyzer"].exec_properties["deterministic"] == 1
+    with pytest.raises(ConfigError, match="tasks does not ask for pos"):
+        experiment(f"{text}{{probes: {{tasks: [length], pos: {{path: tags.conll}}}}}}")
+
+
 def test_a_rehearsal_pushes_nothing():
     assert "Pusher" not in nodes(create_pipeline(whole(), Local(), sample=10))
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from components.evaluate.report import figures, html
+from components.evaluate.report import explorer, figures, html
+from models.analysis.example import Example
 from models.figures import Section
 
 _LEAD = (
@@ -17,12 +18,17 @@ def part(sections: Sequence[Section]) -> str:
     return f"{html.section('Analysis', html.note(_LEAD))}\n{drawn}" if drawn else ""
 
 
-def page(title: str, sections: Sequence[Section]) -> str:
-    """``analysis.html``: no scripts, nothing from elsewhere.
+def page(title: str, sections: Sequence[Section], examples: Sequence[Example] = ()) -> str:
+    """``analysis.html``: nothing from elsewhere; no script but the explorer's.
 
     Args:
       title: of the page, text.
       sections: in their order.
+      examples: texts that it may show.
     """
     header = f"<header><h1>{html.text(title)}</h1><p>{html.text(_LEAD)}</p></header>"
-    return html.page(title, f"{header}\n{figures.sections(sections)}")
+    drawn = f"{header}\n{figures.sections(sections)}"
+    if not examples:
+        return html.page(title, drawn)
+    body = f"{drawn}\n{explorer.section(examples)}"
+    return html.page(title, body, policy=explorer.policy(), head=explorer.style())

@@ -7,7 +7,7 @@ people see apart who do not see red from green).
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from components.evaluate.report import html
 
@@ -69,6 +69,42 @@ def lines(x: str, y: str, series: Sequence[Series], *, share: bool = False) -> s
 <div class="below" aria-hidden="true">{below}</div><p class="across">{html.text(x)}</p></div>
 {f'<ul class="legend">{legend}</ul>' if len(drawn) > 1 else ""}
 {html.details("Table", _table(x, y, drawn))}
+</figure>"""
+
+
+def points(x: str, y: str, groups: Mapping[str, Sequence[tuple[str, float, float]]]) -> str:
+    """Named points of several groups in a square of one scale, and their legend; the table is the caller's.
+
+    Args:
+      x: label of the horizontal axis.
+      y: likewise of the vertical one.
+      groups: by name, points as their name, x and y.
+
+    Returns:
+      HTML; empty where there is nothing to draw.
+    """
+    places = [place for several in groups.values() for _, *place in several]
+    if not places:
+        return ""
+    within = _range([each for place in places for each in place], padded=True)
+    drawn = "".join(
+        f'<path class="s{number % _STYLES} dot" d="M{_place(across, within):g} {_flip(_place(up, within)):g}h0">'
+        f"<title>{html.escaped(name)}</title></path>"
+        for number, several in enumerate(groups.values())
+        for name, across, up in several
+    )
+    label = html.attribute(f"{y} over {x}: " + ", ".join(groups))
+    legend = "".join(
+        f'<li><svg viewBox="0 0 24 4" aria-hidden="true"><path class="s{number % _STYLES} dot" d="M12 2h0"/></svg>'
+        f"{html.text(name)}</li>"
+        for number, name in enumerate(groups)
+    )
+    return f"""<figure class="chart">
+<figcaption>{html.text(y)}</figcaption>
+<div class="plot square"><div class="left"></div>
+<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label={label}>{drawn}</svg>
+<p class="across">{html.text(x)}</p></div>
+<ul class="legend">{legend}</ul>
 </figure>"""
 
 

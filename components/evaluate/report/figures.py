@@ -143,10 +143,21 @@ def _section(each: Section) -> str:
         return html.section(each.title, html.note(each.note), table)
     if each.drawn == "lines":
         return html.section(each.title, html.note(each.note), _lines(each))
+    if each.drawn == "points":
+        return html.section(each.title, html.note(each.note), *_points(each))
     rows = [[html.cell(cell) for cell in row] for row in each.rows[:_ROWS]]
     left = f"{len(each.rows) - _ROWS:,} more rows are in sections.json." if len(each.rows) > _ROWS else ""
     table = html.table([*map(html.text, each.head)], rows)
     return html.section(each.title, html.note(each.note), table, html.note(left))
+
+
+def _points(each: Section) -> Iterator[str]:
+    groups: dict[str, list[tuple[str, float, float]]] = {}
+    for name, group, x, y in each.rows:
+        groups.setdefault(str(group), []).append((str(name), float(x), float(y)))
+    yield chart.points(each.head[2], each.head[3], groups)
+    table = html.table([*map(html.text, each.head)], ([html.cell(cell) for cell in row] for row in each.rows))
+    yield html.details("Table", table)
 
 
 def _lines(each: Section) -> str:

@@ -48,6 +48,7 @@ thead th { color: var(--quiet); font-size: .875rem; vertical-align: bottom }
 .chart { margin: 1rem 0 1.5rem; max-width: 46rem }
 figcaption { margin-bottom: .375rem; font-size: .875rem; color: var(--quiet) }
 .plot { display: grid; grid-template-columns: 3.5rem 1fr; grid-template-rows: 12rem 1.375rem auto }
+.square { max-width: 30rem; grid-template-rows: 24rem auto }
 .plot svg { grid-column: 2; width: 100%; height: 100%; overflow: visible; border-left: 1px solid var(--line);
   border-bottom: 1px solid var(--line) }
 .plot .left { position: relative; grid-column: 1; grid-row: 1 }

@@ -28,6 +28,20 @@ def test_operations_follow_parameters_and_tokens():
     assert more == {**work, "scoring": 2 * dense * 50_000 * 27}
 
 
+def test_tagged_words_are_read_and_go_through_each_network(tmp_path):
+    """Two networks, and one of random weights for each of three seeds."""
+    (tmp_path / "tags.conll").write_text("a DT\n")
+    pos = f"analyze.probes.pos={{path: {tmp_path / 'tags.conll'}}}"
+    plain, tagged = (loader.load("from_scratch", more) for more in (["analyze={}"], ["analyze={}", pos]))
+    size, amounts = estimate.shape(plain), {**AMOUNTS, "analyze.probes.pos": (500, 20.0)}
+    less, more = (
+        estimate.flops(each, given, size)["analysis"] for each, given in ((plain, AMOUNTS), (tagged, amounts))
+    )
+    mean = AMOUNTS["task.data"][1]
+    assert more - less == pytest.approx(2 * estimate.cost(plain, size).multiplied * mean * 500 * 5)
+    assert "analysis" in estimate.text(tagged, amounts, None)
+
+
 def test_items_are_trained_event_by_event_and_counts_are_not_trained():
     amounts = {"task.data": (100_000, 1.0), "task.data.catalogue": (1_700, 1.0)}
     experiment = loader.load("movies")

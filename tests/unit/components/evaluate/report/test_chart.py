@@ -105,3 +105,16 @@ def test_bars_are_shares_of_the_greatest():
     assert re.findall(r"--share:([\d.]+)", drawn) == ["0.500", "1.000"]
     assert "&lt;b&gt;" in drawn
     assert rows(drawn)[1][:2] == ["a", "50"]
+
+
+def test_named_points_of_groups_share_one_scale():
+    drawn = chart.points("x", "y", {"<a>": [("1-1", 0.0, 0.0), ("1-2", 2.0, 1.0)], "b": [("</title>", 1.0, 0.0)]})
+    found = re.findall(r'<path class="(s\d) dot" d="M(\S+) (\S+)h0"><title>([^<]*)', drawn)
+    places = [(style, float(x), 100 - float(y), name) for style, x, y, name in found]
+    low, step = 100 * 0.1 / 2.2, 100 / 2.2  # 5 % of the two units on each side
+    expected = [("s0", 0, 0, "1-1"), ("s0", 2, 1, "1-2"), ("s1", 1, 0, "&lt;/title&gt;")]
+    for (style, x, y, name), (other, across, up, label) in zip(places, expected, strict=True):
+        assert (style, name) == (other, label)
+        assert (x, y) == pytest.approx((low + across * step, low + up * step), abs=0.02)
+    assert "&lt;a&gt;" in drawn
+    assert chart.points("x", "y", {}) == ""
