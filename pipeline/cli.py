@@ -473,13 +473,24 @@ def fetch(names: tuple[str, ...], folder: str) -> None:
 @main.command()
 @click.argument("run", required=False)
 @arguments.environment
-@click.option("--number", "-n", default=20, show_default=True, help="Number of mistakes.")
-def errors(run: str | None, env: str, number: int) -> None:
+@click.option("--number", "-n", default=20, show_default=True, help="Number of mistakes, or of labels.")
+@click.option("--labels", is_flag=True, help="List the train records whose labels are probably wrong.")
+@click.option("--texts", is_flag=True, help="With --labels: show the text of these records too.")
+def errors(run: str | None, env: str, number: int, labels: bool, texts: bool) -> None:
     """Show the confusion matrix and the most confident mistakes, with the text of their records."""
+    if texts and not labels:
+        raise click.UsageError("--texts goes with --labels; the mistakes of the test split always have their texts")
     from configs import environment
-    from pipeline.review.errors import errors as mistakes
 
-    mistakes(Path(environment.load(env).runs), run, number)
+    runs = Path(environment.load(env).runs)
+    if labels:
+        from pipeline.review.label_errors import labels as doubtful
+
+        doubtful(runs, run, number, texts=texts)
+    else:
+        from pipeline.review.errors import errors as mistakes
+
+        mistakes(runs, run, number)
 
 
 @main.command()

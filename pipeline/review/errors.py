@@ -83,27 +83,40 @@ def test_answers(folder: Path, result: RunResult) -> list[Answer]:
     return _asked(folder, result)[1]
 
 
-def _asked(folder: Path, result: RunResult) -> tuple[Task, list[Answer]]:
-    """The task of a run, and the answers of its model."""
+def made(folder: Path, result: RunResult) -> tuple[Path, str]:
+    """The folder of a run's SavedModel, and that of the records that it learned from and was judged by.
+
+    Args:
+      folder: ``runs/<experiment>/<number>``.
+      result: of that run.
+
+    Raises:
+      RunError: the run was not on this machine, or has no task.
+    """
     if result.remote:
         raise RunError(
-            f"{result.name}/{result.number} ran on {result.remote.kind}, where its test split and its model are: "
+            f"{result.name}/{result.number} ran on {result.remote.kind}, where its records and its model are: "
             f"{result.remote.address}; only runs of this machine can be asked about their mistakes"
         )
     known = lineage.executions(folder.parent, result.pipeline_run) if result.pipeline_run else []
     examples, models = lineage.outputs(known, "ExampleGen", "examples"), lineage.outputs(known, "Trainer", "model")
     if not examples or not models:
         raise RunError(f"{result.name}/{result.number} trained on no task, so there are no mistakes to show")
+    return Path(models[-1]) / "Format-Serving", examples[-1]
+
+
+def _asked(folder: Path, result: RunResult) -> tuple[Task, list[Answer]]:
+    """The task of a run, and the answers of its model."""
+    model, examples = made(folder, result)
     noise.hush()
     import tensorflow as tf
     import tensorflow_text  # noqa: F401 (its ops are in the graph)
 
-    model = Path(models[-1]) / "Format-Serving"
     the_task, inputs = task_of(model), list(golden.read(model / "assets.extra")["inputs"])
     module = tf.saved_model.load(str(model))
     ask = module.signatures["serving_examples"]
     argument = next(iter(ask.structured_input_signature[1]))
-    files = sorted(tf.io.gfile.glob(f"{examples[-1]}/Split-test/*"))
+    files = sorted(tf.io.gfile.glob(f"{examples}/Split-test/*"))
     answers: list[Answer] = []
     for batch in tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH):
         outputs = {name: value.numpy() for name, value in ask(**{argument: batch}).items()}

@@ -177,6 +177,7 @@ def test_a_part_of_the_dag_judges_and_pushes_too(folder, first):
 
 def test_mistakes_and_the_run_can_be_looked_at(folder, first):
     assert "wrong" in tfx_bert(folder, "errors", "tiny/1")
+    assert "labels of the train split are doubtful" in tfx_bert(folder, "errors", "tiny/1", "--labels", "-n", "1")
     ended = subprocess.run(["bash", "-c", f"{COMMAND[0]} errors tiny/1 | true"], cwd=folder, capture_output=True)
     assert ended.stderr == b""
     shown = tfx_bert(folder, "show", "tiny/1")

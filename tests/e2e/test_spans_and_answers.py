@@ -85,3 +85,4 @@ def test_questions_of_a_squad_file_are_answered_with_text_or_with_nothing(folder
     assert "→ kim" in tfx_bert(folder, "predict", "--model", "questions", f"who\t{far}")
     assert "→ no answer" in tfx_bert(folder, "predict", "--model", "questions", f"why\t{far}")
     assert "wrong" in tfx_bert(folder, "errors", "questions")
+    tfx_bert(folder, "errors", "questions", "--labels", exit_code=1)  # a question has no label

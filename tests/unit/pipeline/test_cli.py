@@ -375,3 +375,9 @@ def test_what_comes_before_a_fault_is_answered():
     assert next(found) == ["one", "two"]
     with pytest.raises(DataError, match="line 3 of standard input"):
         next(found)
+
+
+def test_the_texts_of_mistakes_need_no_option():
+    result = CliRunner().invoke(cli.main, ["errors", "--texts"])
+    assert result.exit_code == 2
+    assert "--texts goes with --labels; the mistakes of the test split always have their texts" in result.output
