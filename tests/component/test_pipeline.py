@@ -15,6 +15,7 @@ from configs.base import ConfigError
 from configs.clusters.kubeflow import Kubeflow
 from configs.environment import Local
 from models import progress
+from models.checkpoints import checkpoint
 from pipeline import loader
 from pipeline.dag import create_pipeline
 from pipeline.run import imports, outcome, runner
@@ -174,6 +175,19 @@ def test_a_checkpoint_comes_in_under_its_content(folder):
     assert imports.start(made, Local()).name == "bert"
     # The first one is as it was: what was trained from it can be explained.
     assert not (first / "Format-Serving/assets.extra/checkpoint/vocab.txt").read_text().endswith("newpiece\n")
+
+
+def test_a_smaller_start_is_made_once_and_a_larger_one_is_refused(folder):
+    shutil.copytree(TINY, folder / Local().pushed("base") / "1/assets.extra/checkpoint")
+    start = "checkpoint: {{experiment: base, num_layers: {0}}}"
+    made = experiment(TASK.format(start=start.format(1), more=""))
+    found = imports.start(made, Local())
+    assert (found.name, checkpoint.read(found.folder).encoder["num_layers"]) == ("base v1, smaller", 1)
+    written = [path.stat().st_mtime_ns for path in sorted(found.folder.iterdir())]
+    assert imports.start(made, Local()).folder == found.folder
+    assert [path.stat().st_mtime_ns for path in sorted(found.folder.iterdir())] == written
+    with pytest.raises(ConfigError, match=r"^\$\.checkpoint: num_layers 9 is more than the 2 of the model"):
+        imports.start(experiment(TASK.format(start=start.format(9), more="")), Local())
 
 
 def test_a_folder_without_a_model_is_named(folder):
