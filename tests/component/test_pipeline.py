@@ -186,7 +186,7 @@ def test_a_smaller_start_is_made_once_and_a_larger_one_is_refused(folder):
     written = [path.stat().st_mtime_ns for path in sorted(found.folder.iterdir())]
     assert imports.start(made, Local()).folder == found.folder
     assert [path.stat().st_mtime_ns for path in sorted(found.folder.iterdir())] == written
-    with pytest.raises(ConfigError, match=r"^\$\.checkpoint: num_layers 9 is more than the 2 of the model"):
+    with pytest.raises(ConfigError, match=r"^\$\.checkpoint: num_layers 9 is more than the 3 of the model"):
         imports.start(experiment(TASK.format(start=start.format(9), more="")), Local())
 
 
