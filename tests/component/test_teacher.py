@@ -74,7 +74,7 @@ def taught(tmp_path_factory, transforming):
     schema = schemas.dump(schemas.resolve("classification", labels=["bad", "good"]))
     transforming.run(root, rows, schema, "models.tasks.classification.Task", CONFIG, files=2)
     keras.utils.set_random_seed(7)
-    task, tokenizer = Task({"labels": ["good", "bad"]}), Tokenizer(transforming.pieces, TextRules("bert_uncased"))
+    task, tokenizer = Task({"labels": ["good", "bad"], "max_length": 24}), Tokenizer(transforming.pieces, TextRules("bert_uncased"))
     model = task.build(BertEncoder(vocabulary_size=tokenizer.size, **ENCODER))
     for variable in model.trainable_variables:
         variable.assign(variable * 8 if "norm" not in variable.path else variable)
