@@ -26,6 +26,8 @@ class Teacher(Section):
       texts: records without labels, which it answers too. Where not given, the sentences of ``corpus``, if there is one
         and the task takes one text.
       most: of these texts, spread evenly over all of them.
+      augment: so many variants of each train text, which it answers too: words exchanged for others of the train split,
+        or a few words in a row of it (Tang et al. 2019, section 3.3).
       temperature: what the logits of both are divided by before they are compared; 2 as in DistilBERT's training (Sanh
         et al. 2019, huggingface/transformers, ``distillation``). Of no meaning to numbers.
       weight: of the teacher's answers in the loss; the rest is the labels'. Hinton et al. 2015, section 2, found labels
@@ -36,6 +38,7 @@ class Teacher(Section):
     model: str | None = None
     texts: TeacherTexts | None = None
     most: Count = 20_000
+    augment: Count | None = None
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
     weight: Annotated[float, Field(gt=0, le=1)] = 0.9
 

@@ -247,6 +247,7 @@ class _Dag:
             the_task=self.task,
             name=found.name,
             most=given.most,
+            augment=given.augment or 0,
             source_digest=self.digest("components.data.teacher_inferrer", self.task_module),
         )
         return self.add(node, "TeacherInferrer").outputs["taught_examples"]

@@ -17,7 +17,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 from typing_extensions import override
 
-from components.data import shards
+from components.data import augmentation, shards
 from components.storage import files
 from models import distillation, progress, task
 from models.export import golden, saved_model
@@ -37,6 +37,7 @@ class Spec(component_spec.ComponentSpec):
         "task": component_spec.ExecutionParameter(type=str),
         "name": component_spec.ExecutionParameter(type=str),
         "most": component_spec.ExecutionParameter(type=int),
+        "augment": component_spec.ExecutionParameter(type=int),
         "source_digest": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -57,37 +58,30 @@ class Executor(base_executor.BaseExecutor):
         self, input_dict: dict[str, list[Any]], output_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
     ) -> None:
         self._log_startup(input_dict, output_dict, exec_properties)
-        given, meter = json.loads(exec_properties["task"]), progress.Meter()
-        teacher = Teacher(
-            artifact_utils.get_single_uri(input_dict["teacher"]), task.load(given["type"])(given["config"])
-        )
+        student, meter = json.loads(exec_properties["task"]), progress.Meter()
+        the_task = task.load(student["type"])(student["config"])
+        teacher = Teacher(artifact_utils.get_single_uri(input_dict["teacher"]), the_task)
         made = artifact_utils.get_single_instance(output_dict["taught_examples"])
         made.split_names = artifact_utils.get_single_instance(input_dict["examples"]).split_names
-        known, count, unlabelled = set[Texts](), 0, 0
+        known, trained, count, unlabelled = set[Texts](), list[Texts](), 0, 0
         with files.unfinished(made.uri) as parts:
             for split in artifact_utils.decode_split_names(made.split_names):
                 pairs = [shards.of_split(input_dict[name], split) for name in ("examples", "transformed_examples")]
-                folder = artifact_utils.get_split_uri([made], split)
+                folder, asked = artifact_utils.get_split_uri([made], split), list[Texts]()
                 for raw, transformed in zip(*pairs, strict=True):
-                    target = f"{folder}/{transformed.rpartition('/')[2]}"
-                    with files.writable(target, parts) as place, tf.io.TFRecordWriter(place, _GZIP) as writer:
-                        for rows, asked in _answered(teacher, raw, transformed):
-                            known.update(asked)
-                            count += len(rows)
-                            meter.add(len(rows), None)
-                            for row in rows:
-                                writer.write(row)
-            if input_dict.get("texts"):
+                    rows = _answered(teacher, raw, transformed, asked)
+                    count += _write(f"{folder}/{transformed.rpartition('/')[2]}", parts, rows, meter)
+                known.update(asked)
+                trained += asked if split == "train" else []
+            if exec_properties["augment"] or input_dict.get("texts"):
+                others: Iterator[Texts] = augmentation.variants(trained, exec_properties["augment"])
+                if input_dict.get("texts"):
+                    given = _spread(input_dict["texts"], teacher.inputs, exec_properties["most"])
+                    others = itertools.chain(others, given)
                 graph = artifact_utils.get_single_uri(input_dict["transform_graph"])
-                others = _spread(input_dict["texts"], teacher.inputs, known, exec_properties["most"])
                 target = f"{artifact_utils.get_split_uri([made], 'train')}/{distillation.UNLABELLED}"
-                with files.writable(target, parts) as place, tf.io.TFRecordWriter(place, _GZIP) as writer:
-                    for rows in _unlabelled(teacher, graph, others):
-                        unlabelled += len(rows)
-                        meter.add(len(rows), None)
-                        for row in rows:
-                            writer.write(row)
-        more = f" and {unlabelled:,} texts without a label" if input_dict.get("texts") else ""
+                unlabelled = _write(target, parts, _unlabelled(teacher, graph, _new(others, known)), meter)
+        more = f" and {unlabelled:,} texts without a label" if unlabelled else ""
         progress.emit(progress.Summary(f"{exec_properties['name']} answered {count:,} records{more}"))
 
 
@@ -122,17 +116,30 @@ class Teacher:
         return answers
 
 
-def _answered(teacher: Teacher, raw: str, transformed: str) -> Iterator[tuple[list[bytes], list[Texts]]]:
-    """Rows of a file of transformed records with the answers, and what was asked, batch by batch."""
+def _write(path: str, parts: str, batches: Iterator[list[bytes]], meter: progress.Meter) -> int:
+    """Writes a file of rows; how many."""
+    count = 0
+    with files.writable(path, parts) as place, tf.io.TFRecordWriter(place, _GZIP) as writer:
+        for rows in batches:
+            for row in rows:
+                writer.write(row)
+            count += len(rows)
+            meter.add(len(rows), None)
+    return count
+
+
+def _answered(teacher: Teacher, raw: str, transformed: str, asked: list[Texts]) -> Iterator[list[bytes]]:
+    """Rows of a file of transformed records with the answers, batch by batch; ``asked`` grows by their texts."""
     batches = (shards.batches(path, _BATCH) for path in (raw, transformed))
     for records, rows in zip(*batches, strict=True):
-        asked = [_texts(reading.raw(record), teacher.inputs) for record in records.numpy()]
+        texts = [_texts(reading.raw(record), teacher.inputs) for record in records.numpy()]
         taught = []
-        for row, answer in zip(rows.numpy(), teacher(asked), strict=True):
+        for row, answer in zip(rows.numpy(), teacher(texts), strict=True):
             example = tf.train.Example.FromString(row)
             _add(example, answer, labelled=True)
             taught.append(example.SerializeToString())
-        yield taught, asked
+        asked += texts
+        yield taught
 
 
 def _add(example: Any, answer: np.ndarray, *, labelled: bool) -> None:
@@ -144,24 +151,28 @@ def _texts(record: Mapping[str, np.ndarray], inputs: Sequence[str]) -> Texts:
     return tuple(record[name].item() for name in inputs)
 
 
-def _spread(examples: list[types.Artifact], inputs: Sequence[str], known: set[Texts], most: int) -> Iterator[Texts]:
-    """At most ``most`` of the texts that no split of the records has, spread evenly: no draw decides which."""
+def _spread(examples: list[types.Artifact], inputs: Sequence[str], most: int) -> Iterator[Texts]:
+    """At most ``most`` of the texts, spread evenly over all of them: no draw decides which."""
 
     def found() -> Iterator[Texts]:
-        seen = set(known)
         splits = artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names)
         for path in shards.of_split(examples, splits[0]):  # of a corpus: train
             for batch in shards.batches(path):
                 for record in map(reading.raw, batch.numpy()):
                     sentences = record.get("sentences")
-                    for text in [_texts(record, inputs)] if sentences is None else [(each,) for each in sentences]:
-                        if text not in seen:
-                            seen.add(text)
-                            yield text
+                    yield from [_texts(record, inputs)] if sentences is None else ((each,) for each in sentences)
 
     total = sum(1 for _ in found())
     kept = min(most, total)
     return (text for i, text in enumerate(found()) if (i + 1) * kept // total > i * kept // total)
+
+
+def _new(texts: Iterator[Texts], known: set[Texts]) -> Iterator[Texts]:
+    """Each text once that is not among the known ones, and has a word; ``known`` grows by them."""
+    for text in texts:
+        if text not in known and all(map(bytes.strip, text)):
+            known.add(text)
+            yield text
 
 
 def _unlabelled(teacher: Teacher, graph: str, texts: Iterator[Texts]) -> Iterator[list[bytes]]:
@@ -214,10 +225,11 @@ class TeacherInferrer(base_component.BaseComponent):
       the_task: its ``type`` and its ``config``.
       name: what a person calls the teacher.
       most: of ``texts``.
+      augment: variants of each train text.
       source_digest: of the code behind this node.
 
     Output ``taught_examples``: the splits of ``examples``, in whose rows are the features ``models.task.TAUGHT`` too;
-    the rows of ``texts`` are in the train split.
+    the rows without a label are in the train split.
     """
 
     SPEC_CLASS = Spec
@@ -234,6 +246,7 @@ class TeacherInferrer(base_component.BaseComponent):
         the_task: Mapping[str, Any],
         name: str,
         most: int,
+        augment: int,
         source_digest: str,
     ) -> None:
         super().__init__(
@@ -246,6 +259,7 @@ class TeacherInferrer(base_component.BaseComponent):
                 task=json.dumps(the_task),
                 name=name,
                 most=most,
+                augment=augment,
                 source_digest=source_digest,
                 taught_examples=types.Channel(type=standard_artifacts.Examples),
             )

@@ -74,7 +74,10 @@ def taught(tmp_path_factory, transforming):
     schema = schemas.dump(schemas.resolve("classification", labels=["bad", "good"]))
     transforming.run(root, rows, schema, "models.tasks.classification.Task", CONFIG, files=2)
     keras.utils.set_random_seed(7)
-    task, tokenizer = Task({"labels": ["good", "bad"], "max_length": 24}), Tokenizer(transforming.pieces, TextRules("bert_uncased"))
+    task, tokenizer = (
+        Task({"labels": ["good", "bad"], "max_length": 24}),
+        Tokenizer(transforming.pieces, TextRules("bert_uncased")),
+    )
     model = task.build(BertEncoder(vocabulary_size=tokenizer.size, **ENCODER))
     for variable in model.trainable_variables:
         variable.assign(variable * 8 if "norm" not in variable.path else variable)
@@ -99,7 +102,7 @@ def taught(tmp_path_factory, transforming):
         "texts": [artifact(standard_artifacts.Examples, root / "corpus", ["train", "eval", "test"])],
     }
     outputs = {"taught_examples": [artifact(standard_artifacts.Examples, root / "answers")]}
-    properties = {"task": json.dumps(TASK), "name": "big v1", "most": 30, "source_digest": ""}
+    properties = {"task": json.dumps(TASK), "name": "big v1", "most": 30, "augment": 2, "source_digest": ""}
     events = told_by(lambda: teacher_inferrer.Executor().Do(inputs, outputs, properties))
     return root, documents, known, [str(each) for each in events]
 
@@ -138,7 +141,9 @@ def answers_of(root, texts):
 
 def test_every_record_gets_the_answer_to_its_text_at_the_places_of_the_students_labels(taught):
     root, _, _, events = taught
-    assert events[-1] == "big v1 answered 40 records and 30 texts without a label"
+    others = len(read(root / "answers/Split-train" / distillation.UNLABELLED))
+    assert events[-1] == f"big v1 answered 40 records and {others} texts without a label"
+    assert others > 50
     for split, count in SPLITS.items():
         raw, rows, before = (
             [each for path in sorted((root / name / f"Split-{split}").glob("[dt]*")) for each in read(path)]
@@ -155,21 +160,28 @@ def test_every_record_gets_the_answer_to_its_text_at_the_places_of_the_students_
             assert values(row, "label_id") == values(old, "label_id")
 
 
-def test_texts_without_a_label_are_rows_of_the_same_graph_and_no_split_has_them(taught, transforming):
+def test_texts_without_a_label_are_rows_of_the_same_graph_and_no_split_has_them(taught):
     root, documents, known, _ = taught
     rows = read(root / "answers/Split-train" / distillation.UNLABELLED)
-    assert len(rows) == 30
-    new = list(dict.fromkeys(text for each in documents for text in each))
+    new = [text for each in documents for text in each]
+    of_records = [
+        values(row, "token_ids")
+        for name in SPLITS
+        for path in (root / f"out/Split-{name}").glob("*")
+        for row in read(path)
+    ]
     layer = tft.TFTransformOutput(str(root / "graph")).transform_features_layer()
     ids = {tuple(layer({"text": tf.constant([text])})["token_ids"].values.numpy()): text for text in new}
-    texts = [ids[tuple(values(row, "token_ids"))] for row in rows]
-    assert known not in texts
-    np.testing.assert_allclose(
-        np.array([values(row, "teacher_answer") for row in rows]), answers_of(root, texts), atol=1e-5
-    )
+    found = [(row, ids[key]) for row in rows if (key := tuple(values(row, "token_ids"))) in ids]
+    answers = np.array([values(row, "teacher_answer") for row, _ in found])
+    np.testing.assert_allclose(answers, answers_of(root, [text for _, text in found]), atol=1e-5)
     assert {tuple(values(row, "labelled")) for row in rows} == {(0.0,)}
-    # Spread over all of them: not the first thirty.
-    assert max(new.index(text) for text in texts) > 40
+    # Of the documents every second sentence, not the first thirty, and none that a split has.
+    places = [new.index(text) for _, text in found]
+    assert 20 < len(found) <= 30
+    assert max(places) > 40
+    assert known not in [text for _, text in found]
+    assert not any(values(row, "token_ids") in of_records for row in rows)
 
 
 def test_the_evaluator_gets_the_teachers_row_metrics(taught):
@@ -211,13 +223,15 @@ def test_a_student_learns_all_rows_and_a_killed_one_ends_with_the_same_weights(t
     monkeypatch.setattr("models.training.training_loop._REPORT_SECONDS", 0.0)
     root = taught[0]
     weights, came_to, events = student(root, tmp_path / "one")
-    assert (came_to.records, came_to.unlabelled) == (24, 30)
-    assert "24 records and 30 texts · 2 epochs" in str(came_to)
-    assert [each.step for each in events if isinstance(each, progress.Step)][-1] == 12  # 54 rows, 9 a step, twice
+    others = len(read(root / "answers/Split-train" / distillation.UNLABELLED))
+    assert (came_to.records, came_to.unlabelled) == (24, others)
+    assert f"24 records and {others} texts · 2 epochs" in str(came_to)
+    steps = 2 * -(-(24 + others) // 9)
+    assert [each.step for each in events if isinstance(each, progress.Step)][-1] == steps
     with pytest.raises(Killed):
-        student(root, tmp_path / "two", kill=8)
+        student(root, tmp_path / "two", kill=steps - 4)
     resumed, _, again = student(root, tmp_path / "two")
-    assert "resumed at step 8 of 12" in [str(each) for each in again]
+    assert f"resumed at step {steps - 4} of {steps}" in [str(each) for each in again]
     for path, expected in weights.items():
         np.testing.assert_array_equal(resumed[path], expected)
     # Another weight of the teacher is another training.
