@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from models.bert.encoder import BertEncoder
 from models.checkpoints import checkpoint, smaller
 
-RULES = {"mode": "bert_uncased", "replace": []}
+RULES = {"mode": "bert_uncased", "replace": [], "reserve": []}
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(300))]
 LARGE = {"num_layers": 6, "hidden_dim": 192, "num_heads": 3, "intermediate_dim": 64, "max_positions": 16}
 
