@@ -143,7 +143,7 @@ def test_every_record_gets_the_answer_to_its_text_at_the_places_of_the_students_
     root, _, _, events = taught
     others = len(read(root / "answers/Split-train" / distillation.UNLABELLED))
     assert events[-1] == f"big v1 answered 40 records and {others} texts without a label"
-    assert others > 50
+    assert others > 30
     for split, count in SPLITS.items():
         raw, rows, before = (
             [each for path in sorted((root / name / f"Split-{split}").glob("[dt]*")) for each in read(path)]
