@@ -31,7 +31,8 @@ class Search:
       end_id: what ends an answer, [SEP].
       never: ids that are never written.
       once: ids, K, that may be written once each, and by rows only that have them in their source.
-      all_of_them: whether an answer must hold all of a row's ``once`` before it ends.
+      all_of_them: whether every answer holds all of a row's ``once`` that it has room for: it does not end before, and
+        near its longest length nothing else is written.
       beam: W; 1 is greedy.
       length_penalty: α of ``((5 + pieces) / 6)^α``, which log-probabilities are divided by (Wu et al. 2016, eq. 14);
         [SEP] counts as a piece.
@@ -79,7 +80,7 @@ def search(
     def step(state: State) -> State:
         place, pieces = state["place"], state["place"] + 1
         logits, caches = network.step(state["newest"], place, list(state["caches"]), memories, source.bias)
-        steps = tf.where(blocked(state["left"]), _NEVER, tf.nn.log_softmax(tf.cast(logits, tf.float32)))
+        steps = tf.where(blocked(state["left"], longest - place), _NEVER, tf.nn.log_softmax(tf.cast(logits, tf.float32)))
         total = tf.reshape(state["log_probability"][..., None] + steps, [batch, -1])
         # Of equal ones the lower index: the same answer every time.
         best, index = tf.math.top_k(total, 2 * beams)
@@ -125,19 +126,25 @@ def search(
     return {"ids": end["answer"], **{name: end[name] for name in ("lengths", "score", "unfinished")}}
 
 
-def _blocked(how: Search, size: int) -> Callable[[Tensor], Tensor]:
-    """What must not be written, bool (V,) or (B, W, V), of ``left`` bool (B, W, K): which of ``once`` may be."""
+def _blocked(how: Search, size: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """What must not be written, bool (V,) or (B, W, V).
+
+    It takes ``left`` bool (B, W, K), which of ``once`` may be written, and ``room`` int32 (B,), how many pieces may be.
+    """
     never = np.isin(np.arange(size), list(how.never))
     columns = np.eye(size, dtype=np.float32)[list(how.once)]
-    end = np.arange(size) == how.end_id
+    end, others = np.arange(size) == how.end_id, ~np.isin(np.arange(size), list(how.once))
 
-    def blocked(left: Tensor) -> Tensor:
+    def blocked(left: Tensor, room: Tensor) -> Tensor:
         if not how.once:
             return never
         spent = tf.reshape(1.0 - tf.cast(left, tf.float32), [-1, len(how.once)])
         columns_spent = tf.reshape(tf.matmul(spent, columns) > 0, tf.concat([tf.shape(left)[:2], [size]], 0))
         if how.all_of_them:
-            columns_spent |= tf.reduce_any(left, axis=2, keepdims=True) & end
+            lacking = tf.reduce_sum(tf.cast(left, tf.int32), axis=2, keepdims=True)
+            columns_spent |= (lacking > 0) & end
+            # [SEP] needs a place too.
+            columns_spent |= (lacking > 0) & (lacking >= room[:, None, None] - 1) & others
         return never | columns_spent
 
     return blocked

@@ -184,16 +184,19 @@ def test_pieces_that_may_be_written_once_and_only_where_the_source_has_them():
     assert written
 
 
-def test_an_answer_ends_only_with_all_of_them():
-    once, ended = (4, 5), 0
+@pytest.mark.parametrize("longest", [12, 3])  # 3: two of them and [SEP]
+def test_an_answer_holds_all_of_them(longest):
+    once, held, late = (4, 5), 0, 0
     for seed in range(20):
         network, (token_ids, mask) = random_network(seed, 12), sources(seed, 4, 12)
-        how = Search(START, END, once=once, all_of_them=True)
-        for row, (ids, _, cut) in enumerate(found(network, how, token_ids, mask, 12)):
-            if not cut:
-                assert set(once) & set(token_ids[row].tolist()) <= set(ids)
-                ended += bool(set(once) & set(token_ids[row].tolist()))
-    assert ended
+        how, free = (Search(START, END, once=once, all_of_them=strictly) for strictly in (True, False))
+        freely = found(network, free, token_ids, mask, longest)
+        for row, (ids, _, _) in enumerate(found(network, how, token_ids, mask, longest)):
+            wanted = set(once) & set(token_ids[row].tolist())
+            assert wanted <= set(ids)
+            held += bool(wanted)
+            late += not wanted <= set(freely[row][0])
+    assert held > 20 and late > 5  # by themselves, many answers hold none
 
 
 def test_the_graph_holds_only_operations_that_a_stock_server_links():
