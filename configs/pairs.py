@@ -62,6 +62,10 @@ class ParallelData(SplitSource):
                     f"{key} must be two files of lines, one of the source texts and one of their translations. "
                     f"Received: {', '.join(given)}"
                 )
+            if aligned and len(set(given)) == 1:
+                raise ValueError(f"{key} must be two different files. Received: {given[0]} twice")
+        if self.format != "aligned" and self.text == self.target:
+            raise ValueError(f"text and target must be two different columns. Received: {self.text!r} for both")
         return self
 
     @property

@@ -61,7 +61,10 @@ def test_each_source_is_one_record(caplog):
         assert lines[int(origin.removeprefix("a.en:"))] == (text, target)
     assert Path("runs/pairs/bad_records.csv").read_text().splitlines()[1:] == ["a.en,122,column 'text' is empty"]
     (line,) = [record.message for record in caplog.records if record.name == "tfx_bert"]
-    assert line.endswith("1 bad · 1 left out · 30 sources with several translations: the most frequent one is kept")
+    assert line.endswith(
+        "1 bad · 1 left out as their own translation · "
+        "30 sources with several translations: the most frequent one is kept"
+    )
 
 
 def test_swapped_sides_stop_it():

@@ -89,7 +89,8 @@ class Kind(kind.Kind[ParallelData]):
             (_SEVERAL, "sources with several translations: the most frequent one is kept"),
         )
         parts = (f"{number:,} {words}" for name, words in told if (number := report.figures[name]))
-        return " · ".join([super().line(report), *parts])
+        copies = " as their own translation" * bool(report.left_out)  # the line ends with those that are left out
+        return " · ".join([super().line(report) + copies, *parts])
 
     @override
     def records_of(self, head: Head) -> float:

@@ -133,6 +133,21 @@ def test_files_of_lines_come_in_twos(options):
         ParallelData(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"path": ["a.en", "a.en"]}, r"path must be two different files\. Received: a\.en twice"),
+        (
+            {"path": "a.csv", "text": "en", "target": "en"},
+            r"text and target must be two different columns\. .*'en' for",
+        ),
+    ],
+)
+def test_a_side_is_not_its_own_translation(options, message):
+    with pytest.raises(ValueError, match=message):
+        ParallelData(**options)
+
+
 def test_tables_are_tables():
     for path in (["a.csv", "b.csv"], ["a.tsv"], ["a.data"], ["a.csv", "b.jsonl.gz"]):
         assert ParallelData(path=path).format is None

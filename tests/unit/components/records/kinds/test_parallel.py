@@ -141,6 +141,7 @@ def test_what_was_joined_is_told():
         "frequent one is kept"
     )
     assert kind.line(Report()) == "0 train · 0 eval · 0 test · 0 bad"
+    assert kind.line(Report(left_out=3)) == "0 train · 0 eval · 0 test · 0 bad · 3 left out as their own translation"
 
 
 def test_a_column_keeps_documents_in_one_split():
