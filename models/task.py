@@ -352,7 +352,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def expected(self, record: Mapping[str, "np.ndarray"]) -> str:
-        """The right answer in one line, from ``gold``."""
+        """The right answer in one line, from ``gold``; beside it stands what ``examined`` gave, where that is known."""
 
     @abc.abstractmethod
     def summarize(self, answer: Mapping[str, "np.ndarray"]) -> str:

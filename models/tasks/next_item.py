@@ -298,7 +298,7 @@ class Task(task.Task):
 
     @override
     def examined(self, outputs: task.Tensors, features: task.Tensors, record: task.Tensors) -> dict[str, Any]:
-        """``rank``, ``best_rank``, ``popularity_rank``, ``catalogue`` int64 (B,), ``shown`` int64 (B, 10)."""
+        """``rank``, ``best_rank``, ``popularity_rank``, ``catalogue``, ``target_title``, (B,); ``shown`` (B, 10)."""
         import tensorflow as tf
 
         scores, eligible, target = self.scores(outputs, features), self.eligible(features), self._target(record)
@@ -309,6 +309,7 @@ class Task(task.Task):
             "best_rank": best,
             "popularity_rank": ranking.ranks(popularity, eligible, target)[0],
             "catalogue": tf.fill(tf.shape(rank), tf.constant(self.catalogue.sum(), tf.int64)),
+            "target_title": tf.gather(tf.constant(self.items.titles, tf.string), target),
             "shown": ranking.best(scores, eligible, figures.SHOWN)[0],
         }
 
@@ -366,8 +367,12 @@ class Task(task.Task):
 
     @override
     def expected(self, record: Mapping[str, np.ndarray]) -> str:
-        """The next item."""
-        return SEPARATOR.join(task.strings(record["target"]))
+        """The next item, and where they are known its title and place: ``346 Jackie Brown (1997), place 37``."""
+        item, rank = SEPARATOR.join(task.strings(record["target"])), record.get("rank")
+        if rank is None:
+            return item
+        title = record["target_title"].item().decode()
+        return f"{item} {title}".strip() + (f", place {rank.item():,}" if rank.item() else ", never seen in train")
 
     @override
     def summarize(self, answer: Mapping[str, np.ndarray]) -> str:

@@ -1,5 +1,6 @@
 """``tfx-bert diff``: two runs side by side."""
 
+from collections import defaultdict
 from pathlib import Path
 
 from rich.console import Console
@@ -42,9 +43,12 @@ def diff(root: Path, a: str, b: str) -> None:
 
 def flips(before: list[Answer], after: list[Answer]) -> str:
     """Counts the test records whose answer changed, for better and for worse."""
-    # Match records by text: an inserted row would shift every line number.
-    then = {answer.text: answer for answer in before}
-    shared = [(then[answer.text], answer) for answer in after if answer.text in then]
+    # Match records by text: an inserted row would shift every line number. Of equal texts, such as the histories of two
+    # people who bought one and the same item, the first is the first.
+    then = defaultdict[str, list[Answer]](list)
+    for answer in reversed(before):
+        then[answer.text].append(answer)
+    shared = [(then[answer.text].pop(), answer) for answer in after if then[answer.text]]
     flipped = [(old, new) for old, new in shared if old.summary != new.summary]
     mended = sum(old.wrong > 0 and not new.wrong for old, new in flipped)
     broken = sum(new.wrong > 0 and not old.wrong for old, new in flipped)

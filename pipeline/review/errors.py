@@ -137,4 +137,4 @@ def _answer(serialized: bytes, answer: dict[str, Any], the_task: Task, inputs: l
     summary = answer["label"].item().decode() if the_task.single_label else the_task.summarize(answer)
     score = answer["score"].item() if the_task.single_label else None
     (origin,) = strings(features["origin"])
-    return Answer(origin, text, the_task.expected(gold), summary, the_task.wrong(row), score, row)
+    return Answer(origin, text, the_task.expected({**answer, **gold}), summary, the_task.wrong(row), score, row)

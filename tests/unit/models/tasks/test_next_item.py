@@ -254,6 +254,18 @@ def test_the_rank_is_the_place_in_the_answer(example):
         np.testing.assert_array_equal(value, bare[name])
 
 
+def test_a_mistake_is_told_with_the_title_and_the_place_of_the_right_item(example):
+    the_task, model = example
+    asked = tf.constant([serialized(["é1"], "é2"), serialized(["é1"], "no")])
+    found = {name: value.numpy() for name, value in signatures(the_task, model)["serving_examples"](asked).items()}
+    told = [
+        the_task.expected({**task.nth(found, place), "target": np.array([name.encode()], object)})
+        for place, name in enumerate(["é2", "no"])
+    ]
+    assert told == [f"é2 Title é2, place {found['rank'][0]}", "no, never seen in train"]
+    assert the_task.expected({"target": np.array([b"302"], object)}) == "302"
+
+
 def test_slices_by_the_target_are_half_ninety_percent_and_the_rest():
     the_task, model = made("causal")
     targets = [ITEMS.names[FIRST].decode(), ITEMS.names[-1].decode(), "no"]

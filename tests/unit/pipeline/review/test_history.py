@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from click.testing import CliRunner
 from filelock import FileLock
@@ -186,6 +188,15 @@ def test_flips_say_whether_it_got_better():
     after = [answer(1, "a", "b"), answer(2, "a", "a"), answer(3, "b", "a"), answer(4, "a", "a"), answer(9, "a", "a")]
     assert flips(before, after) == "predictions: 3 of 4 flipped · 1 mended · 1 broken  first r.csv:1"
     assert flips(before, before) == "predictions: 0 of 5 flipped · 0 mended · 0 broken"
+
+
+def test_of_equal_texts_the_first_is_the_first():
+    """Two people who did the same, and went on with ``a`` and with ``b``."""
+    before, after = (
+        [dataclasses.replace(answer(line, label, said), text="50") for line, label in ((1, "a"), (2, "b"))]
+        for said in "ab"
+    )
+    assert flips(before, after) == "predictions: 2 of 2 flipped · 1 mended · 1 broken  first r.csv:1"
 
 
 def test_the_newest_model_answers(tmp_path):
