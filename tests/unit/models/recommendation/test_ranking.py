@@ -33,12 +33,13 @@ def test_ranks_and_the_best_are_those_of_brute_force(exclude_seen):
     allowed = ranking.eligible(
         tf.ragged.constant(seen, tf.int64, ragged_rank=1), np.arange(size) >= FIRST, exclude_seen=exclude_seen
     )
-    ranks, best_ranks = ranking.ranks(tf.constant(scores), allowed, tf.constant(targets))
-    ids, shares = ranking.best(tf.constant(scores), allowed, 20)
+    given = tf.constant(scores)
+    found = *ranking.ranks(given, allowed, tf.constant(targets)), *ranking.best(given, allowed, 20)
+    ranks, best_ranks, ids, shares = (each.numpy() for each in found)
     for row, (values, history, target) in enumerate(zip(scores, seen, targets, strict=True)):
         rank, best, order = by_hand(values, history, target, exclude_seen=exclude_seen)
         assert (ranks[row], best_ranks[row]) == (rank, best)
-        assert ids[row].numpy().tolist() == (order + [0] * 20)[:20]
+        assert ids[row].tolist() == (order + [0] * 20)[:20]
         powers = np.exp(values[order].astype(float))
         np.testing.assert_allclose(shares[row], np.pad(powers / powers.sum(), (0, 20))[:20], rtol=1e-5)
         # The twin that baselines are ranked with.
