@@ -24,7 +24,7 @@ from models.checkpoints import checkpoint as checkpoints
 from models.checkpoints import layout
 from pipeline.run import imports, sources
 from pipeline.run.result import RunError
-from pipeline.start import estimate, preview
+from pipeline.start import estimate, lengths, preview
 from pipeline.terminal.numbers import size
 from schemas import DataError
 
@@ -178,7 +178,7 @@ def _looks(experiment: Experiment, environment: Environment) -> Iterator[tuple[s
             told = f"$.{section}: {place} is on a volume of the cluster and is not looked at"
             yield section, partial(str, told)
         else:
-            yield section, partial(_look, environment, kind)
+            yield section, partial(_look, experiment, environment, kind)
     if task and task.schema_:
         yield "schema", partial(_schema, experiment, task)
     if vocabulary and vocabulary.path:
@@ -209,12 +209,28 @@ def _reachable(source: Source, environment: Environment) -> None:
                 raise ConfigError(f"$.{source.section}.{key}: {pattern} is relative, and {told}")
 
 
-def _look(environment: Environment, kind: Kind[Any]) -> Head | str:
+def _look(experiment: Experiment, environment: Environment, kind: Kind[Any]) -> Head | str:
     _reachable(kind.source, environment)
     try:
-        return preview.look(kind)
+        return preview.look(kind, _measure(experiment, environment, kind))
     except DataError as error:
         return _closed(error, environment)
+
+
+def _measure(experiment: Experiment, environment: Environment, kind: Kind[Any]) -> lengths.Measure | None:
+    """What counts the tokens of a source; None where there are none, or no vocabulary to count them by."""
+    if not kind.tokenized:
+        return None
+    try:
+        start = imports.start(experiment, environment)
+        if start:
+            checkpoint(start.folder, start.name)
+    except (ConfigError, DataError, RunError):
+        return None  # of which the look at the checkpoint tells
+    path = experiment.vocabulary.path if experiment.vocabulary else None
+    if path and not Path(path).is_file():
+        return None  # likewise
+    return lengths.measure(experiment, kind, start.folder if start else None)
 
 
 def _closed(error: DataError, environment: Environment) -> str:

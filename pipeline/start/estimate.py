@@ -19,9 +19,13 @@ from pipeline.terminal.numbers import clock, size
 
 # Share of a plain matrix product's rate that training reached on two cores, medians over BERT-small and MiniLM.
 UTILIZATION = 0.5
-# Everything but training, measured on two cores: imports and fixed costs (s), and per record of each source (s). Of
-# them, ExampleGen, StatisticsGen and Transform take .00007: benchmarks/data_nodes.py, CPU seconds.
-FIXED, PER_RECORD = 45.0, {"task.data": 0.0018, "corpus": 0.00007, "score": 0.0019, "events": 0.0001, "items": 0.0001}
+# What no training and no model does, on two cores: imports and fixed costs (s), and per record of each source (s). Of
+# them, ExampleGen, StatisticsGen and Transform take .00007: benchmarks/data_nodes.py, CPU seconds. The data nodes of a
+# million records took 394 s in all, those of a million events 23 CPU s.
+FIXED, PER_RECORD = (
+    45.0,
+    {"task.data": 0.00035, "corpus": 0.00007, "score": 0.0003, "events": 0.00004, "items": 0.00004},
+)
 PER_RECORD["train.teacher.texts"] = PER_RECORD["score"]
 PER_RECORD[TaggedWords.section] = PER_RECORD["corpus"]  # nothing tokenizes them
 _TITLE = 8  # tokens of a title, special ones included: films have 7
@@ -80,7 +84,7 @@ def flops(
         work["pretraining"] = 6 * (multiplied + head) * seen
     if experiment.task:
         records, mean = amounts["task.data"]
-        length = min(mean, getattr(experiment.task, "max_length", mean))
+        length = min(mean, _longest(experiment, mean))
         trainings = len(experiment.train.seeds or [experiment.seed]) + experiment.train.refit
         epochs = experiment.train.epochs * trainings
         if tune := experiment.tune:
@@ -99,13 +103,34 @@ def flops(
         if experiment.score:
             records, mean = amounts["score"]
             # Forward alone.
-            work["scoring"] = 2 * multiplied * records * min(mean, getattr(experiment.task, "max_length", mean))
+            work["scoring"] = 2 * multiplied * records * min(mean, _longest(experiment, mean))
     if experiment.analyze:
         records, mean = amounts["task.data" if experiment.task else "corpus"]
         length = min(mean, getattr(experiment.task, "max_length", 128))
         tagged, _ = amounts.get(TaggedWords.section, (0, 0))
         work["analysis"] = 2 * multiplied * length * _passes(experiment, experiment.analyze, records, tagged)
     return work
+
+
+def _longest(experiment: Experiment, mean: float) -> float:
+    """Tokens of a record beyond which nothing is read; ``mean`` where all is."""
+    own = experiment.task.own() if experiment.task else {}
+    if "stride" in own or "max_length" not in own:
+        return mean
+    assert experiment.task is not None
+    the_task = tasks.load(experiment.task.type)
+    sides = 2 if the_task.separate_encoding or the_task.family == "translation" else 1
+    return float(sides * own["max_length"])
+
+
+def judged(experiment: Experiment, amounts: dict[str, tuple[int, float]], size_of: dict[str, Any]) -> float:
+    """Operations of the answers that a training is judged by: the eval split after each epoch, the test split once."""
+    if experiment.task is None or (kind := sources.of(experiment)["task"]).trained == 1:
+        return 0.0
+    records, mean = amounts["task.data"]
+    trainings = len(experiment.train.seeds or [experiment.seed])
+    share = kind.shares.get("eval", 0) * experiment.train.epochs * trainings + kind.shares.get("test", 0)
+    return 2 * cost(experiment, size_of).multiplied * records * min(mean, _longest(experiment, mean)) * share
 
 
 def _passes(experiment: Experiment, analyze: Analyze, records: int, tagged: int) -> float:
@@ -148,7 +173,7 @@ def text(
     parts = " + ".join(f"{name} {most.get(name, '')}{clock(each)}" for name, each in seconds.items())
     nouns = {kind.source.section: kind.noun for kind in sources.of(experiment).values()}
     others = sum((PER_RECORD.get(nouns[name]) or PER_RECORD[name]) * records for name, (records, _) in amounts.items())
-    total = sum(seconds.values()) + FIXED + others
+    total = sum(seconds.values()) + FIXED + others + judged(experiment, amounts, size_of) / rate
     cores, bytes_ = len(os.sched_getaffinity(0)), memory(experiment, size_of)
     return (
         f"estimate: {clock(total)} on {cores} cores ({parts} + the other nodes; {sum(work.values()) / 1e12:.1f} TFLOP "
@@ -173,9 +198,14 @@ def product_rate() -> float:
 
 
 def tokens(text: str) -> float:
-    """WordPiece tokens of a text, special ones included: 1.3 a word of English, 0.6 a Hangul syllable."""
+    """WordPiece tokens of a text, special ones included, where no vocabulary is at hand.
+
+    1.3 a word of English, 0.6 a Hangul syllable, 1 a Han or Kana letter; and at least one for every five letters, for
+    long words and for text without spaces.
+    """
     hangul = sum("가" <= letter <= "힣" for letter in text)
-    return 2 + max(1.3 * len(text.split()), 0.6 * hangul)
+    alone = sum("\u3040" <= letter <= "\u30ff" or "\u3400" <= letter <= "\u9fff" for letter in text)
+    return 2 + alone + max(1.3 * len(text.split()), 0.6 * hangul, (len(text) - alone) / 6)
 
 
 def lines(path: str, kind: str) -> float:

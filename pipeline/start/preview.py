@@ -1,15 +1,17 @@
 """What the heads of a source's files show, read as a run would read them."""
 
 import itertools
+import statistics
 from typing import Any
 
 from components.records import bad_records, readers
 from components.records.head import Head
 from components.records.kind import Kind
-from components.records.record import LeftOut, Part, Record
+from components.records.record import LeftOut
 from components.records.rows import Bad
 from pipeline.start import data as demo
-from pipeline.start import estimate
+from pipeline.start import estimate, lengths
+from pipeline.start.lengths import Measure, Sample
 from schemas import DataError
 
 HEAD = 50_000  # records looked at in each file: a second of reading
@@ -24,20 +26,28 @@ def readable(kind: Kind[Any]) -> None:
         raise DataError(f"{error}{demo_hint(*kind.source.path)}") from None
 
 
-def look(kind: Kind[Any]) -> Head:
+def look(kind: Kind[Any], measure: Measure | None = None) -> Head:
     """Reads the heads of a source's files as a run would.
+
+    Args:
+      kind: of the records.
+      measure: counts the tokens of some of them; without it they are guessed.
 
     Raises:
       DataError: a file, or with ``on_bad_record: fail`` a record, that a run would stop at; labels that teach nothing.
     """
     readable(kind)
-    head = Head()
+    head, sample = Head(), Sample()
     total = 0.0
     for path in (path for group in readers.files(kind.source).values() for path in group):
-        count, mean = _add(path, kind, head)
+        count, mean = _add(path, kind, head, sample)
         head.records += count
         total += count * mean
     head.tokens = total / max(1.0, head.records)
+    if measure and sample.kept:
+        # The guess knows all files, the sample how far it is off.
+        guessed = statistics.fmean(estimate.tokens(" ".join(texts)) for texts in sample.kept)
+        head.tokens *= measure(sample.kept) / guessed
     report = bad_records.Report(head.rows, reasons=head.bad, first=head.first)
     if bad_records.too_many(report, kind.source):
         raise DataError(bad_records.refusal(report, kind.source, None, head=not head.exact))
@@ -46,7 +56,7 @@ def look(kind: Kind[Any]) -> Head:
     return head
 
 
-def _add(path: str, kind: Kind[Any], head: Head) -> tuple[float, float]:
+def _add(path: str, kind: Kind[Any], head: Head, sample: Sample) -> tuple[float, float]:
     """Adds the head of one file to ``head``; gives the file's number of records and their mean length in tokens."""
     count, tokens, line, taken = 0, 0.0, 1, 0
     most = HEAD if kind.tokenized else EVENTS
@@ -62,20 +72,18 @@ def _add(path: str, kind: Kind[Any], head: Head) -> tuple[float, float]:
             head.first.setdefault(record.reason, (record.file, record.line))
             continue
         count += 1
-        tokens += estimate.tokens(_text(record, kind)) if kind.tokenized else 1
+        if kind.tokenized:
+            texts = lengths.texts_of(record, kind)
+            sample.add(texts)
+            tokens += estimate.tokens(" ".join(texts))
+        else:
+            tokens += 1
         kind.add(record, head)
     scale = 1.0
     if taken == most:
         head.exact = False
         scale = max(1.0, estimate.lines(path, readers.format_of(path, kind.source)) / line)
     return count * scale, tokens / max(1, count)
-
-
-def _text(record: Record | Part, kind: Kind[Any]) -> str:
-    if isinstance(record, Part):
-        return " ".join(map(str, record.content))
-    texts = [text for name in kind.texts for text in record.features.get(name, [])]
-    return b" ".join(text for text in texts if isinstance(text, bytes)).decode()
 
 
 def summary(head: Head, kind: Kind[Any]) -> str:
