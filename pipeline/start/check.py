@@ -24,7 +24,7 @@ from models.checkpoints import checkpoint as checkpoints
 from models.checkpoints import layout
 from pipeline.run import imports, sources
 from pipeline.run.result import RunError
-from pipeline.start import estimate, lengths, preview
+from pipeline.start import advice, estimate, lengths, preview
 from pipeline.terminal.numbers import size
 from schemas import DataError
 
@@ -67,6 +67,10 @@ def check(experiment: Experiment, environment: Environment) -> None:
     start = imports.start(experiment, environment)
     reads = imports.reads(experiment, environment)
     folders = [each.folder if each else None for each in (start, reads)]
+    if "task.data" in amounts:
+        records = amounts["task.data"][0] * sources.of(experiment)["task"].trained
+        if word := advice.left_out(experiment, records, estimate.shape(experiment, folders[0], names)):
+            console.print(Text.assemble(("! ", "yellow"), word), soft_wrap=True)
     told = estimate.text(experiment, amounts, *folders, names=names)
     console.print(Text(told, "dim"), soft_wrap=True)
 
