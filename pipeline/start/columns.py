@@ -19,9 +19,14 @@ _LABELS = (
     re.compile(r"label|sentiment|target|polarity|intent|감성|감정|라벨|레이블", re.I),
     re.compile(r"class|categor|topic|rating|stars|분류|평점", re.I),
 )
-_PAIRS = (("1", "2"), ("a", "b"), ("premise", "hypothesis"), ("question", "answer"), ("query", "passage"))
+_PAIRS = (
+    ("1", "2"), ("a", "b"), ("premise", "hypothesis"), ("question", "answer"), ("query", "passage"),
+    ("statement", "reply"), ("text", "text_pair"),
+)  # fmt: skip
 # Names that records have for something else.
 _NO_SLICES = (*Kind.features(), "length_bucket")
+# More values are no labels; up to so many, broken numbers such as 0.5 may be.
+_MOST_LABELS, _FEW_NUMBERS = 50, 10
 _POSITIVE = ("positive", "pos", "1", "true", "yes", "y", "spam", "good", "긍정")
 
 
@@ -53,15 +58,16 @@ def text_column(values: dict[str, list[str]], path: str, assumed: list[str]) -> 
     return best
 
 
-def pair_column(text: str, values: dict[str, list[str]], assumed: list[str]) -> str | None:
-    """The second text of a pair: ``sentence1`` goes with ``sentence2``, ``premise`` with ``hypothesis``."""
+def pair_columns(text: str, values: dict[str, list[str]], assumed: list[str]) -> tuple[str, str | None]:
+    """The texts of a pair, in their order: ``sentence1`` and ``sentence2``, ``premise`` and ``hypothesis``."""
     for first, second in _PAIRS:
         for one, other in ((first, second), (second, first)):
             partner = text[: -len(one)] + other if text.endswith(one) else None
             if partner in values and partner != text:
-                assumed.append(f"{text!r} and {partner!r} are a pair")
-                return partner
-    return None
+                pair = (text, partner) if one == first else (partner, text)
+                assumed.append(f"{pair[0]!r} and {pair[1]!r} are a pair")
+                return pair
+    return text, None
 
 
 def label_column(values: dict[str, list[str]], texts: set[str | None], path: str, assumed: list[str]) -> str:
@@ -69,9 +75,9 @@ def label_column(values: dict[str, list[str]], texts: set[str | None], path: str
 
     def score(name: str) -> float:
         distinct = len(set(values[name]))
-        if distinct > max(50, len(values[name]) / 5) and not _numeric(values[name]):
+        if distinct > max(_MOST_LABELS, len(values[name]) / 5) and not _numeric(values[name]):
             return 0.0
-        few = 0.01 if distinct < 2 else 1.0 if distinct <= 50 else 0.1
+        few = 0.01 if distinct < 2 else 1.0 if distinct <= _MOST_LABELS else 0.1
         named = next((weight for weight, names in zip((20, 5), _LABELS, strict=True) if names.search(name)), 1)
         return few * named / (1 + distinct / 1000)
 
@@ -88,22 +94,42 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(shown[:20]) + ", …" * (len(shown) > 20)
 
 
-def labels(
-    cells: Counter[str], path: str, label: str, assumed: list[str]
-) -> tuple[list[str], dict[str, str], Counter[str]]:
-    """Labels in the YAML's order, the ranges that cut them from numbers, and how often each of ``cells`` came."""
-    counts = Counter({cell: number for cell, number in cells.items() if cell})
+def bounds(counts: Counter[str]) -> tuple[float, float] | None:
+    """The least and the highest number, where a column holds numbers that are no labels: many, or broken ones."""
+    if not _numeric(list(counts)) or len(counts) <= _FEW_NUMBERS:
+        return None
+    numbers = [float(cell) for cell in counts]
+    whole = all(number.is_integer() for number in numbers)
+    return (min(numbers), max(numbers)) if not whole or len(counts) > _MOST_LABELS else None
+
+
+def a_number(label: str, counts: Counter[str]) -> str:
+    """What it means that a column holds numbers, and what else it could."""
+    numbers = sorted(float(cell) for cell in counts.elements())
+    middle = 0.0 if numbers[0] < 0 < numbers[-1] else statistics.median(numbers)
+    if middle == numbers[0]:  # which is that of more than half of them
+        middle = next(number for number in numbers if number > middle)
+    return (
+        f"{label!r} is a number to predict; for labels: type: classification, labels: [low, high], "
+        f"label: {{column: {label}, ranges: {{low: '< {middle:.15g}', high: '>= {middle:.15g}'}}}}"
+    )
+
+
+def labels(counts: Counter[str], path: str, label: str, assumed: list[str]) -> list[str]:
+    """Labels in the YAML's order.
+
+    Raises:
+      DataError: they are none, or nothing can be learned from them.
+    """
     if counts.total() < 2:
         raise DataError(f"{path} has one record only; nothing can be learned from one")
     if len(counts) < 2:
         raise DataError(f"{path}: column {label!r} has one value only; nothing can be learned from one label")
-    if len(counts) > 50:
-        if not _numeric(list(counts)):
-            raise DataError(
-                f"{path}: column {label!r} has {len(counts):,} values; a label has few: name another with --label"
-            )
-        return _cut([float(cell) for cell in counts.elements()], label, assumed)
-    labels = sorted(counts, key=lambda each: (float(each) if _numeric([each]) else 0.0, each))
+    if len(counts) > _MOST_LABELS:
+        raise DataError(
+            f"{path}: column {label!r} has {len(counts):,} values; a label has few: name another with --label"
+        )
+    labels = ordered(counts)
     if len(labels) == 2:
         labels.sort(key=lambda each: each.lower() in _POSITIVE)
         assumed.append(f"{labels[1]!r} is the positive label")
@@ -112,7 +138,12 @@ def labels(
         "file if they are one"
         for alike in _alike(labels)
     ]
-    return labels, {}, counts
+    return labels
+
+
+def ordered(labels: Iterable[str]) -> list[str]:
+    """Numbers by what they are, then words by their spelling."""
+    return sorted(labels, key=lambda each: (not _numeric([each]), float(each) if _numeric([each]) else 0.0, each))
 
 
 def _alike(labels: list[str]) -> list[list[str]]:
@@ -122,19 +153,6 @@ def _alike(labels: list[str]) -> list[list[str]]:
         plain = unicodedata.normalize("NFKC", label).casefold()
         groups.setdefault(float(plain) if _numeric([plain]) else plain, []).append(label)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _cut(numbers: list[float], label: str, assumed: list[str]) -> tuple[list[str], dict[str, str], Counter[str]]:
-    zero = min(numbers) < 0 < max(numbers)
-    middle = 0.0 if zero else statistics.median(numbers)
-    if middle == min(numbers):  # which is that of more than half of them
-        middle = min(number for number in numbers if number > middle)
-    low, high = ("negative", "positive") if zero else ("low", "high")
-    assumed.append(f"{label!r} is a number, cut at {middle:.15g} into {low} and {high}: edit the ranges")
-    counts = Counter(
-        {low: sum(number < middle for number in numbers), high: sum(number >= middle for number in numbers)}
-    )
-    return [low, high], {low: f"< {middle:.15g}", high: f">= {middle:.15g}"}, counts
 
 
 def _numeric(cells: list[str]) -> bool:

@@ -1,26 +1,29 @@
-"""``tfx-bert init``: an experiment's YAML and schema from what a data file shows."""
+"""``tfx-bert init``: an experiment's YAML, and of labels its schema, from what a data file shows."""
 
-import math
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-import schemas
 from configs.base import NAME, ConfigError
 from configs.encoding import Encoding
-from configs.sources import TaskData
-from configs.yaml.document import inline
 from pipeline import loader
-from pipeline.start import init_events, init_pairs
-from pipeline.start.sniff import DataFile, look
-from pipeline.terminal.numbers import share
+from pipeline.start import init_events, init_pairs, init_records, init_texts, shapes, sniff
+from pipeline.start.init_events import Events
+from pipeline.start.shapes import Shape
 
-MINILM = "data/minilm"
+
+@dataclass(frozen=True)
+class _Draft:
+    """What is to be written, and what a person is told: what was seen, and what that rests on."""
+
+    files: Mapping[Path, list[str]]
+    seen: list[str]
+    assumed: list[str]
 
 
 def init(
@@ -37,48 +40,44 @@ def init(
     time: str | None = None,
     catalogue: str | None = None,
 ) -> None:
-    """Writes ``NAME.yaml``, and of texts ``schemas/NAME.pbtxt``, and prints what was seen and assumed.
+    """Writes ``NAME.yaml``, and of labels ``schemas/NAME.pbtxt``, and prints what was seen and assumed.
 
     Raises:
       ConfigError: a file is there already and ``force`` is not given, or an option does not fit the file.
       DataError: the file cannot be read, or no text or label column is found.
     """
     named = {key: column for key, column in {"user": user, "item": item, "time": time}.items() if column}
-    if text or label:
-        if named or catalogue:
-            raise ConfigError("--text and --label are of texts, --user, --item, --time and --catalogue of events")
-    elif seen := init_events.look(data, named, encoding, catalogue):
-        name = _named(data, name)
-        _write({Path(f"{name}.yaml"): init_events.yaml(seen, name)}, force)
-        _tell(seen.lines(), seen.assumed, f"{name}.yaml: review it", name)
-        return
-    elif named or catalogue:
-        raise ConfigError(f"{data} does not look like events: name who with --user and what with --item")
-    elif not checkpoint and (seen := init_pairs.look(data, encoding)):
-        name = _named(data, name)
-        _write({Path(f"{name}.yaml"): init_pairs.yaml(seen, name)}, force)
-        _tell(seen.lines(), seen.assumed, f"{name}.yaml: review it", name)
-        return
-    _init_texts(data, name, text, label, encoding, checkpoint, force)
-
-
-def _init_texts(
-    data: str,
-    name: str | None,
-    text: str | None,
-    label: str | None,
-    encoding: Encoding | None,
-    checkpoint: str | None,
-    force: bool,
-) -> None:
-    seen = look(data, text, label, encoding)
+    of_events, of_texts = bool(named or catalogue), bool(text or label)
+    if of_texts and of_events:
+        raise ConfigError("--text and --label are of texts, --user, --item, --time and --catalogue of events")
     name = _named(data, name)
-    yaml_file, schema_file = Path(f"{name}.yaml"), Path("schemas") / f"{name}.pbtxt"
-    start, why = _start(seen, checkpoint)
-    schema = schemas.resolve("classification", labels=seen.labels, slices=seen.slices, pair=seen.text_pair is not None)
-    written = [_schema_header(seen, name) + schemas.dump(schema).removesuffix("\n")]
-    _write({yaml_file: _yaml(seen, name, start, schema_file), schema_file: written}, force)
-    _tell(seen.lines(), [*seen.assumed, why], f"{yaml_file} and {schema_file}: review them", name)
+    experiment = Path(f"{name}.yaml")
+    if not of_texts and not of_events and (shape := shapes.of_file(data, encoding)):
+        draft = _records(data, shape, name, checkpoint)
+    elif not of_texts and (events := init_events.look(data, named, encoding, catalogue)):
+        draft = _rows(events, experiment, init_events.yaml(events, name))
+    elif of_events:
+        raise ConfigError(f"{data} does not look like events: name who with --user and what with --item")
+    elif not of_texts and not checkpoint and (pairs := init_pairs.look(data, encoding)):
+        draft = _rows(pairs, experiment, init_pairs.yaml(pairs, name))
+    elif shape := shapes.of_columns(data, encoding, text, label):
+        draft = _records(data, shape, name, checkpoint)
+    else:
+        seen = sniff.look(data, text, label, encoding)
+        files, why = init_texts.files(seen, name, checkpoint)
+        draft = _Draft(files, seen.lines(), [*seen.assumed, why])
+    _write(draft.files, force)
+    _tell(draft, name)
+
+
+def _rows(seen: Events, experiment: Path, lines: list[str]) -> _Draft:
+    return _Draft({experiment: lines}, seen.lines(), seen.assumed)
+
+
+def _records(data: str, shape: Shape, name: str, checkpoint: str | None) -> _Draft:
+    seen = init_records.look(data, shape)
+    lines, why = init_records.yaml(seen, name, checkpoint)
+    return _Draft({Path(f"{name}.yaml"): lines}, seen.lines(), [*shape.assumed, why])
 
 
 def _write(files: Mapping[Path, list[str]], force: bool) -> None:
@@ -103,13 +102,16 @@ def _write(files: Mapping[Path, list[str]], force: bool) -> None:
             draft.replace(file)
 
 
-def _tell(lines: Iterable[str], assumed: Iterable[str], written: str, name: str) -> None:
+def _tell(draft: _Draft, name: str) -> None:
     console = Console(highlight=False, markup=False)
-    for line in lines:
+    for line in draft.seen:
         console.print(line, soft_wrap=True, markup=False)
-    for assumption in assumed:
+    for assumption in draft.assumed:
         console.print(Text.assemble(("assumed  ", "yellow"), assumption), soft_wrap=True)
-    console.print(Text.assemble(("✓ ", "green"), written), soft_wrap=True)
+    written = " and ".join(map(str, draft.files))
+    console.print(
+        Text.assemble(("✓ ", "green"), f"{written}: review {'it' if len(draft.files) == 1 else 'them'}"), soft_wrap=True
+    )
     console.print(f"Next:  tfx-bert check {name}.yaml | tfx-bert run {name}.yaml", soft_wrap=True)
 
 
@@ -124,69 +126,3 @@ def _name(data: str) -> str:
     stem = Path(data).name.split(".")[0].lower()
     name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem).strip("-")
     return name[:63] or "experiment"
-
-
-def _start(seen: DataFile, checkpoint: str | None) -> tuple[dict[str, Any], str]:
-    """The part of the YAML that says what training starts from, and why."""
-    if checkpoint:
-        from pipeline.start.check import checkpoint as read
-
-        return {"checkpoint": checkpoint}, f"start from {checkpoint}: {read(Path(checkpoint))[1]}"
-    if seen.language == "English":
-        return {"checkpoint": MINILM}, f"English, so it starts from {MINILM} (tfx-bert data fetch minilm brings it)"
-    # A thousand pieces for every 100 kB: rarer ones would be seen too seldom to be learned.
-    pieces = min(16_000, max(1_000, round(seen.bytes / 100_000) * 1_000))
-    mode = "uncased_nfc"
-    why = (
-        f"{seen.language}, and there is no checkpoint: it learns {pieces:,} pieces and a small encoder from nothing; "
-        f"a BERT folder for this language does better: --checkpoint FOLDER"
-    )
-    return {"text": {"mode": mode}, "vocabulary": {"learn": pieces}, "encoder": "bert_tiny"}, why
-
-
-def _yaml(seen: DataFile, name: str, start: dict[str, Any], schema: Path) -> list[str]:
-    data: dict[str, Any] = {"path": seen.path, "text": seen.text}
-    if seen.text_pair:
-        data["text_pair"] = seen.text_pair
-    data["label"] = {"column": seen.label, "ranges": seen.ranges} if seen.ranges else seen.label
-    if seen.format_needed:
-        data["format"] = seen.format
-    if seen.encoding != "utf-8":
-        data["encoding"] = seen.encoding
-    if seen.bad:
-        data["on_bad_record"] = "quarantine"
-        if seen.bad_share > TaskData.model_fields["max_bad_share"].default:
-            data["max_bad_share"] = min(1.0, math.floor(seen.bad_share * 100 + 1) / 100)
-    # From nothing: more passes, at the higher rate that small encoders take.
-    train = (
-        "{epochs: 8, batch_size: 32, learning_rate: 3e-4}"
-        if "encoder" in start
-        else "{epochs: 3, batch_size: 32, learning_rate: 3e-5}"
-    )
-    lines = [
-        f"# Written by tfx-bert init from {seen.path}. Review it, then: tfx-bert run {name}.yaml",
-        f"name: {name}",
-        *(f"{key}: {inline(value)}" for key, value in start.items()),
-        "task:",
-        "  type: classification",
-        f"  data: {inline(data)}",
-        f"  labels: {inline(seen.labels)}"
-        + ("   # with two, the last one counts as positive" if len(seen.labels) == 2 else ""),
-        f"  max_length: {seen.max_length}   # tokens; {share(seen.fitting)} of the texts fit, the others are cut",
-        f"  schema: {schema}   # what a record must look like",
-        f"train: {train}",
-    ]
-    if seen.slices:
-        lines += ["evaluate:", f"  slices: {inline(list(seen.slices))}   # figures of their own for each value"]
-    lines.append('# try: ["a text of your own"]   # what the model is asked at the end of a run')
-    lines.append(
-        "# Blessed if better than the majority class and no worse than the last one; evaluate.bless takes thresholds."
-    )
-    return lines
-
-
-def _schema_header(seen: DataFile, name: str) -> str:
-    return (
-        f"# What a record of {name} must look like; inferred from {seen.path}, so it finds no fault in that file.\n"
-        "# Review it: each string_domain lists the only values that may come, now and in later files.\n"
-    )

@@ -40,13 +40,15 @@ class Events:
 
     def lines(self) -> list[str]:
         """What was seen, for a person."""
-        lines = [self.summary]
-        if self.head.bad:
-            reason, count = self.head.bad.most_common(1)[0]
-            lines.append(
-                f"  bad    {self.head.bad.total():,} rows, such as {count:,} × {reason}: set aside (quarantine)"
-            )
-        return lines
+        return [self.summary, *bad_line(self.head)]
+
+
+def bad_line(head: Head) -> list[str]:
+    """A line on the rows that cannot be used, where there are any."""
+    if not head.bad:
+        return []
+    reason, count = head.bad.most_common(1)[0]
+    return [f"  bad    {head.bad.total():,} rows, such as {count:,} × {reason}: set aside (quarantine)"]
 
 
 def look(path: str, named: Mapping[str, str], encoding: Encoding | None, catalogue: str | None) -> Events | None:
@@ -78,11 +80,11 @@ def look(path: str, named: Mapping[str, str], encoding: Encoding | None, catalog
     if titles := _catalogue(path, catalogue, data["item"], encoding):
         data["catalogue"] = titles
         assumed.append(f"{titles['title']!r} of {titles['path']} says what the items are called")
-    head, summary = read(kind, data, opened)
+    head, summary = read(kind, data, str(opened.format), opened.encoding)
     return Events(data, head, summary, [*assumed, *guess.assumed, *_unused(columns, data)])
 
 
-def read(kind: type[Kind[Any]], data: dict[str, Any], opened: Given) -> tuple[Head, str]:
+def read(kind: type[Kind[Any]], data: dict[str, Any], form: str, encoding: str) -> tuple[Head, str]:
     """The head of the file as a run would read it, and that in one line; ``data`` gets what bad rows ask for.
 
     Raises:
@@ -94,7 +96,7 @@ def read(kind: type[Kind[Any]], data: dict[str, Any], opened: Given) -> tuple[He
         data["on_bad_record"] = "quarantine"
         if (share := head.bad.total() / head.rows) > kind.data.model_fields["max_bad_share"].default:
             data["max_bad_share"] = min(1.0, round(share + 0.01, 2))
-    how = f"{size(Path(data['path']).stat().st_size)} · {opened.format} · {opened.encoding.upper()}"
+    how = f"{size(Path(data['path']).stat().st_size)} · {form} · {encoding.upper()}"
     return head, f"{preview.summary(head, of)} · {how}"
 
 

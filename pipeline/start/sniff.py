@@ -1,5 +1,6 @@
 """Inspects a data file: encoding, columns, the text and label columns, lengths, language."""
 
+import math
 import random
 import re
 import statistics
@@ -11,27 +12,28 @@ from typing import Any, cast
 
 from components.records import bad_records, readers
 from components.records.formats import encodings, json_rows
-from components.records.kinds import classification
+from components.records.kind import Kind
+from components.records.kinds import classification, regression
 from components.records.record import Record
 from components.records.rows import Bad, Row, lines, require
 from components.records.values import written
 from configs.base import ConfigError
 from configs.encoding import Encoding
-from configs.sources import ENDINGS, LabelRanges, TaskData
+from configs.sources import ENDINGS, NumberData, TaskData, TextData
 from pipeline.start import columns, estimate
 from pipeline.terminal.numbers import share, size
 from schemas import DataError
 
 ROWS = 20_000  # that columns are chosen and lengths measured by
 # The first line of CoNLL's files.
-_TAGGED = re.compile(rb"(\S+[ \t]+)+(O|[BI][-_]\w+)")
+TAGGED = re.compile(rb"(\S+[ \t]+)+(O|[BI][-_]\w+)")
 _VALUES = 1_000  # more of them are neither labels nor a slice
 _ENGLISH = frozenset("the a an and of to in is it that this for was with on as but are not be have you".split())  # noqa: SIM905
 
 
 @dataclass
 class DataFile:
-    """What ``look`` found; ``ranges`` only where the label is a number."""
+    """What ``look`` found; ``bounds`` only where the label is a number, and then there are no labels."""
 
     path: str
     format: str
@@ -42,7 +44,7 @@ class DataFile:
     text: str
     text_pair: str | None
     label: str
-    ranges: dict[str, str]
+    bounds: tuple[float, float] | None
     labels: list[str]
     counts: Counter[str]
     slices: dict[str, list[str]]
@@ -57,6 +59,8 @@ class DataFile:
         """What was seen, for a person."""
         total = self.counts.total()
         shares = ", ".join(f"{share(count / total)} {label}" for label, count in self.counts.most_common(8))
+        if self.bounds:
+            shares = "a number from {:.15g} to {:.15g}".format(*self.bounds)
         pair = f" and {self.text_pair}" if self.text_pair else ""
         how = f"{size(self.bytes)} · {self.format} · {self.encoding.upper()} · {self.language}"
         lines = [
@@ -105,12 +109,18 @@ def look(path: str, text: str | None, label: str | None, encoding: Encoding | No
     if absent := [name for name in parts if f"no key {name!r}" in whole.bad]:  # do not drop a record for its slice
         parts = [name for name in parts if name not in absent]
         whole = _read(path, source, parts)
-    labels, ranges, counts = columns.labels(whole.values[label] or Counter(values[label]), path, label, assumed)
-    if ranges:  # a value that is no number is found by them
-        whole = _read(path, source.model_copy(update={"label": LabelRanges(column=label, ranges=ranges)}), parts)
+    counts = Counter({cell: count for cell, count in (whole.values[label] or Counter(values[label])).items() if cell})
+    labels: list[str] = []
+    if (bounds := columns.bounds(counts)) is None:
+        labels = columns.labels(counts, path, label, assumed)
+    else:
+        assumed.append(columns.a_number(label, counts))
+        given = NumberData.model_validate(source.model_dump(include=set(NumberData.model_fields)))
+        whole = _read(path, given, parts)  # a value that is no number is found by it
+        bounds = _rounded(whole.least, whole.most)
     shown = [" ".join(cells) for cells in zip(*(values[name] for name in (text, pair) if name), strict=True)]
     lengths = [estimate.tokens(each) for each in shown]
-    limit = _max_length(lengths)
+    limit = max_length(lengths)
     return DataFile(
         path=path,
         format=kind,
@@ -121,17 +131,24 @@ def look(path: str, text: str | None, label: str | None, encoding: Encoding | No
         text=text,
         text_pair=pair,
         label=label,
-        ranges=ranges,
+        bounds=bounds,
         labels=labels,
         counts=counts,
         slices={name: sorted(found) for name in parts if (found := whole.values[name])},
         tokens=statistics.fmean(lengths),
         max_length=limit,
         fitting=sum(length <= limit for length in lengths) / len(lengths),
-        language=_language(values[text]),
+        language=language(values[text]),
         bad=whole.bad,
         assumed=assumed,
     )
+
+
+def said(source: Given, path: str) -> dict[str, Any]:
+    """What the YAML has to say of a file: its format where its name says another, its encoding."""
+    known = ENDINGS.get(Path(path.lower().removesuffix(".gz")).suffix)
+    form = {} if known == source.format else {"format": source.format}
+    return form | ({} if source.encoding == "utf-8" else {"encoding": source.encoding})
 
 
 def opened(path: str, encoding: Encoding | None) -> tuple[Given, bool, list[str]]:
@@ -191,7 +208,7 @@ def _choose(
     require(f"{path}:1", source, [name for name in repeated if name in named], header)
     try:
         text = columns.named(named[0], list(values), "--text") or columns.text_column(plain, path, assumed)
-        pair = columns.pair_column(text, plain, assumed)
+        text, pair = columns.pair_columns(text, plain, assumed)
         taken = {text, pair}
         label = columns.named(named[1], list(values), "--label") or columns.label_column(plain, taken, path, assumed)
     except DataError:
@@ -237,28 +254,38 @@ def _one(value: object) -> bool:
 
 @dataclass
 class _Whole:
-    """What only the whole file tells: records, values of columns by their number, rows that cannot be used."""
+    """What only the whole file tells: records, values of columns by their number, rows that cannot be used.
+
+    ``least`` and ``most`` are those of a label that is a number.
+    """
 
     records: int
     values: dict[str, Counter[str]]
     bad: Counter[str]
+    least: float = math.inf
+    most: float = -math.inf
 
 
-def _read(path: str, source: Given, parts: list[str]) -> _Whole:
+def _read(path: str, source: TextData, parts: list[str]) -> _Whole:
     """Reads every row as a run would. Columns with more than ``_VALUES`` distinct values are not counted.
 
     Raises:
       DataError: there is no row that can be used.
     """
-    label = source.label.column if isinstance(source.label, LabelRanges) else source.label
-    features = {label: "label"} | {name: name for name in parts}
+    number = isinstance(source, NumberData)
+    kind: Kind[Any] = (regression if number else classification).Kind(source, slices=parts)
+    label = source.label if isinstance(source, TaskData) else None
+    features = ({label: "label"} if isinstance(label, str) else {}) | {name: name for name in parts}
     found, report = _Whole(0, {name: Counter() for name in features}, Counter()), bad_records.Report()
     counted = set(features)
-    for record in classification.Kind(source, slices=parts).records(path):
+    for record in kind.records(path):
         if isinstance(record, Bad):
             bad_records.count(report, "bad", [record.file, record.line, record.reason])
         elif isinstance(record, Record):
             found.records += 1
+            if number:
+                value = cast("float", record.features["label"][0])
+                found.least, found.most = min(found.least, value), max(found.most, value)
             for name in list(counted):
                 found.values[name][cast("bytes", record.features[features[name]][0]).decode()] += 1
                 if len(found.values[name]) > _VALUES:
@@ -268,6 +295,11 @@ def _read(path: str, source: Given, parts: list[str]) -> _Whole:
         raise DataError(_useless(path, report))
     found.bad = report.reasons
     return found
+
+
+def _rounded(least: float, most: float) -> tuple[float, float]:
+    """Bounds that hold all numbers: whole ones, as scales have them."""
+    return float(math.floor(least)), float(math.ceil(most))
 
 
 def _format(path: str) -> tuple[Any, bool]:
@@ -281,10 +313,8 @@ def _format(path: str) -> tuple[Any, bool]:
     first = (head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe").splitlines() or [b""])[0]
     if known == "text" and b"\t" not in first:  # Excel's "Unicode text" has tabs
         raise DataError(f"{path} is plain text, without labels; give a CSV, TSV, JSONL or Parquet file")
-    if path.lower().endswith(".conll") or _TAGGED.fullmatch(first.rstrip()):
-        raise DataError(
-            f"{path} is words with their tags; write task.type: token_classification yourself (docs/tasks.md)"
-        )
+    if path.lower().endswith(".conll") or TAGGED.fullmatch(first.rstrip()):
+        raise DataError(f"{path} is words with their tags; leave --text and --label out")
     if first.lstrip().startswith(b"{") or (known in (None, "jsonl") and json_rows.begins_array(path)):
         return "jsonl", known != "jsonl"
     if first.count(b"\t") > first.count(b","):
@@ -308,14 +338,15 @@ def _encoding(path: str) -> Encoding:
     return "utf-8"
 
 
-def _max_length(lengths: list[float]) -> int:
+def max_length(lengths: list[float]) -> int:
     """Tokens that 99 % of the texts fit in, a multiple of 16 from 32 to 256."""
     high = statistics.quantiles(lengths, n=100)[98] if len(lengths) > 1 else lengths[0]
     # The estimate is a mean; rare words take more pieces.
     return min(256, max(32, -(-int(high * 1.2) // 16) * 16))
 
 
-def _language(texts: list[str]) -> str:
+def language(texts: list[str]) -> str:
+    """``English``, ``not English``, ``Korean`` or ``no letters``: what most of the texts are."""
     sample = " ".join(texts[:2000])
     letters = sum(letter.isalpha() for letter in sample)
     if not letters:
@@ -324,4 +355,5 @@ def _language(texts: list[str]) -> str:
         return "Korean"
     words = re.findall(r"[a-z']+", sample.lower())
     english = sum(word in _ENGLISH for word in words) / max(1, len(words))
-    return "English" if (english > 0.12 and sample.isascii()) or english > 0.2 else "not English"
+    ascii_letters = sum(letter.isascii() for letter in sample if letter.isalpha()) / letters
+    return "English" if (english > 0.12 and ascii_letters > 0.99) or english > 0.2 else "not English"

@@ -123,7 +123,7 @@ def test_a_name_that_globs_would_read_and_rows_that_cannot_be_used(folder):
     init("big[1].csv", "--name", "big")
     found = loader.load("big.yaml").task
     assert found.data.max_bad_share == 0.26
-    assert found.data.label.ranges["low"].startswith("< 8")
+    assert (found.type, found.data.min, found.data.max) == ("regression", 40_000, 15_960_000)
     result = CliRunner().invoke(cli.main, ["check", "big.yaml"])
     assert "✓ big[1].csv: 300 records" in result.output
 
@@ -142,10 +142,12 @@ def test_json_truths_and_columns_named_like_features(folder):
     assert (found.task.labels, found.evaluate.slices) == (["false", "true"], [])
 
 
-def test_large_numbers_are_cut_where_they_were_counted(folder):
+def test_large_numbers_keep_their_digits(folder):
     table(folder / "r.csv", [(f"{n} was a film", str(1_700_000_000 + n)) for n in range(60)])
-    assert "50 %" in init("r.csv", "--text", "text", "--label", "label")
-    assert loader.load("r.yaml").task.data.label.ranges == {"low": "< 1700000029.5", "high": ">= 1700000029.5"}
+    output = init("r.csv", "--text", "text", "--label", "label")
+    assert "a number from 1700000000 to 1700000059" in output
+    assert "ranges: {low: '< 1700000029.5', high: '>= 1700000029.5'}" in output
+    assert loader.load("r.yaml").task.data.max == 1_700_000_059
 
 
 def test_what_it_writes_passes_check(folder):
@@ -167,11 +169,17 @@ def test_nothing_is_overwritten_without_force(folder):
     assert loader.load("other.yaml").name == "other"
 
 
-def test_a_number_becomes_a_label_by_ranges(folder):
+def test_the_labels_that_a_number_could_be_are_told_as_yaml(folder):
+    """Edited as the sentence says, the experiment is a classification."""
     table(folder / "r.csv", [(f"{text} {n}", f"{n - 40}.25") for n, (text, _) in enumerate(ENGLISH * 40)])
-    assert "is a number, cut at 0 into negative and positive: edit the ranges" in init("r.csv")
-    label = loader.load("r.yaml").task.data.label
-    assert label == LabelRanges(column="label", ranges={"negative": "< 0", "positive": ">= 0"})
+    told = next(line for line in init("r.csv").splitlines() if "is a number to predict" in line)
+    label = "{column: label, ranges: {low: '< 0', high: '>= 0'}}"
+    assert told.endswith(f"type: classification, labels: [low, high], label: {label}")
+    written = (folder / "r.yaml").read_text().replace("type: regression", "type: classification\n  labels: [low, high]")
+    (folder / "r.yaml").write_text(written.replace("label: label, min: -41.0, max: 40.0", f"label: {label}"))
+    found = loader.load("r.yaml").task
+    assert found.data.label == LabelRanges(column="label", ranges={"low": "< 0", "high": ">= 0"})
+    assert "50 % high" in checked("r.yaml")
 
 
 def test_pairs_slices_and_tabs(folder):
@@ -294,8 +302,7 @@ def test_columns_that_nobody_asks_for(folder):
         ("r.csv", "PK\x03\x04", "r.csv is a ZIP archive, as Excel's workbooks are"),
         ("r.parquet", "text", "r.parquet is not a whole Parquet file"),
         ("r.txt", "a film\n", "r.txt is plain text, without labels"),
-        ("r.tsv", "a\tO\nfilm\tB\n", "r.tsv is words with their tags; write task.type: token_classification"),
-        ("r.conll", "EU NNP B-ORG\n", "r.conll is words with their tags"),
+        ("r.conll", "EU NNP\nB-ORG\n", "r.conll is words with tags of no scheme that is known"),
         ("r.json", '{"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}}', "r.json has one record only"),
         ("r.csv.gz", "text,label\n", "r.csv.gz is not gzip, though its name says so"),
     ],
@@ -350,11 +357,9 @@ def test_unicode_text_of_excel(folder):
 
 
 def test_numbers_most_of_which_are_the_smallest(folder):
-    """The cut leaves no side empty."""
+    """The cut that is told leaves no side empty."""
     table(folder / "r.csv", [(f"the film was number {n}", str(max(0, n - 80) * 1.5)) for n in range(160)])
-    init("r.csv", "--label", "label")
-    assert loader.load("r.yaml").task.data.label.ranges == {"low": "< 1.5", "high": ">= 1.5"}
-    assert "51 % low" in checked("r.yaml")
+    assert "ranges: {low: '< 1.5', high: '>= 1.5'}" in init("r.csv", "--label", "label")
 
 
 def test_the_person_knows_better(folder):
