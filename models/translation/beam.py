@@ -80,7 +80,8 @@ def search(
     def step(state: State) -> State:
         place, pieces = state["place"], state["place"] + 1
         logits, caches = network.step(state["newest"], place, list(state["caches"]), memories, source.bias)
-        steps = tf.where(blocked(state["left"], longest - place), _NEVER, tf.nn.log_softmax(tf.cast(logits, tf.float32)))
+        never = blocked(state["left"], longest - place)
+        steps = tf.where(never, _NEVER, tf.nn.log_softmax(tf.cast(logits, tf.float32)))
         total = tf.reshape(state["log_probability"][..., None] + steps, [batch, -1])
         # Of equal ones the lower index: the same answer every time.
         best, index = tf.math.top_k(total, 2 * beams)
