@@ -61,6 +61,9 @@ class Task(abc.ABC):
       chosen: ``loss``, where the epoch is chosen by the mean loss of the eval split: answers would take too long.
       by_tokens: whether ``batches`` takes ``batch_tokens`` too.
       answers: the outputs of ``answer`` that are kept with records that are scored.
+      written: of these, what is text of the model's own writing, not one of several labels: the ServingValidator
+        compares it byte for byte.
+      by_sentences: whether a text whose answer is ``truncated`` can be answered sentence by sentence: see ``joined``.
       separate_encoding: whether the two texts of a pair go through the encoder one by one.
       single_label: whether exactly one label of a list is right: the gold is ``label``, the answer ``scores`` of all.
       baselines: what a model can be compared with, by name; see ``baseline``.
@@ -86,6 +89,8 @@ class Task(abc.ABC):
     chosen: ClassVar[Metric | None] = None
     by_tokens: ClassVar[bool] = False
     answers: ClassVar[tuple[str, ...]]
+    by_sentences: ClassVar[bool] = False
+    written: ClassVar[tuple[str, ...]] = ()
     separate_encoding: ClassVar[bool] = False
     single_label: ClassVar[bool] = False
     baselines: ClassVar[tuple[str, ...]] = ()
@@ -357,6 +362,15 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def summarize(self, answer: Mapping[str, "np.ndarray"]) -> str:
         """A record's answer in one line."""
+
+    def joined(self, answers: Sequence[Mapping[str, "np.ndarray"]]) -> dict[str, Any]:
+        """The answer to a text, of the answers to its sentences; of a task that is ``by_sentences``."""
+        raise NotImplementedError(f"{type(self).__module__} does not answer by sentences")
+
+    def told(self, answer: Mapping[str, "np.ndarray"]) -> list[str]:
+        """What a person should know of an answer beside its ``summarize``; here nothing."""
+        del answer
+        return []
 
     @abc.abstractmethod
     def to_row(self, answer: Mapping[str, "np.ndarray"]) -> dict[str, str | int | float]:

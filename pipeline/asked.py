@@ -65,9 +65,10 @@ def answers(folder: Path, task: Task, asked: Sequence[str | Mapping[str, str]]) 
     outputs: dict[str, Any] = {
         name: value.numpy() for name, value in model.signatures["serving_default"](**rows).items()
     }
+    found = [tasks.nth(outputs, index) for index in range(len(given))]
     return [
-        f'"{short(" | ".join(each.values()))}" → {the_task.summarize(tasks.nth(outputs, index))}'
-        for index, each in enumerate(given)
+        " · ".join([f'"{short(" | ".join(each.values()))}" → {the_task.summarize(answer)}', *the_task.told(answer)])
+        for each, answer in zip(given, found, strict=True)
     ]
 
 

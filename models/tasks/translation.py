@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from models import task
 from models.figures import Figures, Section
+from models.text.script import SCRIPTS, scripts
 from models.translation import baselines, figures
 from models.translation.options import Options
 
@@ -34,6 +35,8 @@ class Task(task.Task):
     targets = ("source_ids", "target_ids")
     texts = ("text",)
     answers = ("translation", "score", "truncated", "missing")
+    written = ("translation",)
+    by_sentences = True
     metrics = (
         task.Metric("chrf", most=100),
         task.Metric("bleu", most=100),
@@ -49,7 +52,7 @@ class Task(task.Task):
     baselines = ("copy", "nearest")
     # A model that loses what programs fill in, or is worse than a look-up, is not pushed.
     gate = {"beats": ["copy", "nearest"], "placeholders_kept": 0.99, "empty": 0.01}
-    slices = {"length_bucket": _BUCKETS}
+    slices = {"length_bucket": _BUCKETS, "script": SCRIPTS}
 
     def __init__(self, config: Config | Mapping[str, Any]) -> None:
         self.config: Config = config if isinstance(config, Config) else Config.model_validate(dict(config))
@@ -94,9 +97,9 @@ class Task(task.Task):
         """The source as it is asked, and the pair as it is trained on.
 
         ``token_ids`` ragged int64 (B, None): pieces and [SEP]; ``protected`` string (B, 8): what stands behind reserved
-        pieces; ``unknown`` int64 (B,): words without pieces; ``cut`` int64 (B,): whether pieces were cut off;
-        ``length_bucket`` string (B,). With gold ``source_ids`` and ``target_ids`` ragged int64 (B, None), uncut: spans
-        stay text that only one side has.
+        pieces; ``beyond`` string (B,): the text behind the eighth span; ``unknown`` int64 (B,): words without pieces;
+        ``cut`` int64 (B,): whether pieces were cut off; ``length_bucket`` and ``script`` string (B,). With gold
+        ``source_ids`` and ``target_ids`` ragged int64 (B, None), uncut: spans stay text that only one side has.
         """
         import tensorflow as tf
 
@@ -108,9 +111,11 @@ class Task(task.Task):
         features = {
             "token_ids": tf.concat([ids[:, : self.config.max_length - 1], end], axis=1),
             "protected": source.standing,
+            "beyond": source.beyond,
             "unknown": tf.reduce_sum(tf.cast(ids == tokenizer.unk_id, tf.int64), axis=1),
             "cut": tf.cast(ids.row_lengths() >= self.config.max_length, tf.int64),
             "length_bucket": tf.gather(_BUCKETS, bucket),
+            "script": scripts(record["text"]),
         }
         if "target" not in record:
             return features
@@ -218,6 +223,8 @@ class Task(task.Task):
         pieces = tf.constant([self.tokenizer.vocabulary.index(piece) for piece in RESERVED], tf.int64)
         written = tf.reduce_any(ids.to_tensor(-1)[..., None] == pieces, axis=1)
         lost = tf.cast((features["protected"] != "") & ~written, tf.int64)
+        as_text = protection.restore(self.tokenizer, ids, tf.fill(tf.shape(features["protected"]), ""))
+        more = self._protection.lost(features["beyond"], as_text)
         # Of nothing but [SEP] there is nothing to say.
         something = features["token_ids"].row_lengths() > 1
         known = {"remembered": outputs["remembered"]} if self.config.memory else {}
@@ -226,7 +233,7 @@ class Task(task.Task):
             "translation": tf.where(something, protection.restore(self.tokenizer, ids, features["protected"]), ""),
             "score": tf.where(something, outputs["score"], 0.0),
             "truncated": (features["cut"] > 0) | (outputs["unfinished"] & something),
-            "missing": tf.reduce_sum(lost, axis=1),
+            "missing": tf.reduce_sum(lost, axis=1) + more,
             "unknown": features["unknown"],
         }
 
@@ -278,12 +285,36 @@ class Task(task.Task):
         return str(answer["translation"].item().decode())
 
     @override
+    def joined(self, answers: Sequence[Mapping[str, "np.ndarray"]]) -> dict[str, Any]:
+        """Translations with spaces between them; the lowest ``score``; ``truncated`` if any is; the sums of counts."""
+        found: dict[str, Any] = {
+            "translation": b" ".join(text for each in answers if (text := each["translation"].item())),
+            "score": min(each["score"] for each in answers),
+            "truncated": any(each["truncated"] for each in answers),
+            **{name: sum(each[name] for each in answers) for name in ("missing", "unknown")},
+        }
+        return found | ({"remembered": all(each["remembered"] for each in answers)} if self.config.memory else {})
+
+    @override
+    def told(self, answer: Mapping[str, "np.ndarray"]) -> list[str]:
+        """``in 3 sentences``, ``cut``, ``1 placeholder lost``, ``2 words unknown``."""
+        sentences = int(answer.get("sentences", 1))
+        lost, unknown = int(answer["missing"]), int(answer["unknown"])
+        return [
+            *([f"in {sentences} sentences"] if sentences > 1 else []),
+            *(["cut"] if answer["truncated"] else []),
+            *([f"{lost} placeholder{'s' * (lost > 1)} lost"] if lost else []),
+            *([f"{unknown} word{'s' * (unknown > 1)} unknown"] if unknown else []),
+        ]
+
+    @override
     def to_row(self, answer: Mapping[str, "np.ndarray"]) -> dict[str, str | int | float]:
         return {
             "translation": self.summarize(answer),
             "score": task.decimal(answer["score"]),
             "truncated": int(answer["truncated"]),
             "missing": int(answer["missing"]),
+            "sentences": int(answer.get("sentences", 1)),
         }
 
 

@@ -1,8 +1,9 @@
 """What a translation must keep: placeholders are copied, terms of a glossary are written as it says. In the graph.
 
 Each such *span* of a source is stood for by a reserved piece, ⟨1⟩ to ⟨8⟩, in the order of the text; what stands behind
-the piece is written in its place when the answer is detokenized. A ninth span stays text. Protected spans are taken out
-before any rule of the tokenizer sees them, so they are restored byte for byte.
+the piece is written in its place when the answer is detokenized. A ninth span stays text, and it can be told whether an
+answer lacks it. Protected spans are taken out before any rule of the tokenizer sees them, so they are restored byte for
+byte.
 
 Axes: N texts, R = 8 reserved pieces, P = 2·R + 1 parts of a text: text, span, text, span … text.
 """
@@ -30,11 +31,13 @@ class Protected:
       parts: string (N, P).
       numbers: int32 (N, P), of each part the number, from 0, of the piece that stands for it, or -1.
       standing: string (N, R), what stands behind each piece; "" where there is none.
+      beyond: string (N,), the text behind the eighth span, where a ninth may be; "" where there are fewer spans.
     """
 
     parts: Any
     numbers: Any
     standing: Any
+    beyond: Any
 
     def tokenize(self, tokenizer: Tokenizer) -> Any:
         """Pieces, RaggedTensor int64 (N, None)."""
@@ -86,6 +89,22 @@ class Protection:
         there = spans != ""
         return _stood_for(texts, spans, there, self._translated(spans))
 
+    def lost(self, beyond: Any, written: Any) -> Any:
+        """How many of the ninth to the sixteenth spans answers lack: int64 (N,).
+
+        Args:
+          beyond: string (N,), as in ``Protected``.
+          written: string (N,), the answers without what stood behind reserved pieces.
+        """
+
+        def missing() -> Any:
+            wanted, there = self._translated(_split(beyond, self._source)[1]), _split(written, self._target)[1]
+            kept = tf.reduce_any(_paired(wanted, there), axis=2)
+            return tf.reduce_sum(tf.cast((wanted != "") & ~kept, tf.int64), axis=1)
+
+        # Hardly any text has so many, and to look for them takes time.
+        return tf.cond(tf.reduce_any(beyond != ""), missing, lambda: tf.zeros(tf.shape(beyond), tf.int64))
+
     def pair(self, text: Any, target: Any) -> tuple[Protected, Protected]:
         """Sources and targets, string (N,): a span is taken out that both have; others stay text.
 
@@ -94,13 +113,13 @@ class Protection:
         texts, spans = _split(text, self._source)
         target_texts, target_spans = _split(target, self._target)
         values = self._translated(spans)
-        same = (values[:, :, None] == target_spans[:, None, :]) & (spans != "")[:, :, None]
-        same &= _occurrence(values)[:, :, None] == _occurrence(target_spans)[:, None, :]
+        same = _paired(values, target_spans) & (spans != "")[:, :, None]
         paired = tf.reduce_any(same, axis=2)
         source = _stood_for(texts, spans, paired, values)
         number = tf.cumsum(tf.cast(paired, tf.int32), axis=1, exclusive=True)
         of_target = tf.reduce_max(tf.where(same, number[:, :, None], -1), axis=1)
-        return source, Protected(*_parts(target_texts, target_spans, of_target), source.standing)
+        parts = _parts(target_texts, target_spans, of_target)
+        return source, Protected(*parts, source.standing, tf.fill(tf.shape(target), ""))
 
     def _translated(self, spans: Any) -> Any:
         """Spans string (N, R), those of the glossary as it translates them."""
@@ -149,7 +168,8 @@ def _stood_for(texts: Any, spans: Any, taken: Any, values: Any) -> Protected:
     cells = tf.where(taken)
     places = tf.stack([cells[:, 0], tf.cast(tf.gather_nd(number, cells), tf.int64)], axis=1)
     standing = tf.tensor_scatter_nd_update(tf.fill(tf.shape(values), ""), places, tf.gather_nd(values, cells))
-    return Protected(*_parts(texts, spans, number), tf.ensure_shape(standing, [None, MOST]))
+    beyond = tf.where(spans[:, -1] != "", texts[:, -1], "")
+    return Protected(*_parts(texts, spans, number), tf.ensure_shape(standing, [None, MOST]), beyond)
 
 
 def _parts(texts: Any, spans: Any, numbers: Any) -> tuple[Any, Any]:
@@ -158,6 +178,12 @@ def _parts(texts: Any, spans: Any, numbers: Any) -> tuple[Any, Any]:
     parts = tf.reshape(tf.stack([texts, tf.concat([spans, tf.fill([rows, 1], "")], 1)], 2), [rows, 2 * MOST + 2])
     kept = tf.concat([numbers, tf.fill([rows, 1], -1)], 1)
     return parts[:, :-1], tf.reshape(tf.stack([tf.fill(tf.shape(kept), -1), kept], 2), [rows, 2 * MOST + 2])[:, :-1]
+
+
+def _paired(first: Any, second: Any) -> Any:
+    """Which spans (N, R) of both are the same one, the n-th of equals with the n-th: bool (N, R, R)."""
+    same = first[:, :, None] == second[:, None, :]
+    return same & (_occurrence(first)[:, :, None] == _occurrence(second)[:, None, :])
 
 
 def _occurrence(spans: Any) -> Any:

@@ -35,7 +35,7 @@ from models import families
 from models.export import golden
 from models.families import Input
 from models.task import Task, nth
-from pipeline.inference import partial, predict
+from pipeline.inference import partial, predict, whole
 from pipeline.review.history import RESOLVED
 from pipeline.run.result import RunError, RunResult, runs_of
 from pipeline.terminal import noise
@@ -358,8 +358,7 @@ def _answer(
     answer, names = predict.load(folder), golden.read(folder / "assets.extra")["inputs"]
     for batch in predict.batches(itertools.islice(job.good(), done, None), _BATCH):
         texts = zip(*(texts for _, texts in batch), strict=True)
-        outputs = answer(dict(zip(names, map(list, texts), strict=True)))
-        arrays = {name: value.numpy() for name, value in outputs.items()}
+        arrays = whole.answers(answer, the_task, dict(zip(names, map(list, texts), strict=True)))
         found = [list(the_task.to_row(nth(arrays, index)).values()) for index in range(len(batch))]
         file.write("".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in found).encode())
         file.flush()

@@ -16,6 +16,7 @@ from models.export import golden
 from models.families import Family
 from models.task import Task, brief, nth
 from pipeline.asked import short
+from pipeline.inference import whole
 from pipeline.run.result import RunError
 from pipeline.terminal import noise
 from schemas import DataError
@@ -51,12 +52,14 @@ def predict(root: Path, model: str | None, texts: Sequence[str], *, explain: boo
             answer = load(folder, "explain" if explain else "serving_default")
         names = list(golden.read(folder / "assets.extra")["inputs"])
         for batch in batches(given, 1 if sys.stdin.isatty() else _BATCH):
-            outputs = {name: value.numpy() for name, value in answer(_arguments(batch, family, names)).items()}
+            outputs = whole.answers(answer, the_task, _arguments(batch, family, names))
             for index, text in enumerate(batch):
-                line = the_task.summarize(nth(outputs, index))
-                console.print(Text.assemble((f'"{short(text)}"', "dim"), " → ", line), soft_wrap=True)
+                found = nth(outputs, index)
+                told = "".join(f" · {each}" for each in the_task.told(found))
+                line = ((f'"{short(text)}"', "dim"), " → ", the_task.summarize(found), (told, "dim"))
+                console.print(Text.assemble(*line), soft_wrap=True)
                 if explain:
-                    console.print(Text(f"    {decided(nth(outputs, index))}"), soft_wrap=True)
+                    console.print(Text(f"    {decided(found)}"), soft_wrap=True)
 
 
 def _decoded(texts: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The task translation: pairs in, pieces out, answers as clients read them, and an export that a server takes."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from models.text.reserved import RESERVED
 from models.text.tokenization import TextRules, Tokenizer
 from models.training import replicas, training_loop
 from models.training.optimizer import AdamW, LinearSchedule
-from models.translation import checkpoint
+from models.translation import checkpoint, figures
 from models.translation.translator import with_target
 
 PAIRS = {
@@ -193,6 +194,106 @@ def test_answers_have_the_types_and_shapes_that_clients_read(learned):
     assert set(learned[0].answers) <= answers.keys()
 
 
+EMOJI = "🙂👩\u200d👧👍🏽🇰🇷❤\ufe0f"
+
+
+def test_emoji_pass(learned):
+    (text,) = answers_of(*learned, [f"Delete {EMOJI} rows?"])["translation"]
+    assert text.decode() == f"{EMOJI}개의 행을 삭제할까요?"
+
+
+def test_what_looks_like_a_piece_of_ours_is_none(learned):
+    """A reserved piece and private-use characters vanish; the name of a special piece is text."""
+    the_task, _ = learned
+    plain = the_task.featurize({"text": tf.constant(["Save"])}, TOKENIZER)
+    odd = the_task.featurize({"text": tf.constant(["\ue000Sa⟨1⟩ve\ue001 \uf8ff"])}, TOKENIZER)
+    assert odd["token_ids"].to_list() == plain["token_ids"].to_list()
+    assert not (odd["protected"].numpy() != b"").any()
+    ids = the_task.featurize({"text": tf.constant(["Save [SEP] [PAD][CLS]"])}, TOKENIZER)["token_ids"].to_list()[0]
+    assert ids.count(TOKENIZER.sep_id) == 1
+    assert not {TOKENIZER.pad_id, TOKENIZER.cls_id} & set(ids)
+    answers = answers_of(*learned, ["Sa⟨1⟩ve", "Save"])
+    assert answers["translation"].tolist() == ["저장".encode()] * 2
+
+
+def test_all_that_an_answer_lacks_is_missing(learned):
+    """Of up to eleven spans; what only the ninth and later ones are is looked for in the answer's text."""
+    the_task, model = task_of(max_length=40), learned[1]
+    texts = [" ".join(f"{{{number}}}" for number in range(count)) for count in (1, 2, 8, 9, 11)]
+    texts += ["Delete {1} rows?", "Delete rows?", "{7} " * 9]
+    answers = answers_of(the_task, model, texts)
+    lost = [
+        (figures.placeholders(text, the_task.config.protect) - figures.placeholders(answer, the_task.config.protect))
+        for text, answer in zip(texts, (each.decode() for each in answers["translation"]), strict=True)
+    ]
+    assert answers["missing"].tolist() == [each.total() for each in lost]
+    assert answers["missing"][3] > 0
+    assert answers["missing"][5:7].tolist() == [0, 0]
+
+
+def test_a_network_that_never_ends_is_cut_at_its_longest_answer():
+    """⌈1.5 · S⌉ + 10 pieces, and the answer says that it is cut."""
+    the_task = task_of(protect=[])
+    model = model_of(the_task)
+    table = model.network.token_embedding
+    # Its logit is 0 wherever it is asked, and among 300 random ones there are many above.
+    table.assign(tf.where(tf.range(TOKENIZER.size)[:, None] == TOKENIZER.sep_id, 0.0, table))
+    texts = ["Save", "Save the file as rows", ""]
+    features = the_task.featurize({"text": tf.constant(texts)}, TOKENIZER)
+    outputs = model(the_task.inputs(features))
+    longest = [-(-3 * length // 2) + 10 for length in features["token_ids"].row_lengths().numpy().tolist()]
+    assert outputs["unfinished"].numpy().all()
+    assert outputs["lengths"].numpy().tolist() == longest
+    answers = answers_of(the_task, model, texts)
+    assert answers["truncated"].tolist() == [True, True, False]
+
+
+def test_one_beam_answers_too_and_no_answer_holds_a_special_piece(learned):
+    one = task_of(beam=1)
+    answers = answers_of(one, one.build(learned[1].network), [*PAIRS, "rows", "漢", "Close the file %1"])
+    found = [text.decode() for text in answers["translation"]]
+    assert found[: len(PAIRS)] == list(PAIRS.values())
+    assert not any(piece in text for text in found for piece in ("[SEP]", "[UNK]", "[CLS]", "[PAD]", "⟨"))
+
+
+def test_padding_is_not_in_the_loss():
+    the_task = task_of()
+    model = model_of(the_task)
+    batch = next(iter(the_task.batches(rows_of(the_task), seed=0, epoch=0, **SIZES)))
+    wider = {
+        name: tf.pad(value, [[0, 0], [0, 5]], constant_values=False if value.dtype == tf.bool else 9)
+        for name, value in batch.items()
+    }
+    assert float(the_task.loss(model(wider), wider)) == pytest.approx(
+        float(the_task.loss(model(batch), batch)), abs=1e-6
+    )
+    assert float(the_task.weight(wider)) == float(the_task.weight(batch))
+
+
+def test_sentences_are_joined():
+    the_task = task_of()
+    answers = [
+        {"translation": np.array("닫기.".encode(), object), "score": np.float32(-0.25), "missing": np.int64(1)},
+        {"translation": np.array(b"", object), "score": np.float32(0), "missing": np.int64(0)},
+        {"translation": np.array("저장".encode(), object), "score": np.float32(-0.5), "missing": np.int64(2)},
+    ]
+    rest = {"truncated": np.array(False), "unknown": np.int64(1)}
+    joined = the_task.joined([answer | rest for answer in answers])
+    assert joined == {
+        "translation": "닫기. 저장".encode(), "score": -0.5, "truncated": False, "missing": 3, "unknown": 3,
+    }  # fmt: skip
+    one = {name: np.asarray(value) for name, value in joined.items()}
+    assert the_task.told(one | {"sentences": np.int64(3)}) == [
+        "in 3 sentences",
+        "3 placeholders lost",
+        "3 words unknown",
+    ]
+    assert the_task.told(one | {"missing": 0, "unknown": 0, "truncated": True}) == ["cut"]
+    assert the_task.to_row(one | {"sentences": np.int64(3)}) == {
+        "translation": "닫기. 저장", "score": -0.5, "truncated": 0, "missing": 3, "sentences": 3,
+    }  # fmt: skip
+
+
 def test_what_the_evaluator_reads_of_an_answer_is_there(learned):
     the_task, model = learned
     answers = answers_of(the_task, model, list(PAIRS)) | {"source": RECORD["text"].numpy()}
@@ -203,9 +304,9 @@ def test_what_the_evaluator_reads_of_an_answer_is_there(learned):
         )
         for row in range(len(PAIRS))
     ]
-    figures = the_task.figures(np.array(rows)).values
-    assert (figures["chrf"], figures["exact"], figures["placeholders_kept"]) == (pytest.approx(100), 1.0, 1.0)
-    assert {metric.name for metric in the_task.metrics} <= figures.keys()
+    values = the_task.figures(np.array(rows)).values
+    assert (values["chrf"], values["exact"], values["placeholders_kept"]) == (pytest.approx(100), 1.0, 1.0)
+    assert {metric.name for metric in the_task.metrics} <= values.keys()
     assert the_task.wrong(np.array(rows[0])) == pytest.approx(0)
 
 
@@ -271,6 +372,41 @@ def test_a_server_takes_the_export(exported):
         served(text=tf.constant([text]))["translation"].numpy()[0].decode() for text in kept["inputs"]["text"]
     ]
     assert one_by_one == texts
+
+
+def test_a_text_that_differs_is_refused(exported, tmp_path):
+    """Of the reloaded model: one letter of one golden text, while every number is as it was."""
+    folder = tmp_path / "1"
+    shutil.copytree(exported, folder)
+    kept = json.loads((folder / "assets.extra" / "golden.json").read_text("utf-8"))
+    place = next(place for place, text in enumerate(kept["outputs"]["translation"]) if text)
+    kept["outputs"]["translation"][place] += "."
+    (folder / "assets.extra" / "golden.json").write_text(json.dumps(kept), "utf-8")
+    assert [fault for fault in serving_check.check(folder)["faults"] if "serving_default" in fault] == [
+        f"serving_default, the reloaded model against the trained one: translation differs on golden value {place}"
+    ]
+
+
+def test_a_text_that_depends_on_the_batch_is_refused(exported, tmp_path):
+    """A module whose text ends with the number of rows beside it: its numbers are the same alone and in a batch."""
+    texts = ["Save", "Close"]
+
+    def answer(text):
+        rows = tf.shape(text)[0]
+        beside = tf.where(text == "Close", tf.strings.as_string(rows), "")
+        return {"translation": text + beside, "score": tf.zeros([rows])}
+
+    module = tf.Module()
+    module.answer = tf.function(answer, [tf.TensorSpec([None], tf.string, name="text")])
+    tf.saved_model.save(module, str(tmp_path / "1"), {"serving_default": module.answer})
+    (tmp_path / "1" / "assets.extra").mkdir()
+    kept = json.loads((exported / "assets.extra" / "golden.json").read_text("utf-8"))
+    kept |= {"inputs": {"text": texts}, "outputs": {"translation": ["Save", "Close2"], "score": [0.0, 0.0]}}
+    (tmp_path / "1" / "assets.extra" / "golden.json").write_text(json.dumps(kept), "utf-8")
+    faults = serving_check.check(tmp_path / "1")["faults"]
+    assert [fault for fault in faults if "is missing" not in fault] == [
+        "serving_default, single rows against the batch: translation differs on golden value 1"
+    ]
 
 
 def test_the_score_of_a_translation_is_that_of_the_search(exported):

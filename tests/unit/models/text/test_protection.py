@@ -70,6 +70,33 @@ def test_the_ninth_stays_text():
     assert restored(protected) == [line]
 
 
+@pytest.mark.parametrize(
+    ("answer", "lost"),
+    [
+        ("http://i.kr", 0),
+        ("(http://i.kr)", 1),  # the pattern finds another address: with the bracket
+        ("", 1),
+        ("http://i.k", 1),
+        ("http://i.kr http://i.kr", 0),
+    ],
+)
+def test_a_ninth_that_the_answer_lacks_is_lost(answer, lost):
+    nine = " ".join(f"http://{letter}.kr" for letter in "abcdefghi")
+    protection = Protection(PATTERNS)
+    beyond = protection.source([nine, "http://a.kr", ""]).beyond
+    assert texts(beyond) == [" http://i.kr", "", ""]
+    assert protection.lost(beyond, tf.constant([answer, "", ""])).numpy().tolist() == [lost, 0, 0]
+    eleven = protection.source([f"{nine} {{0}} {{0}}"]).beyond
+    assert protection.lost(eleven, tf.constant([f"{answer} {{0}}"])).numpy().tolist() == [lost + 1]
+
+
+def test_a_ninth_term_is_kept_as_the_glossary_writes_it():
+    protection = Protection(PATTERNS, GLOSSARY)
+    beyond = protection.source(["%1 " * 8 + "cell"]).beyond
+    lost = [protection.lost(beyond, tf.constant([answer])).numpy().tolist() for answer in ("셀", "cell", "")]
+    assert lost == [[0], [1], [1]]
+
+
 def test_nobody_writes_a_reserved_piece():
     protected = Protection(PATTERNS).source(["a ⟨1⟩ \ue000\ue001 %1 ⟨2⟩⟨⟨3⟩3⟩"])
     ids = [VOCABULARY[piece] for piece in protected.tokenize(TOKENIZER).to_list()[0]]
