@@ -42,7 +42,11 @@ def diff(root: Path, a: str, b: str) -> None:
 
 
 def flips(before: list[Answer], after: list[Answer]) -> str:
-    """Counts the test records whose answer changed, for better and for worse."""
+    """Counts the test records whose answer changed, for better and for worse.
+
+    Of answers that are hardly ever right to the letter, such as translations, also those that came nearer to the right
+    one, or are farther from it.
+    """
     # Match records by text: an inserted row would shift every line number. Of equal texts, such as the histories of two
     # people who bought one and the same item, the first is the first.
     then = defaultdict[str, list[Answer]](list)
@@ -52,8 +56,15 @@ def flips(before: list[Answer], after: list[Answer]) -> str:
     flipped = [(old, new) for old, new in shared if old.summary != new.summary]
     mended = sum(old.wrong > 0 and not new.wrong for old, new in flipped)
     broken = sum(new.wrong > 0 and not old.wrong for old, new in flipped)
+    others = [(old, new) for old, new in flipped if old.wrong and new.wrong and old.score is None]
+    nearer, farther = (
+        sum(new.wrong < old.wrong for old, new in others),
+        sum(new.wrong > old.wrong for old, new in others),
+    )
+    moved = f" · {nearer:,} nearer · {farther:,} farther" if nearer or farther else ""
     shown = f"  first {flipped[0][1].origin}" if flipped else ""
-    return f"predictions: {len(flipped):,} of {len(shared):,} flipped · {mended:,} mended · {broken:,} broken{shown}"
+    counted = f"{len(flipped):,} of {len(shared):,} flipped · {mended:,} mended · {broken:,} broken"
+    return f"predictions: {counted}{moved}{shown}"
 
 
 def _data(first: RunResult, second: RunResult) -> list[str]:

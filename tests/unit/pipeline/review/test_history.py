@@ -199,6 +199,17 @@ def test_of_equal_texts_the_first_is_the_first():
     assert flips(before, after) == "predictions: 2 of 2 flipped · 1 mended · 1 broken  first r.csv:1"
 
 
+def test_flips_say_which_translations_came_nearer():
+    def translation(line, written, wrong):
+        return Answer(f"r.csv:{line}", f"text {line}", "저장", written, wrong)
+
+    before = [translation(1, "a", 0.9), translation(2, "저", 0.5), translation(3, "b", 0.9), translation(4, "c", 0.9)]
+    after = [translation(1, "저", 0.5), translation(2, "x", 0.9), translation(3, "저장", 0.0), translation(4, "c", 0.9)]
+    assert flips(before, after) == (
+        "predictions: 3 of 4 flipped · 1 mended · 0 broken · 1 nearer · 1 farther  first r.csv:1"
+    )
+
+
 def test_the_newest_model_answers(tmp_path):
     import os
 
