@@ -28,13 +28,13 @@ class FromExperiment(Section):
     """``checkpoint: {experiment: NAME}``: that experiment's latest blessed model.
 
     Attributes:
-      num_layers: every n-th layer of it, so many; all where not given.
-      hidden_dim: a lesser width: its embeddings on their principal axes, and layers that start from random weights.
+      layers: every n-th layer of it, so many; all where not given.
+      width: a lesser width: its embeddings on their principal axes, and layers that start from random weights.
     """
 
     experiment: Name
-    num_layers: Count | None = None
-    hidden_dim: Count | None = None
+    layers: Count | None = None
+    width: Count | None = None
 
 
 class Task(Section):

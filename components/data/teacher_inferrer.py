@@ -181,8 +181,8 @@ def _unlabelled(teacher: Teacher, graph: str, texts: Iterator[Texts]) -> Iterato
     layer, specs = output.transform_features_layer(), output.transformed_feature_spec()
     while batch := list(itertools.islice(texts, _BATCH)):
         columns = zip(teacher.inputs, map(tf.constant, zip(*batch, strict=True)), strict=True)
-        values = {name: _by_row(value) for name, value in layer(dict(columns)).items()}
-        blank = {name: _blank(each) for name, each in specs.items() if name not in values}
+        values = {_key(name, specs[name]): _by_row(value) for name, value in layer(dict(columns)).items()}
+        blank = {key: _blank(each) for name, each in specs.items() if (key := _key(name, each)) not in values}
         rows = []
         for i, answer in enumerate(teacher(batch)):
             example = tf.train.Example()
@@ -191,6 +191,11 @@ def _unlabelled(teacher: Teacher, graph: str, texts: Iterator[Texts]) -> Iterato
             _add(example, answer, labelled=False)
             rows.append(example.SerializeToString())
         yield rows
+
+
+def _key(name: str, spec: Any) -> str:
+    """What a tf.Example calls the feature: the values of a ragged one have a name of their own."""
+    return getattr(spec, "value_key", None) or name
 
 
 def _by_row(value: Any) -> list[np.ndarray]:

@@ -19,14 +19,14 @@ _HEAD = 64  # what a head is wide, in every BERT of Turc et al. 2019, table 1
 _SPREAD = 0.02  # standard deviation of BERT's random weights (Devlin et al. 2019; google-research/bert, modeling.py)
 
 
-def write(source: pathlib.Path, target: pathlib.Path, num_layers: int | None, hidden_dim: int | None) -> None:
+def write(source: pathlib.Path, target: pathlib.Path, layers: int | None, width: int | None) -> None:
     """Writes a Hugging Face folder without heads, always the same for the same arguments.
 
     Args:
       source: a Hugging Face BERT folder.
       target: does not exist yet; its weights appear last.
-      num_layers: at most those of ``source``; None: all.
-      hidden_dim: a multiple of 64 below the width of ``source``, or that width; None: that.
+      layers: at most those of ``source``; None: all.
+      width: a multiple of 64 below the width of ``source``, or that width; None: that.
 
     Raises:
       ValueError: the source is smaller.
@@ -35,7 +35,7 @@ def write(source: pathlib.Path, target: pathlib.Path, num_layers: int | None, hi
     from models.bert.encoder import BertEncoder
 
     read = checkpoint.read(source)
-    shape = shape_of(read.encoder, num_layers, hidden_dim)
+    shape = shape_of(read.encoder, layers, width)
     large, small = BertEncoder(**read.encoder), BertEncoder(**shape)
     checkpoint.load(source, large)
     if small.hidden_dim == large.hidden_dim:
@@ -45,16 +45,17 @@ def write(source: pathlib.Path, target: pathlib.Path, num_layers: int | None, hi
     checkpoint.save(target, small, read.vocabulary, read.rules)
 
 
-def shape_of(encoder: dict[str, Any], num_layers: int | None, hidden_dim: int | None) -> dict[str, Any]:
+def shape_of(encoder: dict[str, Any], layers: int | None, width: int | None) -> dict[str, Any]:
     """The arguments of the smaller encoder; see ``write``."""
-    layers, width = num_layers or encoder["num_layers"], hidden_dim or encoder["hidden_dim"]
-    for name, wanted in (("num_layers", layers), ("hidden_dim", width)):
-        if wanted > encoder[name]:
-            raise ValueError(f"{name} {wanted} is more than the {encoder[name]} of the model that is made smaller")
-    if width == encoder["hidden_dim"]:
+    most, whole = encoder["num_layers"], encoder["hidden_dim"]
+    layers, width = layers or most, width or whole
+    for name, wanted, there in (("layers", layers, most), ("width", width, whole)):
+        if wanted > there:
+            raise ValueError(f"{name} {wanted} is more than the {there} of the model that is made smaller")
+    if width == whole:
         return {**encoder, "num_layers": layers}
     if width % _HEAD:
-        raise ValueError(f"hidden_dim takes a multiple of {_HEAD}, the width of a head. Received: {width}")
+        raise ValueError(f"width takes a multiple of {_HEAD}, which a head is wide. Received: {width}")
     heads = {"num_heads": width // _HEAD, "intermediate_dim": 4 * width}
     return {**encoder, "num_layers": layers, "hidden_dim": width, **heads}
 

@@ -91,7 +91,7 @@ def start(experiment: Experiment, environment: Environment) -> Start | None:
     if isinstance(given, FromExperiment):
         folder = latest(given.experiment, environment, "checkpoint", "assets.extra/checkpoint")
         whole, name = folder / "assets.extra" / "checkpoint", f"{given.experiment} v{folder.name}"
-        if given.num_layers is None and given.hidden_dim is None:
+        if given.layers is None and given.width is None:
             return Start(whole, name)
         return Start(_smaller(whole, given, environment.folder(experiment.name) / "converted"), f"{name}, smaller")
     if given and "://" in given:
@@ -234,7 +234,7 @@ def _converted(source: pathlib.Path, root: pathlib.Path) -> pathlib.Path:
 
 def _smaller(source: pathlib.Path, wanted: FromExperiment, root: pathlib.Path) -> pathlib.Path:
     """A part of a model as a Hugging Face folder, made once."""
-    sizes = {"num_layers": wanted.num_layers, "hidden_dim": wanted.hidden_dim}
+    sizes = {"layers": wanted.layers, "width": wanted.width}
     target = root / digest.of_files(map(str, layout.files(source)), **sizes)[:32]
     if not layout.weights_file(target).is_file():
         try:

@@ -179,14 +179,14 @@ def test_a_checkpoint_comes_in_under_its_content(folder):
 
 def test_a_smaller_start_is_made_once_and_a_larger_one_is_refused(folder):
     shutil.copytree(TINY, folder / Local().pushed("base") / "1/assets.extra/checkpoint")
-    start = "checkpoint: {{experiment: base, num_layers: {0}}}"
+    start = "checkpoint: {{experiment: base, layers: {0}}}"
     made = experiment(TASK.format(start=start.format(1), more=""))
     found = imports.start(made, Local())
     assert (found.name, checkpoint.read(found.folder).encoder["num_layers"]) == ("base v1, smaller", 1)
     written = [path.stat().st_mtime_ns for path in sorted(found.folder.iterdir())]
     assert imports.start(made, Local()).folder == found.folder
     assert [path.stat().st_mtime_ns for path in sorted(found.folder.iterdir())] == written
-    with pytest.raises(ConfigError, match=r"^\$\.checkpoint: num_layers 9 is more than the 3 of the model"):
+    with pytest.raises(ConfigError, match=r"^\$\.checkpoint: layers 9 is more than the 3 of the model"):
         imports.start(experiment(TASK.format(start=start.format(9), more="")), Local())
 
 

@@ -27,6 +27,7 @@ WORDS = ["a", "gorgeous", "film", "dull", "unable", "!"]
 SPLITS = {"train": 24, "eval": 8, "test": 8}
 CONFIG = {"labels": ["bad", "good"], "max_length": 16, "dropout": 0.1}
 TASK = {"type": "classification", "config": CONFIG}
+TOKEN_IDS = "token_ids$ragged_values"  # what Transform calls them in a tf.Example
 ENCODER = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32, "max_positions": 32}
 
 
@@ -156,7 +157,7 @@ def test_every_record_gets_the_answer_to_its_text_at_the_places_of_the_students_
         assert np.ptp(expected) > 0.1
         for row, old in zip(rows, before, strict=True):
             assert values(row, "labelled") == [1.0]
-            assert values(row, "token_ids") == values(old, "token_ids")
+            assert values(row, TOKEN_IDS) == values(old, TOKEN_IDS)
             assert values(row, "label_id") == values(old, "label_id")
 
 
@@ -165,14 +166,14 @@ def test_texts_without_a_label_are_rows_of_the_same_graph_and_no_split_has_them(
     rows = read(root / "answers/Split-train" / distillation.UNLABELLED)
     new = [text for each in documents for text in each]
     of_records = [
-        values(row, "token_ids")
+        values(row, TOKEN_IDS)
         for name in SPLITS
         for path in (root / f"out/Split-{name}").glob("*")
         for row in read(path)
     ]
     layer = tft.TFTransformOutput(str(root / "graph")).transform_features_layer()
     ids = {tuple(layer({"text": tf.constant([text])})["token_ids"].values.numpy()): text for text in new}
-    found = [(row, ids[key]) for row in rows if (key := tuple(values(row, "token_ids"))) in ids]
+    found = [(row, ids[key]) for row in rows if (key := tuple(values(row, TOKEN_IDS))) in ids]
     answers = np.array([values(row, "teacher_answer") for row, _ in found])
     np.testing.assert_allclose(answers, answers_of(root, [text for _, text in found]), atol=1e-5)
     assert {tuple(values(row, "labelled")) for row in rows} == {(0.0,)}
@@ -181,7 +182,7 @@ def test_texts_without_a_label_are_rows_of_the_same_graph_and_no_split_has_them(
     assert 20 < len(found) <= 30
     assert max(places) > 40
     assert known not in [text for _, text in found]
-    assert not any(values(row, "token_ids") in of_records for row in rows)
+    assert not any(values(row, TOKEN_IDS) in of_records for row in rows)
 
 
 def test_the_evaluator_gets_the_teachers_row_metrics(taught):

@@ -59,9 +59,9 @@ def test_embeddings_of_a_lesser_width_are_on_scikit_learns_principal_axes(large,
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [
-        ((7, None), "num_layers 7 is more than the 6 of the model that is made smaller"),
-        ((2, 256), "hidden_dim 256 is more than the 192"),
-        ((2, 100), "hidden_dim takes a multiple of 64, the width of a head. Received: 100"),
+        ((7, None), "layers 7 is more than the 6 of the model that is made smaller"),
+        ((2, 256), "width 256 is more than the 192"),
+        ((2, 100), "width takes a multiple of 64, which a head is wide. Received: 100"),
     ],
 )
 def test_what_is_not_smaller_is_refused(large, wanted, sentence):
