@@ -5,6 +5,7 @@ What a label or a number in a column of its own shows is ``sniff``'s to say.
 
 import dataclasses
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ def of_file(path: str, encoding: Encoding | None) -> Shape | None:
     known = encoding or encodings.recognised(path) or "utf-8"
     plain = head.decode(known, "replace").lstrip("\ufeff")
     data: dict[str, Any] = {} if known == "utf-8" else {"encoding": known}
-    if _SQUAD.match(plain) and _ASKED.search(plain):
+    if _SQUAD.match(plain) and _ASKED.search(plain) and not _is_line(plain):
         return _questions(path, data)
     return _words(path, plain, data)
 
@@ -113,6 +114,15 @@ def _of_columns(path: str, opened: Given, text: str | None, label: str | None) -
             assumed = (*found, f"{name!r} is a list: any number of labels a text")
             return Shape("multi_label", {"text": column, "label": name} | sniff.said(opened, path), {}, assumed)
     return _separated(path, opened, rows, values, text, label)
+
+
+def _is_line(head: str) -> bool:
+    """Whether a file's first line is an object, and others follow: JSON Lines, whatever keys they have."""
+    first, _, rest = head.strip().partition("\n")
+    try:
+        return bool(rest.strip()) and isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 # --- questions -----------------------------------------------------------------------------------------------------

@@ -511,7 +511,8 @@ def test_init_check_and_run_agree(file):
             bad_records.count(report, of, values)
     assert found.exact
     assert report.records.total() == found.records
-    assert found.labels.keys() == set(task.labels)
+    if task.type in ("classification", "multi_label"):
+        assert found.labels.keys() == set(task.labels)
 
 
 def test_times_are_among_the_values():
