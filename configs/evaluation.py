@@ -7,7 +7,6 @@ from pydantic import Field
 
 from configs.base import Section, Share
 
-TEACHER = "teacher"  # among the baselines
 Threshold = Annotated[float, Field(ge=0)]
 
 

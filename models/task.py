@@ -24,7 +24,8 @@ Record = Mapping[str, "np.ndarray"]
 # Of each of several records what ``row_metrics`` reads of an answer.
 Answers = Iterable[Mapping[str, "np.ndarray"]]
 
-
+# Among the baselines; bounds of ``evaluate.bless`` call it so too.
+TEACHER = "teacher"
 # Features of a row that a teacher answered: its answer, float32 (C,), and whether the row has a label, 1 or 0.
 TAUGHT = ("teacher_answer", "labelled")
 

@@ -17,7 +17,7 @@ import models.tasks
 from components.records.kind import load as load_kind
 from configs.base import ConfigError, Share
 from configs.encoder import Encoder
-from configs.evaluation import TEACHER, Bless, Evaluate, Threshold
+from configs.evaluation import Bless, Evaluate, Threshold
 from configs.events import UnlabelledEvents
 from configs.experiment import Experiment, Task
 from configs.sources import LabelRanges
@@ -25,7 +25,7 @@ from configs.training import Train
 from configs.yaml.document import Document, Key, near, read, write
 from configs.yaml.validate import nearest, one_of, raise_all, shown, validate
 from models import families
-from models.task import Metric
+from models.task import TEACHER, Metric
 from models.task import load as load_task
 from pipeline import asked
 

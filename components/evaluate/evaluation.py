@@ -17,7 +17,6 @@ from components.evaluate import bootstrap, review
 from components.evaluate.tfma_metric import ROWS, unpack
 from components.evaluate.verdict import ROUNDING, SLICE_RECORDS, Check, Reference, Slice, Verdict
 from components.train import fine_tuning
-from configs.evaluation import TEACHER
 from models import task
 from models.figures import Figures
 from models.training import curve
@@ -87,7 +86,7 @@ def verdict(
     checks = [
         *_checks(whole, parts, the_task, bless),
         *_beaten(whole, compared, the_task, bless.get("beats", [])),
-        *_kept(whole, compared, the_task, bless.get(TEACHER)),
+        *_kept(whole, compared, the_task, bless.get(task.TEACHER)),
         *_slice_checks(parts, headline, bless),
     ]
     if baseline:
@@ -184,10 +183,10 @@ def _kept(whole: Figures, compared: list[Reference], the_task: task.Task, share:
     if share is None:
         return
     for teacher in compared:
-        if teacher.name == TEACHER:
+        if teacher.name == task.TEACHER:
             headline = the_task.metrics[0].name
             bound = share * max(teacher.value or 0.0, 0.0)
-            yield _check(f"{headline} kept of the {TEACHER}'s", whole.values[headline], "≥", bound)
+            yield _check(f"{headline} kept of the {task.TEACHER}'s", whole.values[headline], "≥", bound)
 
 
 def _check(name: str, value: float, relation: Literal["≥", "≤", ">", "<"], bound: float, n: int | None = None) -> Check:
@@ -215,7 +214,7 @@ def _checks(whole: Figures, parts: Slices, the_task: task.Task, bless: dict[str,
             checks.append(
                 _check(f"{kind}[{label}]", value, "≥", bound, int(of_label["example_count"]) if of_label else None)
             )
-    if not checks and not bless.get("beats") and bless.get(TEACHER) is None:
+    if not checks and not bless.get("beats") and bless.get(task.TEACHER) is None:
         relation: Literal["<", ">"] = "<" if headline.better == "lower" else ">"
         checks.append(_check(headline.name, whole.values[headline.name], relation, whole.trivial or 0.0))
     return checks

@@ -18,7 +18,6 @@ from typing_extensions import override
 
 from components.artifacts import Analysis
 from components.evaluate import analysis, evaluation, platform_pages, references, verdict
-from configs.evaluation import TEACHER
 from models import progress, task
 from models.export import golden, saved_model
 
@@ -89,7 +88,7 @@ def _references(
     found = references.rows(the_task, names, train, test, needed) if names else {}
     if inputs.get("taught_examples"):
         answered = artifact_utils.get_split_uris(inputs["taught_examples"], "test")
-        found[TEACHER] = references.taught(the_task, test, answered)
+        found[task.TEACHER] = references.taught(the_task, test, answered)
     return found
 
 

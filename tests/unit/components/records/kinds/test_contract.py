@@ -32,6 +32,7 @@ ROWS = {
         [{"room": 1, "at": 2, "text": "second"}, {"room": 1, "at": 1, "text": "first"}],
     ),
     "score": ({}, [{"text": "good"}]),
+    "teacher_texts": ({}, [{"text": "good"}]),
     "sequence": ({"time": "at"}, [{"user": "u", "item": f"i{time}", "at": time} for time in (3, 1, 4, 2)]),
     "histories": ({"time": "at"}, [{"user": "u", "item": f"i{n}", "at": n} for n in range(3)]),
     "catalogue": ({}, [{"item": "i1", "title": "Heat"}]),
@@ -39,7 +40,7 @@ ROWS = {
     "tests.component.events": ({}, [{"user": "u", "item": f"i{time}", "time": time} for time in (3, 1, 4, 2)]),
 }
 # Records without the right answer go to no gate.
-UNCHECKED = {"score", "histories"}
+UNCHECKED = {"score", "teacher_texts", "histories"}
 TYPES = {schema_pb2.BYTES: bytes, schema_pb2.INT: int, schema_pb2.FLOAT: float}
 
 
