@@ -118,6 +118,7 @@ async function choose() {
       ...kindOf(signatures),
       pieces: "transform_features" in signatures ? detail.pieces : null,
       canExplain: isExplained(signatures.explain),
+      isTranslation: "translation" in (signatures.serving_default?.outputs ?? {}),
     };
     show(detail.card);
   } catch (error) {
@@ -227,10 +228,12 @@ async function ask() {
     const started = performance.now();
     const text = await call(`${model.base}:predict`, requestBody());
     const meta = `${model.name} · version ${model.version} · ${duration(performance.now() - started)}`;
-    const tokens = model.columns.includes("text") && model.pieces ? await tokensOf(model, texts) : null;
+    const features = model.columns.includes("text") && model.pieces ? await featuresOf(model, texts) : null;
     const units = model.canExplain && model.mode !== "json" ? await effectsOf(model, texts) : null;
     if (mine !== asks) return;
-    showAnswer(model, text, tokens, units, meta);
+    if (!model.isTranslation || !showTranslation(texts.text, text, features, meta)) {
+      showAnswer(model, text, features?.tokens, units, meta);
+    }
     answered = model;
   } catch (error) {
     if (mine !== asks) return;
@@ -239,13 +242,14 @@ async function ask() {
   }
 }
 
-/** The pieces that the model itself makes of the texts. */
-async function tokensOf(model, texts) {
+/** The pieces that the model itself makes of the texts, and the spans that stand behind its placeholders. */
+async function featuresOf(model, texts) {
   const request = { signature_name: "transform_features", inputs: { examples: [{ b64: base64(tfExample(texts)) }] } };
   const { outputs } = JSON.parse(await call(`${model.base}:predict`, JSON.stringify(request)));
   const [ids] = outputs.token_ids ?? outputs; // one output alone comes without its name
   const end = ids.findLastIndex((id) => id !== 0) + 1; // padding is 0
-  return ids.slice(0, end).map((id) => model.pieces[id] ?? `#${id}`);
+  const spans = (outputs.protected?.[0] ?? []).filter((span) => span !== ""); // behind the last one they are empty
+  return { tokens: ids.slice(0, end).map((id) => model.pieces[id] ?? `#${id}`), spans };
 }
 
 /** A serialized tf.Example of strings (tensorflow/core/example/example.proto, feature.proto). */
@@ -291,11 +295,46 @@ function showAnswer(model, text, tokens, units, meta) {
     parts.push(make("details", {}, make("summary", {}, `${others.length} more`), bars(others, best)));
   }
   if (units?.length) parts.push(...why(model, units));
-  if (tokens) {
-    const heading = make("h2", {}, tokens.length === 1 ? "1 token" : `${tokens.length} tokens`);
-    parts.push(heading, make("ol", { className: "tokens" }, ...tokens.map(chip)));
-  }
+  if (tokens) parts.push(...chips(tokens));
   present(parts, `${best.label}, ${percent(best.score)}. ${meta}`);
+}
+
+const chips = (tokens) => [
+  make("h2", {}, tokens.length === 1 ? "1 token" : `${tokens.length} tokens`),
+  make("ol", { className: "tokens" }, ...tokens.map(chip)),
+];
+
+/** A text and its translation, what was copied, what was cut or lost; false where no JSON parser reads the answer. */
+function showTranslation(source, text, features, meta) {
+  let answer;
+  try {
+    [answer] = JSON.parse(text).predictions;
+  } catch {
+    return false;
+  }
+  const { score, truncated, missing, unknown } = answer;
+  const translation = answer.translation || "(nothing)";
+  const state = `${truncated ? "cut" : "whole"} · score ${score.toFixed(2).replace("-", "−")}`;
+  const parts = [
+    make("p", { className: "source", dir: "auto" }, source),
+    make("p", { className: "headline written", dir: "auto" }, translation),
+    make("p", { className: "meta" }, `${meta} · ${state}`),
+  ];
+  const warnings = [
+    truncated && "Cut: the text is longer than the model reads, or the answer reached its longest length.",
+    missing > 0 && `Lost: ${missing} of what is protected in the text ${missing > 1 ? "are" : "is"} not in the translation.`,
+    unknown > 0 && `${unknown} ${unknown > 1 ? "words have" : "word has"} no pieces: the model does not see what is there.`,
+  ].filter(Boolean);
+  parts.push(...warnings.map((warning) => make("p", { className: "warning" }, warning)));
+  if (features?.spans.length) {
+    const items = features.spans.map((span, index) =>
+      make("li", {}, make("span", { className: "mark" }, `⟨${index + 1}⟩ `), span),
+    );
+    parts.push(make("h2", {}, "Protected: copied, not translated"), make("ol", { className: "tokens spans" }, ...items));
+  }
+  if (features) parts.push(...chips(features.tokens));
+  present(parts, [`${translation}. ${state}.`, ...warnings].join(" "));
+  return true;
 }
 
 /** The labels with their scores, the highest first; null where a score is NaN, which no JSON parser reads.

@@ -58,6 +58,7 @@ model_config_list {
   config { name: "base" base_path: "%s/base" model_platform: "tensorflow" }
   config { name: "half_plus_two" base_path: "%s/half_plus_two" model_platform: "tensorflow" }
   config { name: "films" base_path: "%s/films" model_platform: "tensorflow" }
+  config { name: "korean" base_path: "%s/korean" model_platform: "tensorflow" }
 }
 """
 
@@ -124,6 +125,41 @@ def write_films(folder):
     tf.saved_model.save(module, str(folder), {"serving_default": module.answer})
 
 
+def write_translator(folder):
+    """Knows two pairs by heart, by its memory; anything else it answers from random weights."""
+    import keras
+    import tensorflow as tf
+
+    from models import families, task
+    from models.export import saved_model
+    from models.text import wordpiece
+    from models.text.reserved import RESERVED
+    from models.text.tokenization import TextRules, Tokenizer
+
+    keras.utils.set_random_seed(1)
+    pairs = {"Delete <b> %1 rows": "<b> %1개의 행 삭제", "Save": "저장"}
+    rules = TextRules("spaced", reserve=RESERVED)
+    texts = tf.constant([*pairs, *pairs.values()] * 3)
+    tokenizer = Tokenizer(wordpiece.learn(wordpiece.count([texts], rules), 100, RESERVED), rules)
+    the_task = task.load("translation")({"max_length": 24, "memory": True})
+    record = {"text": tf.constant(list(pairs)), "target": tf.constant(list(pairs.values()))}
+    rows = tf.data.Dataset.from_tensor_slices(the_task.featurize(record, tokenizer))
+    the_task = the_task.fitted(rows, rows, tokenizer)
+    shape = {"num_layers": 1, "num_decoder_layers": 1, "hidden_dim": 8, "num_heads": 2, "max_positions": 64}
+    saved_model.write(
+        str(folder),
+        family="translation",
+        model=the_task.build(families.load("translation").network(shape, tokenizer, None)),
+        the_task=the_task,
+        featurize=lambda record: the_task.featurize(record, tokenizer),
+        raw_spec={"text": tf.io.FixedLenFeature([], tf.string)},
+        gold_spec={"target": tf.io.RaggedFeature(tf.string)},
+    )
+    extra = saved_model.assets(str(folder))
+    (extra / "checkpoint").mkdir(parents=True)
+    (extra / "checkpoint" / "vocab.txt").write_text("".join(f"{piece}\n" for piece in tokenizer.vocabulary), "utf-8")
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """The server's address, and the folder of its models."""
@@ -136,6 +172,7 @@ def served(tmp_path_factory):
     write_text_model(root / "base" / "1", ["text"], seed=4, answer=False)
     write_half_plus_two(root / "half_plus_two" / "1")
     write_films(root / "films" / "1")
+    write_translator(root / "korean" / "1")
     (root / "models.config").write_text(MODELS.replace("%s", str(root)))
     command = [os.environ["WARM_PYTHON"], "-c", SERVE, str(root / "models.config")]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
@@ -214,7 +251,7 @@ def tab_to(page, name, key="Tab"):
 def choose(page, model):
     """By the keyboard: back to the list of models, and down."""
     tab_to(page, "model", "Shift+Tab")
-    for _ in range(5):
+    for _ in range(6):
         if page.locator("#model").input_value() == model:
             break
         page.keyboard.press("ArrowDown")
@@ -364,6 +401,28 @@ def test_a_history_is_asked_and_answered_with_titles(page):
     assert answer["meta"].startswith("films · version 1 · ")
     assert "popularity" not in answer["meta"]
     assert ask(page, "")["meta"].endswith("by popularity: no item of the history is known")
+
+
+def test_a_text_is_translated_and_what_was_protected_is_shown(page):
+    choose(page, "korean")
+    expect(page.locator("#text")).to_be_visible()
+    tab_to(page, "text")
+    answer = ask(page, "Delete <b> %1 rows")
+    assert answer["headline"] == "<b> %1개의 행 삭제"
+    assert re.fullmatch(r"korean · version 1 · \d+(\.\d)? ms · whole · score 0.00", answer["meta"])
+    assert answer["said"] == "<b> %1개의 행 삭제. whole · score 0.00."
+    assert page.locator(".source").inner_text() == "Delete <b> %1 rows"
+    assert page.locator(".spans li").all_inner_texts() == ["⟨1⟩ <b>", "⟨2⟩ %1"]
+    assert [piece for piece, _ in answer["tokens"] if piece.startswith("⟨")] == ["⟨1⟩ <b>", "⟨2⟩ %1", "⟨1⟩", "⟨2⟩"]
+    assert page.locator(".warning").count() == 0
+    answer = ask(page, "Save " * 40 + "%9 漢")
+    assert " · cut · score −" in answer["meta"]
+    warnings = page.locator(".warning").all_inner_texts()
+    assert warnings[0].startswith("Cut: the text is longer than the model reads")
+    assert warnings[-1] == "1 word has no pieces: the model does not see what is there."
+    assert re.search(r"\. cut · score −\d\.\d\d\. Cut: the text is longer", answer["said"])
+    assert ask(page, "")["headline"] == "(nothing)"
+    assert page.locator(".spans").count() == 0
 
 
 def test_any_other_model_is_asked_in_json(page):
