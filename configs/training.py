@@ -20,6 +20,18 @@ class EarlyStopping(Section):
     patience: Count
 
 
+class Prune(Section):
+    """Cuts the heads that matter least to the loss of the eval split, once the best epoch is known; a layer keeps one.
+
+    Attributes:
+      heads: share of all heads.
+      recover: epochs that what is left is trained for, at a tenth of the learning rate.
+    """
+
+    heads: Annotated[float, Field(gt=0, lt=1)]
+    recover: Annotated[int, Field(ge=0)] = 1
+
+
 class Train(Optimization):
     """Fine-tuning; the epoch with the best figure on the eval split is kept.
 
@@ -35,6 +47,7 @@ class Train(Optimization):
         does better on the eval split than the best epoch. 25 epochs and ``average: 5``: those of epochs 21 to 25.
       refit: whether the model is trained once more from the start, on train and eval together, for as many epochs as
         were best; that one is exported, and judged by the test split.
+      prune: fewer heads: a smaller model, judged and pushed as any.
       beta_2: AdamW's, of the mean of squared gradients; .999 where not given.
       teacher: a larger model of the same task, whose answers are learned too.
       layer_decay: from the head down, each layer's learning rate is that of the layer above times this; the embeddings
@@ -49,6 +62,7 @@ class Train(Optimization):
     batch_tokens: Count | None = None
     average: Annotated[int, Field(ge=2)] | None = None
     refit: bool = False
+    prune: Prune | None = None
     beta_2: Annotated[float, Field(gt=0, lt=1)] | None = None
     calibrate: bool = True
     teacher: Teacher | None = None
@@ -69,5 +83,9 @@ class Train(Optimization):
         if self.refit and self.average:
             raise ValueError(
                 "refit trains for as many epochs as the best one, and average has none: remove one of the two"
+            )
+        if self.refit and self.prune:
+            raise ValueError(
+                "prune finds the heads to cut on the eval split, and refit trains on that split: remove one of the two"
             )
         return self

@@ -215,6 +215,13 @@ def _contradictions(experiment: Experiment) -> Iterator[tuple[tuple[Key, ...], s
         yield ("analyze",), f"looks into BERT encoders, and a model of {experiment.task.type} has none; remove it"
     if experiment.analyze and experiment.task and experiment.task.own().get("objective") == "counts":
         yield ("analyze",), "looks into the heads of an encoder, and objective: counts has none; remove it"
+    if experiment.train.prune and experiment.task and not family.analyzed:
+        yield (
+            ("train", "prune"),
+            f"cuts heads of BERT encoders, and a model of {experiment.task.type} has none; remove it",
+        )
+    if experiment.train.prune and experiment.task and experiment.task.own().get("objective") == "counts":
+        yield ("train", "prune"), "cuts the heads of an encoder, and objective: counts has none; remove it"
     if family.mode and experiment.text.mode not in (None, family.mode):
         yield (
             ("text", "mode"),

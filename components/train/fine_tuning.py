@@ -34,6 +34,48 @@ class Refit(pydantic.BaseModel):
         return f"refit on train + eval: {self.records:,} {self.rows}, {self.epochs} epoch{'s' * (self.epochs > 1)}"
 
 
+class Pruning(pydantic.BaseModel):
+    """Heads that were cut, the least important ones, and the headline figures of the eval split around it.
+
+    Attributes:
+      heads: before and after.
+      parameters: likewise.
+      whole: the figure with all heads.
+      cut: of what was left of the model.
+      recovered: of the best epoch behind that, or of the model as it was cut.
+      epochs: trained behind the cut.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+    heads: tuple[int, int]
+    parameters: tuple[int, int]
+    whole: float
+    cut: float
+    recovered: float
+    epochs: int
+
+    def __str__(self) -> str:
+        more = f", {self._change(self.recovered)} after {_MORE.get(self.epochs, f'{self.epochs} more epochs')}"
+        changes = f"{self._change(self.cut)} when cut{more if self.epochs else ''}"
+        heads, sizes = (" → ".join(map(str, pair)) for pair in (self.heads, self._millions))
+        return f"{heads} heads ({changes}) · {sizes} M parameters"
+
+    @property
+    def _millions(self) -> list[str]:
+        digits = 1 if self.parameters[0] - self.parameters[1] >= _ROUGH else 3
+        return [f"{count / 1e6:.{digits}f}" for count in self.parameters]
+
+    def _change(self, figure: float) -> str:
+        change = figure - self.whole
+        digits = f"{abs(change):.3f}"
+        return f"{'−' if change < 0 else '+'}{digits.removeprefix('0') if abs(change) < 1 else digits}"
+
+
+_MORE = {1: "one more epoch"}
+_ROUGH = 1e5  # parameters that a tenth of a million shows
+
+
 class FineTuning(pydantic.BaseModel):
     """Figures of the eval split.
 
@@ -48,6 +90,7 @@ class FineTuning(pydantic.BaseModel):
       planned: epochs without early stopping.
       calibration: None where there is none.
       refit: whose weights are exported; None: those that the figures are of.
+      pruning: what heads were cut from the best one; None: none.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, ser_json_inf_nan="constants")
@@ -62,6 +105,7 @@ class FineTuning(pydantic.BaseModel):
     planned: int
     calibration: Calibration | None = None
     refit: Refit | None = None
+    pruning: Pruning | None = None
 
     def __str__(self) -> str:
         score = f"{self.scores[self.seed]:.3f}"
@@ -70,7 +114,7 @@ class FineTuning(pydantic.BaseModel):
             spread = f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
             score = f"{spread} over {len(values)} seeds, best {score} (seed {self.seed})"
         epochs = f"{self.epochs} of {self.planned}" if self.epochs < self.planned else self.epochs
-        more = "".join(f" · {each}" for each in (self.calibration, self.refit) if each)
+        more = "".join(f" · {each}" for each in (self.pruning, self.calibration, self.refit) if each)
         rows = f"{self.records:,} {self.rows}" + (f" and {self.unlabelled:,} texts" if self.unlabelled else "")
         return f"eval {self.metric} {score} · {rows} · {epochs} epochs{more}"
 

@@ -12,8 +12,8 @@ import tensorflow_transform as tft
 import yaml
 from tfx.components.trainer import fn_args_utils
 
-from components.train import training
-from components.train.fine_tuning import Calibration, FineTuning, Refit
+from components.train import pruning, training
+from components.train.fine_tuning import Calibration, FineTuning, Pruning, Refit
 from models import distillation, families, progress, task, vocabularies
 from models.checkpoints import task_head
 from models.export import card, saved_model
@@ -25,6 +25,7 @@ from models.training.resume import TrainingState
 from models.training.training_loop import Loop
 
 _NONE = -1e9  # less than any figure
+_LATER = ("refit", "pruned")  # trainings behind the first, by what their configuration has more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +111,12 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
 def _train(
     fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared
 ) -> tuple[task.Task, Any, FineTuning, dict[str, curve.Curve]]:
-    """One training a seed; the best one's model at its best epoch, or its refit; what all came to, and their curves."""
+    """One training a seed; the best one's model at its best epoch, pruned where asked, or its refit.
+
+    And what all came to, and their curves.
+    """
     the_task = prepared.task
-    settings = {name: value for name, value in config["train"].items() if name not in ("seeds", "refit")}
+    settings = {name: value for name, value in config["train"].items() if name not in ("seeds", "refit", "prune")}
     seeds = config["train"].get("seeds") or [config["seed"]]
     scores, curves, kept = dict[int, float](), dict[str, curve.Curve](), dict[int, tuple[Any, TrainingState]]()
     for seed in seeds:
@@ -126,8 +130,12 @@ def _train(
         kept = {best: kept[best]}  # two models in memory at most
     model, state = kept[best]
     state.restore_best()
-    held_out = eval_rows.batches(the_task, prepared.held_out, settings["batch_size"])
     metric = the_task.chosen or the_task.metrics[0]
+    cut: Pruning | None = None
+    if asked := config["train"].get("prune"):
+        alone = {**config, "seed": best, "train": {**settings, "prune": asked}}
+        model, cut, curves["pruned"] = _prune(fn_args, alone, prepared, model, figure(scores[best], metric))
+    held_out = eval_rows.batches(the_task, prepared.held_out, settings["batch_size"])
     came_to = FineTuning(
         metric=metric.name,
         scores={seed: figure(score, metric) for seed, score in scores.items()},
@@ -138,6 +146,7 @@ def _train(
         epochs=int(state.epoch),
         planned=settings["epochs"],
         calibration=_calibrate(the_task, model, held_out) if settings["calibrate"] and the_task.calibrates else None,
+        pruning=cut,
     )
     if config["train"].get("refit"):
         alone, chosen = {**config, "seed": best, "train": settings}, int(state.best_epoch)
@@ -175,6 +184,46 @@ def _refit(
     )
 
 
+def _prune(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared, model: Any, whole: float
+) -> tuple[Any, Pruning, curve.Curve]:
+    """Cuts heads of a trained model and trains what is left: its best epoch, or itself where none was better.
+
+    Args:
+      fn_args: of the node.
+      config: as for ``run_fn``, of one seed.
+      prepared: of the node.
+      model: at its best epoch.
+      whole: its headline figure of the eval split.
+    """
+    the_task, sizes, asked = prepared.task, _sizes(prepared.task, config["train"]), config["train"]["prune"]
+    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
+    heads = pruning.dispensable(the_task, model, prepared.held_out, asked["heads"], sizes)
+    config = {**config, "train": pruning.recovery(config["train"]), "pruned": heads}
+    training.seeded(config["seed"], config)
+    made = _Made(*pruning.without(heads, the_task, model, vocabulary))
+    judge, metric = _judge(the_task, made.model, prepared, sizes), the_task.chosen or the_task.metrics[0]
+    cut = judge()
+    begun = _loop(fn_args, config, prepared, made, asked["recover"])
+    state = begun.loop.state
+    if not int(state.step):
+        state.keep_best(_better(cut, metric))
+    while (epoch := int(state.epoch)) < asked["recover"]:
+        _epoch(begun, epoch, f"pruned · epoch {epoch + 1}/{asked['recover']}", judge, metric)
+        begun.loop.save()
+    state.restore_best()
+    (before, many), (after, few) = (pruning.count(the_task, each) for each in (model, made.model))
+    found = Pruning(
+        heads=(before, after),
+        parameters=(many, few),
+        whole=whole,
+        cut=cut,
+        recovered=figure(float(state.best_score), metric),
+        epochs=asked["recover"],
+    )
+    return made.model, found, state.curve
+
+
 def figure(score: float, metric: task.Metric) -> float:
     """The headline figure that ``TrainingState.best_score`` stands for; NaN where there was none."""
     return math.nan if score == _NONE else score if metric.better == "higher" else -score
@@ -200,13 +249,7 @@ def train_once(
     averaged_from = epochs - settings.get("average", 0)
     patience = settings.get("early_stopping", {}).get("patience", epochs)
     while (epoch := int(state.epoch)) < epochs and epoch - int(state.best_epoch) < patience:
-        begun.train(epoch, f"{phase}epoch {epoch + 1}/{epochs}")
-        score = judge()
-        state.curve.judge(int(state.step), {metric.name: score})
-        with loop.writer.as_default(step=int(state.step)):
-            tf.summary.scalar(f"eval/{metric.name}", score)
-        state.epoch.assign(epoch + 1)
-        state.keep_best(_better(score, metric))
+        _epoch(begun, epoch, f"{phase}epoch {epoch + 1}/{epochs}", judge, metric)
         if epoch >= averaged_from:
             state.average()
         loop.save()
@@ -214,6 +257,25 @@ def train_once(
         state.use_average()
         state.keep_best(_better(judge(), metric))
     return model, state
+
+
+def _epoch(begun: "_Begun", epoch: int, phase: str, judge: Callable[[], float], metric: task.Metric) -> None:
+    """What is left of an epoch, and its figure of the eval split; its weights are kept if they are the best so far."""
+    begun.train(epoch, phase)
+    state, score = begun.loop.state, judge()
+    state.curve.judge(int(state.step), {metric.name: score})
+    with begun.loop.writer.as_default(step=int(state.step)):
+        tf.summary.scalar(f"eval/{metric.name}", score)
+    state.epoch.assign(epoch + 1)
+    state.keep_best(_better(score, metric))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """A network and the task's model of it, both built."""
+
+    network: Any
+    model: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,15 +295,23 @@ class _Begun:
 
 def _begin(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared, epochs: int) -> _Begun:
     """Builds the model. ``epochs`` are trained at most; the schedule spans those of ``config``."""
-    settings, seed, the_task = config["train"], config["seed"], prepared.task
+    the_task = prepared.task
     family, folder = families.load(the_task.family), training.base_checkpoint(fn_args.base_model)
     vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
-    training.seeded(seed, config)
+    training.seeded(config["seed"], config)
     with replicas.strategy().scope():
         network = family.network(config["encoder"], vocabulary, folder)
         model = the_task.build(network)
     if folder:
         family.load(folder, network)
+    return _loop(fn_args, config, prepared, _Made(network, model), epochs)
+
+
+def _loop(
+    fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prepared, made: _Made, epochs: int
+) -> _Begun:
+    settings, seed, the_task = config["train"], config["seed"], prepared.task
+    network, model, folder = made.network, made.model, training.base_checkpoint(fn_args.base_model)
     if frozen := settings.get("freeze"):
         network.freeze(0 if frozen == "embeddings" else frozen)
     sizes = _sizes(the_task, settings)
@@ -254,9 +324,9 @@ def _begin(fn_args: fn_args_utils.FnArgs, config: dict[str, Any], prepared: Prep
         steps=epoch_steps * epochs,
         planned=epoch_steps * settings["epochs"],
         key=training.key(prepared.files, folder, config),
-        logs=f"{fn_args.model_run_dir}/{'refit' if 'refit' in config else f'seed-{seed}'}",
+        logs=f"{fn_args.model_run_dir}/{next((name for name in _LATER if name in config), f'seed-{seed}')}",
         factors=layer_decay(model.trainable_variables, layers, settings["layer_decay"]),
-        units=family.units,
+        units=families.load(the_task.family).units,
     )
 
     def train(epoch: int, phase: str) -> None:

@@ -10,7 +10,7 @@ Axes: B batch, S sequence, T real tokens, H heads, D hidden, V vocabulary, M mas
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -39,6 +39,8 @@ class BertEncoder(keras.layers.Layer):
       attention_dropout: of the attention weights.
       layer_norm_epsilon: of every LayerNorm.
       causal: whether a token attends only to itself and to those before it in its row.
+      kept_heads: of each block, which of the ``num_heads`` it has, by their numbers; all where not given. What
+        ``models.bert.pruned`` makes; ``head_mask`` takes encoders that have all.
 
     Raises:
       ValueError: if ``num_heads`` does not divide ``hidden_dim``.
@@ -58,6 +60,7 @@ class BertEncoder(keras.layers.Layer):
         attention_dropout: float = 0.1,
         layer_norm_epsilon: float = 1e-12,
         causal: bool = False,
+        kept_heads: Sequence[Sequence[int]] | None = None,
         name: str = "encoder",
         **kwargs: Any,
     ) -> None:
@@ -70,6 +73,8 @@ class BertEncoder(keras.layers.Layer):
         self.num_layers, self.hidden_dim, self.num_heads = num_layers, hidden_dim, num_heads
         self.intermediate_dim, self.layer_norm_epsilon = intermediate_dim or 4 * hidden_dim, layer_norm_epsilon
         self.dropout, self.attention_dropout, self.causal = dropout, attention_dropout, causal
+        # A tuple: Keras would wrap a list in one of its own, which JSON does not know.
+        self.kept_heads = tuple(tuple(heads) for heads in kept_heads or [range(num_heads)] * num_layers)
         self._head_mask: list[Tensor] = []  # of the block of ``masked`` around a call
         self.build()
 
@@ -85,15 +90,15 @@ class BertEncoder(keras.layers.Layer):
         self.embedding_norm = LayerNorm(self.hidden_dim, self.layer_norm_epsilon, name="embedding_norm")
         for i in range(self.num_layers):
             # Attributes: tf.train.Checkpoint does not look into Keras's lists.
-            setattr(self, f"block_{i}", self._block(f"block_{i}"))
+            setattr(self, f"block_{i}", self._block(f"block_{i}", len(self.kept_heads[i])))
         self.pooler = Linear(self.hidden_dim, self.hidden_dim, name="pooler")
         self.seeds = keras.random.SeedGenerator(name="dropout_seed")
         self.built = True
 
-    def _block(self, name: str) -> Block:
+    def _block(self, name: str, num_heads: int) -> Block:
         return Block(
             self.hidden_dim,
-            self.num_heads,
+            num_heads,
             self.hidden_dim // self.num_heads,
             self.intermediate_dim,
             self.dropout,
@@ -101,6 +106,19 @@ class BertEncoder(keras.layers.Layer):
             self.layer_norm_epsilon,
             name=name,
         )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What an encoder of this shape is made with, ``kept_heads`` left out."""
+        names = ("vocabulary_size", "num_layers", "hidden_dim", "num_heads", "intermediate_dim", "max_positions")
+        more = ("num_segments", "dropout", "attention_dropout", "layer_norm_epsilon", "causal")
+        return {name: getattr(self, name) for name in (*names, *more)}
+
+    @property
+    def told_heads(self) -> str:
+        """``12 heads``; ``12 heads, 50 of 72 kept``."""
+        kept, of = sum(map(len, self.kept_heads)), self.num_layers * self.num_heads
+        return f"{self.num_heads} heads" + (f", {kept} of {of} kept" if kept < of else "")
 
     @property
     def blocks(self) -> list[Block]:

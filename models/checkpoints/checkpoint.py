@@ -153,6 +153,8 @@ def save(
 ) -> None:
     """Writes a folder that ``load`` and transformers read. Files appear whole, the weights last.
 
+    Heads that ``encoder`` has not are written as zeros, which compute the same.
+
     ``tokenizer.json`` is left out where ``rules`` say what it cannot (``models.text.tokenizer_json``).
 
     Args:
@@ -164,11 +166,12 @@ def save(
       nsp: the same.
       head: the same.
     """
+    from models.bert import pruned
     from models.text import tokenization, tokenizer_json
 
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    parts = weights.parts(encoder, mlm, nsp, (head.kind, head.logits) if head else None)
+    parts = weights.parts(pruned.whole(encoder), mlm, nsp, (head.kind, head.logits) if head else None)
     variables = itertools.chain.from_iterable(parts.values())
     tensors = dict(itertools.chain.from_iterable(itertools.starmap(weights.tensors_of, variables)))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as staging:

@@ -97,6 +97,8 @@ def config(encoder: "BertEncoder", mlm: bool, nsp: bool, head: Head | None) -> J
     """``config.json`` of an encoder with the heads that are written beside it."""
     base = "BertForPreTraining" if nsp else "BertForMaskedLM" if mlm else "BertModel"
     shape = {name: getattr(encoder, argument) for argument, name in _ARGUMENTS.items()}
+    if pruned := pruned_heads(encoder):
+        shape[OURS] = {"pruned_heads": pruned}
     constants = {
         "model_type": "bert",
         "hidden_act": "gelu",
@@ -116,6 +118,27 @@ def config(encoder: "BertEncoder", mlm: bool, nsp: bool, head: Head | None) -> J
         **constants,
         **shape,
     }
+
+
+def pruned_heads(encoder: "BertEncoder") -> dict[str, list[int]]:
+    """The heads that an encoder has not, by the block's number: what ``config.json`` notes of them."""
+    missing = {
+        str(index): sorted({*range(encoder.num_heads)} - {*kept}) for index, kept in enumerate(encoder.kept_heads)
+    }
+    return {index: heads for index, heads in missing.items() if heads}
+
+
+def kept_heads(path: pathlib.Path) -> list[list[int]] | None:
+    """``kept_heads`` of the encoder that a ``config.json`` of ours describes; None: all.
+
+    The file of the weights has all heads, with zeros for those that were pruned, so no one has to read this.
+    """
+    config = json_object(path)
+    if not (pruned := config.get(OURS, {}).get("pruned_heads")):
+        return None
+    heads = range(config["num_attention_heads"])
+    cut = [pruned.get(str(index), []) for index in range(config["num_hidden_layers"])]
+    return [[head for head in heads if head not in missing] for missing in cut]
 
 
 def tokenizer_config(encoder: "BertEncoder", rules: Json, head: Head | None, mlm: bool) -> Json:

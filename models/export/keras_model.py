@@ -11,8 +11,9 @@ from typing import Any
 
 import keras
 
+from models.bert import pruned
 from models.bert.encoder import BertEncoder, MaskedLanguageHead, NextSentenceHead
-from models.checkpoints import checkpoint, task_head
+from models.checkpoints import checkpoint, layout, task_head
 
 
 @keras.saving.register_keras_serializable("tfx_bert")
@@ -89,6 +90,15 @@ def load(folder: str | pathlib.Path) -> Bert:
     Raises:
       DataError: as ``checkpoint.load``.
     """
+    model = _whole(folder)
+    if (kept := layout.kept_heads(pathlib.Path(folder) / "config.json")) is None:
+        return model
+    narrow = Bert(**{**model.arguments, "encoder": {**model.arguments["encoder"], "kept_heads": kept}})
+    pruned.copy(model, model.encoder, narrow, narrow.encoder)
+    return narrow
+
+
+def _whole(folder: str | pathlib.Path) -> Bert:
     read, names = checkpoint.read(folder), checkpoint.tensors(folder)
     head = next((name for name, kind in task_head.HEADS.items() if kind == read.head), None)
     model = Bert(

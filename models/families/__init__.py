@@ -162,6 +162,16 @@ class Family(abc.ABC):
           ValueError: the checkpoint's vocabulary is not the one that makes the ids.
         """
 
+    def pruned(self, model: Any, vocabulary: Any, kept_heads: Sequence[Sequence[int]]) -> Any:
+        """A network of the same shape with these heads alone, of a family that is ``analyzed``; its weights are random.
+
+        Args:
+          model: what a task's ``build`` made.
+          vocabulary: that makes the ids.
+          kept_heads: as ``BertEncoder`` takes them.
+        """
+        raise NotImplementedError(f"models of the family {self.name} have no heads that can be pruned")
+
     @abc.abstractmethod
     def load(self, folder: Path, network: Any) -> None:
         """Assigns the weights of a checkpoint to a ``network`` that was built of it."""

@@ -86,6 +86,14 @@ class Family(families.Family):
         return ItemNetwork(vocabulary, own)
 
     @override
+    def pruned(self, model: Any, vocabulary: "Items", kept_heads: Sequence[Sequence[int]]) -> "ItemNetwork":
+        from models.recommendation.networks import ItemNetwork
+
+        own = model.network.encoder.arguments
+        del own["vocabulary_size"]
+        return ItemNetwork(vocabulary, {**own, "kept_heads": kept_heads})
+
+    @override
     def load(self, folder: Path, network: "ItemNetwork") -> None:
         from models.checkpoints import checkpoint
 
@@ -102,6 +110,7 @@ class Family(families.Family):
         import numpy as np
         import safetensors.numpy
 
+        from models.bert import pruned
         from models.checkpoints import layout, weights
 
         folder.mkdir(parents=True)
@@ -110,7 +119,7 @@ class Family(families.Family):
             np.savez(folder / "counts.npz", **{each.name: each.numpy() for each in model.weights})
             return
         network: ItemNetwork = model.network
-        variables = itertools.chain.from_iterable(weights.parts(network.encoder, network.head).values())
+        variables = itertools.chain.from_iterable(weights.parts(pruned.whole(network.encoder), network.head).values())
         tensors = dict(itertools.chain.from_iterable(itertools.starmap(weights.tensors_of, variables)))
         tensors["bert.embeddings.word_embeddings.weight"] = network.table().numpy()
         config = layout.config(network.encoder, mlm=True, nsp=False, head=None)
@@ -240,7 +249,7 @@ class Family(families.Family):
         encoder = model.network.encoder
         return (
             f"BERT over items, {'causal' if encoder.causal else 'from both sides'}, of {encoder.num_layers} layers, "
-            f"{encoder.hidden_dim} wide, {encoder.num_heads} heads, {model.network.count_params() / 1e6:.1f} M "
+            f"{encoder.hidden_dim} wide, {encoder.told_heads}, {model.network.count_params() / 1e6:.1f} M "
             f"parameters; {count:,} items"
         )
 

@@ -64,6 +64,13 @@ class Family(families.Family):
         return BertEncoder(**kept.encoder)
 
     @override
+    def pruned(self, model: Any, vocabulary: "Tokenizer", kept_heads: Sequence[Sequence[int]]) -> "BertEncoder":
+        from models.bert.encoder import BertEncoder
+
+        del vocabulary
+        return BertEncoder(**model.encoder.arguments, kept_heads=kept_heads)
+
+    @override
     def load(self, folder: Path, network: "BertEncoder") -> None:
         from models.checkpoints import checkpoint
 
@@ -156,7 +163,7 @@ class Family(families.Family):
     def describe(self, model: Any, vocabulary: "Tokenizer") -> str:
         encoder: BertEncoder = model.encoder
         return (
-            f"BERT of {encoder.num_layers} layers, {encoder.hidden_dim} wide, {encoder.num_heads} heads, "
+            f"BERT of {encoder.num_layers} layers, {encoder.hidden_dim} wide, {encoder.told_heads}, "
             f"{encoder.count_params() / 1e6:.1f} M parameters; {encoder.vocabulary_size:,} pieces, "
             f"{vocabulary.rules.mode}"
         )

@@ -218,6 +218,9 @@ def trained_on(result: RunResult, values: Mapping[str, Any], records: Mapping[st
         files = _files(task.get("data", {}), records.get("task"))
         most = "at most " * bool(values.get("train", {}).get("early_stopping"))
         steps.append(f"{verb} on {files} for {most}{epochs} epoch{'s' * (epochs != 1)}{repeated}{searched}")
+        if prune := values.get("train", {}).get("prune"):
+            more = f" and {prune['recover']} more epoch{'s' * (prune['recover'] != 1)}" if prune["recover"] else ""
+            steps.append(f"pruned of {prune['heads']:.0%} of its heads{more}".replace("%", " %"))
     if not steps:
         return ""
     start = f"From the checkpoint {result.checkpoint}" if result.checkpoint else "From random weights"

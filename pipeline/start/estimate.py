@@ -86,7 +86,7 @@ def flops(
         records, mean = amounts["task.data"]
         length = min(mean, _longest(experiment, mean))
         trainings = len(experiment.train.seeds or [experiment.seed]) + experiment.train.refit
-        epochs = experiment.train.epochs * trainings
+        epochs = experiment.train.epochs * trainings + (experiment.train.prune.recover if experiment.train.prune else 0)
         if tune := experiment.tune:
             choices = tune.space.get("epochs")
             most = int(max(choices)) if isinstance(choices, list) else experiment.train.epochs

@@ -216,9 +216,9 @@ def labelled(tmp_path_factory, transforming):
     return folder
 
 
-def fine_tuned(labelled, folder, kill=None, seed=1, **settings):
+def fine_tuned(labelled, folder, kill=None, seed=1, encoder=ENCODER, **settings):
     """A training from nothing without its export: the weights by path, what it came to, and its events."""
-    config = {"task": TASK, "train": TRAIN | settings, "encoder": ENCODER, "seed": seed}
+    config = {"task": TASK, "train": TRAIN | settings, "encoder": encoder, "seed": seed}
     found = []
 
     def run(given):
@@ -330,6 +330,73 @@ def test_a_refit_is_the_training_of_both_splits_for_the_best_epochs_also_after_a
     for path, expected in found.items():
         by = came_to.calibration.temperature if path.startswith("logits/") else 1.0
         np.testing.assert_allclose(weights[path], expected / by, rtol=1e-6, err_msg=path)
+
+
+HEADS = ENCODER | {"num_layers": 2, "num_heads": 4}
+PRUNE = {"prune": {"heads": 0.7, "recover": 2}, "learning_rate": 3e-2, "encoder": HEADS}
+
+
+@pytest.mark.usefixtures("every_step")
+def test_heads_are_cut_and_the_rest_recovers_also_after_a_kill(labelled, tmp_path):
+    weights, whole, events = fine_tuned(labelled, tmp_path / "whole", **PRUNE)
+    assert phases(events) == ["epoch 1/2", "epoch 2/2", "pruned · epoch 1/2", "pruned · epoch 2/2"]
+    rates = {event.phase: event.learning_rate for event in events if isinstance(event, progress.Step)}
+    assert rates["pruned · epoch 1/2"] <= 3e-3 < max(e.learning_rate for e in events if isinstance(e, progress.Step))
+    cut = whole.pruning
+    assert (cut.heads, cut.epochs, cut.whole) == ((8, 2), 2, whole.scores[1])  # of .7 · 8 heads each layer keeps one
+    assert cut.parameters[0] - cut.parameters[1] == 6 * (4 * 16 * 4 + 3 * 4)
+    assert cut.recovered >= cut.cut
+    assert weights["encoder/block_0/qkv/kernel"].shape == (16, 12)
+    for kill in (("pruned · epoch 1/2", 2), ("pruned · epoch 2/2", 4)):
+        folder = tmp_path / str(kill[1]) / kill[0][:5]
+        with pytest.raises(Killed):
+            fine_tuned(labelled, folder, kill, **PRUNE)
+        resumed, again, _ = fine_tuned(labelled, folder, **PRUNE)
+        assert again == whole
+        for path, expected in weights.items():
+            np.testing.assert_array_equal(resumed[path], expected, err_msg=path)
+
+
+def test_what_is_cut_is_the_best_epoch_of_a_training_without_pruning(labelled, tmp_path):
+    prune = {**PRUNE, "prune": {"heads": 0.4, "recover": 0}, "calibrate": False}
+    cut, came_to, events = fine_tuned(labelled, tmp_path, **prune)
+    plain = {name: value for name, value in prune.items() if name != "prune"}
+    whole, without, _ = fine_tuned(labelled, tmp_path, **plain)
+    assert phases(events) == ["epoch 2/2"]
+    assert without == came_to.model_copy(update={"pruning": None})
+    assert came_to.pruning.heads == (8, 5)
+    assert came_to.pruning.cut == came_to.pruning.recovered
+    for path, value in cut.items():
+        if value.shape == whole[path].shape:
+            np.testing.assert_array_equal(value, whole[path], err_msg=path)
+        else:
+            columns = (value if "qkv" in path else value.T).reshape(
+                -1, value.shape[-1] if "qkv" in path else value.shape[0]
+            )
+            of = whole[path] if "qkv" in path else whole[path].T
+            assert {column.tobytes() for column in np.ascontiguousarray(columns.T)} < {
+                column.tobytes() for column in np.ascontiguousarray(of.reshape(-1, of.shape[-1]).T)
+            }
+
+
+def test_a_pruned_model_is_exported_and_its_checkpoint_answers_the_same(base, labelled, tmp_path):
+    config = {"task": TASK, "train": TRAIN | {"prune": {"heads": 0.5, "recover": 1}}, "encoder": None}
+    events = train(trainer.run_fn, arguments(labelled, tmp_path / "model", base[0], **config), tmp_path)
+    (summary,) = [str(event) for event in events if isinstance(event, progress.Summary)]
+    assert re.search(r" · 2 → 1 heads \([+−]\.\d{3} when cut, [+−]\.\d{3} after one more epoch\) · ", summary)
+    folder = tmp_path / "model/Format-Serving/assets.extra"
+    assert "16 wide, 2 heads, 1 of 2 kept, " in (folder / "model_card.md").read_text()
+    assert set(json.loads((folder / "curves.json").read_text())) == {"seed 1", "pruned"}
+    served = tf.saved_model.load(str(tmp_path / "model/Format-Serving")).signatures["serving_default"]
+    texts = ["a gorgeous film !", "unable"]
+    scores = served(text=tf.constant(texts))["scores"]
+    np.testing.assert_allclose(scores_of(folder / "checkpoint", texts), scores, atol=1e-6)
+    assert load_file(folder / "checkpoint/model.safetensors")[
+        "bert.encoder.layer.0.attention.self.query.weight"
+    ].shape == (
+        16,
+        16,
+    )
 
 
 def test_fine_tuning_starts_from_it_and_answers_text(base, labelled, tmp_path):

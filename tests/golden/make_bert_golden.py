@@ -84,6 +84,20 @@ def heads() -> None:
     save("bert_tiny_heads.npz", **tensors)
 
 
+def pruned() -> None:
+    """The tiny model without some heads: zeros in what the projection reads of them. (layer, head) each."""
+    cut = [(0, 1), (1, 0), (1, 2), (1, 3)]
+    ids = np.load(DATA / "bert_tiny.npz")
+    model = transformers.BertModel.from_pretrained(DATA / "bert_tiny").eval()
+    width = model.config.hidden_size // model.config.num_attention_heads
+    with torch.no_grad():
+        for layer, head in cut:
+            kernel = model.encoder.layer[layer].attention.output.dense.weight
+            kernel[:, head * width : (head + 1) * width] = 0
+        out = model(*(torch.tensor(ids[name]).long() for name in ("token_ids", "padding_mask", "segment_ids")))
+    save("bert_tiny_pruned.npz", cut=torch.tensor(cut), sequence=out.last_hidden_state, pooled=out.pooler_output)
+
+
 def items() -> None:
     """The tiny model asked for what comes next: positions count from the end, and the last token is what predicts."""
     torch.manual_seed(3)
@@ -159,6 +173,7 @@ def save(name: str, **tensors: torch.Tensor) -> None:
 if __name__ == "__main__":
     bert()
     heads()
+    pruned()
     items()
     torch_files()
     adamw()

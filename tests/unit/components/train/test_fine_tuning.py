@@ -28,6 +28,22 @@ def test_a_refit_is_told():
     assert str(refit).endswith(" · 2 epochs · refit on train + eval: 8,987 records, 1 epoch")
 
 
+PRUNING = {"heads": (72, 50), "parameters": (22_600_000, 21_500_000), "whole": 0.886, "cut": 0.882, "epochs": 1}
+
+
+def test_cut_heads_are_told_with_what_the_cut_cost():
+    one = fine_tuning.FineTuning(**ONE, pruning={**PRUNING, "recovered": 0.887})
+    assert str(one).endswith(
+        " · 2 epochs · 72 → 50 heads (−.004 when cut, +.001 after one more epoch) · 22.6 → 21.5 M parameters"
+    )
+    few = {**PRUNING, "parameters": (4_644, 4_032), "recovered": -0.614, "epochs": 2}
+    assert str(fine_tuning.Pruning(**few)) == (
+        "72 → 50 heads (−.004 when cut, −1.500 after 2 more epochs) · 0.005 → 0.004 M parameters"
+    )
+    assert "(−10.886 when cut, " in str(fine_tuning.Pruning(**few | {"cut": -10}))
+    assert str(fine_tuning.Pruning(**few | {"epochs": 0})).startswith("72 → 50 heads (−.004 when cut) · ")
+
+
 def test_several_seeds_are_mean_and_standard_deviation_and_the_best():
     found = fine_tuning.FineTuning(**ONE | {"scores": {1: 0.88, 2: 0.87, 3: 0.896}, "seed": 3, "planned": 5})
     assert str(found) == (

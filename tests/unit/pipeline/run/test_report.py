@@ -239,6 +239,12 @@ def test_a_run_that_stopped_at_once_has_what_there_is(known):
             "From random weights: trained on r.csv (8,034 records) for at most 200 epochs.",
         ),
         (
+            {"task": {"data": {"path": "r.csv"}}, "train": {"epochs": 2, "prune": {"heads": 0.3, "recover": 1}}},
+            None,
+            "From random weights: trained on r.csv (8,034 records) for 2 epochs, then pruned of 30 % of its heads "
+            "and 1 more epoch.",
+        ),
+        (
             {
                 "corpus": {"path": "a.csv"},
                 "pretrain": {"steps": 1000, "objectives": ["mlm", "nsp"]},
