@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.analysis import attention, geometry, importance, likeness, probing, pruning_curve, shown, states, subject
+from models.analysis import (
+    attention,
+    attribution,
+    geometry,
+    importance,
+    likeness,
+    probing,
+    pruning_curve,
+    shown,
+    states,
+    subject,
+)
 from models.analysis.example import Example
 from models.analysis.sections import sections
 from models.analysis.subject import Subject
@@ -76,6 +87,7 @@ class Found:
     divergence: np.ndarray | None = None
     importance: np.ndarray | None = None
     curve: pruning_curve.Curve | None = None
+    explanations: attribution.Attribution | None = None
     probes: Mapping[str, probing.Probe] = dataclasses.field(default_factory=dict)
     geometry: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     cka: np.ndarray | None = None
@@ -107,6 +119,7 @@ def analyze(
     found.heads = heads_of(looked, inputs)
     found.divergence = _divergence(looked, inputs)
     _importance(looked, data, settings, found)
+    _attribution(looked, data, found)
     if given is None:
         found.left_out.append("probes and geometry read texts; this model reads items")
     else:
@@ -240,6 +253,21 @@ def importance_of(looked: Subject, records: tf.data.Dataset, sentences: int) -> 
     return importance.of_heads(looked.model, looked.encoder, the_task.loss, the_task.row_weights, batches)
 
 
+def _attribution(looked: Subject, data: Data, found: Found) -> None:
+    the_task = looked.the_task
+    if the_task is None or data.test is None or not looked.reads_text:
+        return
+    if not the_task.explains or the_task.separate_encoding:
+        found.left_out.append("which words an answer rests on: it is not one number of one row")
+        return
+    found.explanations = attribution.of(looked, data.test, _TEXTS)
+    if found.explanations is None:
+        found.left_out.append("which words an answer rests on: no text of the test split has five words")
+
+
+_TEXTS = 32  # whose answers are explained: fifty rows forward and backward each
+
+
 def _geometry(looked: Subject, given: probing.Asked, own: states.States, before: Subject | None, found: Found) -> None:
     if given.of_texts < _FEW:
         found.left_out.append(f"geometry: {given.of_texts} words are fewer than {_FEW}")
@@ -287,6 +315,8 @@ def _all(found: Found, max_regression: float, *, lower_is_better: bool) -> Itera
         roles = Counter(role for layer in heads.roles() for role in layer)
         for role, count in sorted(roles.items()):
             yield f"heads[{role}]", count / heads.entropy.size
+    if found.explanations:
+        yield from found.explanations.metrics()
     if curve := found.curve:
         yield "prunable", curve.prunable(max_regression, lower_is_better=lower_is_better)
         for share, value in zip(pruning_curve.SHARES, curve.by_importance, strict=True):

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.analysis import importance, likeness, pruning_curve
+from models.analysis.attribution import METHODS
 from models.figures import Section
 
 if TYPE_CHECKING:
     from models.analysis.attention import Heads
+    from models.analysis.attribution import Attribution
     from models.analysis.probing import Probe
     from models.analysis.pruning_curve import Curve
     from models.analysis.run import Found
@@ -31,6 +33,8 @@ def sections(found: "Found") -> Iterator[Section]:
             "How much a row's loss changes with a head (Michel et al. 2019): the absolute slope of each row by itself, "
             "mean over the rows, of length 1 within a layer. To lose the head may change more than its slope says.",
         )
+    if found.explanations:
+        yield _attribution(found.explanations)
     if found.curve:
         yield _curve(found.curve)
     for name, probe in found.probes.items():
@@ -146,6 +150,31 @@ def _curve(curve: "Curve") -> Section:
         "lines",
         f"Headline figure of {curve.records} records with heads masked and nothing trained again: the lower bound of "
         "what pruning costs. The order is by importance on the eval split. Each layer keeps a head.",
+    )
+
+
+def _attribution(found: "Attribution") -> Section:
+    rows: list[Sequence[str | float]] = []
+    for method in METHODS:
+        value, error = found.mean(method)
+        alike = found.agreement[method]
+        agreement = "" if method == "occlusion" or np.isnan(alike).all() else float(np.nanmean(alike))
+        rows.append([method, value, "" if np.isnan(error) else error, agreement])
+    best = max(METHODS, key=lambda method: found.mean(method)[0])
+    told = ""
+    for method, said in (("attention", "Attention of the last block"), ("rollout", "Attention rolled out")):
+        does = "explains" if found.explains(method) else "does not explain"
+        figures = f"{found.mean(method)[0]:.3f} against {found.mean(best)[0]:.3f} of {best}"
+        told += f"{said} {does} these answers: {figures}. "
+    return Section(
+        "Which words an answer rests on",
+        ["method", "faithfulness", "standard error", "agreement with occlusion"],
+        rows,
+        note=f"{told}Faithfulness, over {found.texts} texts of the test split: what the score of the answer falls by "
+        "when the fifth of the words with the highest values is hidden, less what it falls by without random words. A "
+        "method explains if that is two standard errors above 0 and half of the best method's. Agreement: Spearman's "
+        "correlation over the words of a text. Integrated gradients miss what they explain by "
+        f"{100 * float(np.median(found.completeness)):.1f} % (median).",
     )
 
 

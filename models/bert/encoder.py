@@ -76,6 +76,7 @@ class BertEncoder(keras.layers.Layer):
         # A tuple: Keras would wrap a list in one of its own, which JSON does not know.
         self.kept_heads = tuple(tuple(heads) for heads in kept_heads or [range(num_heads)] * num_layers)
         self._head_mask: list[Tensor] = []  # of the block of ``masked`` around a call
+        self._embedded: list[Tensor] = []  # of that of ``embedded``
         self.build()
 
     def build(self, input_shape: Any = None) -> None:  # noqa: ARG002
@@ -148,6 +149,19 @@ class BertEncoder(keras.layers.Layer):
             yield
         finally:
             self._head_mask.pop()
+
+    @contextlib.contextmanager
+    def embedded(self, vectors: Tensor) -> Iterator[None]:
+        """Whatever calls the encoder in this block goes on from these embeddings, in the place of its own.
+
+        Args:
+          vectors: as they come out of the embeddings: (T, D) of the real tokens, (B, S, D) of ``call``.
+        """
+        self._embedded.append(vectors)
+        try:
+            yield
+        finally:
+            self._embedded.pop()
 
     def call(
         self,
@@ -283,6 +297,8 @@ class BertEncoder(keras.layers.Layer):
         drop: Dropout,
         token_vectors: Tensor | None = None,
     ) -> Tensor:
+        if self._embedded:
+            return self._embedded[-1]
         table = self.token_embedding if token_vectors is None else token_vectors
         x = ops.take(table, token_ids, axis=0) + ops.take(self.segment_embedding, segment_ids, axis=0)
         return drop(self.embedding_norm(x + positions), self.dropout)

@@ -40,11 +40,14 @@ def test_every_figure_can_be_bounded(found):
     assert metrics["probe_label"] > 0.9 > 0.6 > metrics["majority_label"]  # one word says it
     assert metrics["probe_pos"] == pytest.approx(1)  # a word has one tag
     assert metrics["majority_pos"] < 0.4
+    assert metrics["completeness"] < 0.05
+    assert {"faithfulness", "faithfulness_attention", "agreement_rollout"} <= metrics.keys()
     assert metrics["moved@0"] == metrics["moved@1"] == 0 < metrics["moved@2"]
     assert metrics["cka_before@1"] == pytest.approx(1, abs=1e-5)
     assert metrics["cka_before@2"] < 1 - 1e-4
     titles = [title for title, _ in found["first"]["sections"]]
     assert {"Roles of heads", "Heads that look alike", "Heads masked", "Probes", "Moved by training"} <= set(titles)
+    assert "Which words an answer rests on" in titles
     assert any(sentence.startswith("word_content: 0 examples") for sentence in found["first"]["left_out"])
     assert found["first"]["arrays"]["divergence"] == [8, 8]
     assert found["first"]["arrays"]["probe_label"] == [3, 2]
