@@ -28,6 +28,7 @@ from components.artifacts import Vocabulary
 from components.data import featurize, shards
 from components.storage import files
 from models import families, progress, vocabularies
+from models.training import lengths
 
 VOCABULARY = "vocabulary"
 # Figures of the summary come from this many rows, so that their cost does not grow with the data.
@@ -75,7 +76,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self._apply(graph, input_dict["examples"], transformed)
         train = artifact_utils.get_split_uris(transformed, "train")
         featurizer, vocabulary = featurize.featurizer(config), vocabularies.read(folder)
-        line = families.load(featurizer.family).summarize(_first_rows(graph, train), vocabulary, config["config"])
+        counted = lengths.Counted()
+        rows = counted.passed(_first_rows(graph, train))
+        line = families.load(featurizer.family).summarize(rows, vocabulary, config["config"])
+        counted.write(graph)
         progress.emit(progress.Summary(line))
 
     def _apply(self, graph: str, examples: list[types.Artifact], transformed: list[types.Artifact]) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer import fn_args_utils
 
-from components.train import training
+from components.train import provenance, training
 from configs.pretraining import Pretrain
 from models import families, progress
 from models.bert.heads import PAIR_LABELS, PretrainingModel, pretraining_loss
@@ -49,7 +49,9 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     before, after, trained = _train(fn_args, config, model, tokenizer, spec)
     if replicas.chief():
         _export(fn_args, config, model, tokenizer, before, after)
-        curve.write(saved_model.assets(fn_args.serving_model_dir), {"pretraining": trained})
+        folder = saved_model.assets(fn_args.serving_model_dir)
+        curve.write(folder, {"pretraining": trained})
+        provenance.write(folder, fn_args)
 
 
 def _export(
@@ -98,7 +100,7 @@ def _export(
             "Result": result,
         },
         ["It answers with vectors, and is there to start from: checkpoint: {experiment: NAME}."],
-        card.head("fill-mask", training.base_checkpoint(fn_args.base_model)),
+        card.head("fill-mask", training.base_checkpoint(fn_args.base_model), ["perplexity"]),
     )
     progress.emit(progress.Summary(result))
 

@@ -12,7 +12,7 @@ import tensorflow_transform as tft
 import yaml
 from tfx.components.trainer import fn_args_utils
 
-from components.train import pruning, training
+from components.train import provenance, pruning, training
 from components.train.fine_tuning import Calibration, FineTuning, Pruning, Refit
 from models import distillation, families, progress, task, vocabularies
 from models.checkpoints import task_head
@@ -104,6 +104,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
         folder = saved_model.assets(fn_args.serving_model_dir)
         came_to.write(folder)
         curve.write(folder, curves)
+        provenance.write(folder, fn_args)
         _card(folder, fn_args, config, the_task, model, came_to)
         progress.emit(progress.Summary(str(came_to)))
 
@@ -425,5 +426,6 @@ def _card(
         card.head(
             task_head.HEADS[the_task.head].pipeline_tag if the_task.head else None,
             training.base_checkpoint(fn_args.base_model),
+            [metric.name for metric in the_task.metrics],
         ),
     )

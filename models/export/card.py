@@ -12,7 +12,10 @@ import yaml
 FILE = "model_card.md"  # inside assets.extra
 _ON_THE_HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # owner and name
 # The Hub shows this as "unknown" until a person decides; ours is not the licence of a team's model.
-_LICENCE = "# license: say here under which licence you publish the model\n"
+_LICENCE = (
+    "# license: say here under which licence you publish the model\n"
+    "# language: say here which languages its texts are in, such as [en, ko]\n"
+)
 
 
 def write(
@@ -32,14 +35,15 @@ def write(
     (folder / FILE).write_text(_headed(_dump(head), "\n".join(lines) + "\n"), "utf-8")
 
 
-def head(task: str | None, base: pathlib.Path | None) -> dict[str, Any]:
+def head(task: str | None, base: pathlib.Path | None, metrics: Sequence[str] = ()) -> dict[str, Any]:
     """What the Hub sorts models by.
 
     Args:
       task: its name of what the model does, ``pipeline_tag``; None where it has none.
       base: the checkpoint that training started from.
+      metrics: names of what it is judged by.
     """
-    known = {"pipeline_tag": task, "base_model": _name(base) if base else None}
+    known = {"pipeline_tag": task, "base_model": _name(base) if base else None, "metrics": list(metrics)}
     return {name: value for name, value in known.items() if value} | {"tags": ["tfx-bert"]}
 
 

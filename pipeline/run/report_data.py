@@ -9,6 +9,7 @@ from typing import Any
 
 from components.evaluate.report.data import Column, Source
 from components.evaluate.report.graph import Box
+from models.training import lengths
 from pipeline.run.lineage import Execution, outputs
 from pipeline.run.result import RunResult
 
@@ -54,6 +55,7 @@ def _source(
             key=lambda column: (column.name, order.get(column.split, len(order))),
         ),
         lengths=summaries.get(f"{prefix}Transform", ""),
+        rows=_rows(outputs(known, f"{prefix}Transform", "transform_graph")),
         bad=_reasons(outputs(known, node, "bad_records")),
         anomalies=_warnings(outputs(known, f"{prefix}DataGate", "report")),
     )
@@ -117,6 +119,11 @@ def _column(feature: Any, split: str, closed: set[str]) -> Column:
         distinct=found.unique or None,
         mean=found.avg_length,
     )
+
+
+def _rows(folders: list[str]) -> dict[str, dict[int, int]]:
+    """How long rows are, as Transform counted them."""
+    return lengths.read(folders[-1]) if folders else {}
 
 
 def _reasons(folders: list[str]) -> dict[str, int]:

@@ -23,7 +23,7 @@ import schemas
 from components import artifacts
 from components.deploy import pusher
 from components.evaluate import pretraining_evaluator, verdict
-from components.train import fine_tuning, pretrainer, trainer, training, tuner
+from components.train import fine_tuning, pretrainer, provenance, trainer, training, tuner
 from configs.pretraining import Pretrain
 from configs.training import Train
 from configs.tuning import Tune
@@ -406,7 +406,10 @@ def test_fine_tuning_starts_from_it_and_answers_text(base, labelled, tmp_path):
     assert summary.startswith("eval accuracy ")
     assert " · 24 records · 2 epochs · temperature " in summary
     card = (tmp_path / "model/Format-Serving/assets.extra/model_card.md").read_text()
-    assert "\npipeline_tag: text-classification\n" in card
+    assert "\npipeline_tag: text-classification\nmetrics:\n- accuracy\n" in card
+    made = provenance.read(tmp_path / "model/Format-Serving/assets.extra")
+    assert (made.records, made.base, len(made.digest)) == ({"train": 24, "eval": 8}, "base model", 64)
+    assert sum(made.rows["token_ids"].values()) == 24
     assert "\n---\n# Classification: bad, good\n\n- **Encoder**: BERT of 1 layers, 16 wide, 2 heads, " in card
     assert "- **Training**: epochs 2, batch size 8, learning rate 0.001, seed 1, from a checkpoint\n" in card
     assert f"- **Result**: {summary}; the figures of the test split: tfx-bert show\n" in card

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+from collections import Counter
 
 import pytest
 import tensorflow as tf
@@ -9,6 +10,7 @@ import tensorflow_transform as tft
 
 from models import progress
 from models.text.tokenization import Tokenizer
+from models.training import lengths
 
 ROOT = pathlib.Path(__file__).parents[2]
 TASK = {
@@ -82,6 +84,13 @@ def test_served_ids_are_training_ids_without_the_label(classified):
     layer = output.transform_features_layer()
     served = layer({"text": tf.constant([text for text, _ in TASK["train"]])})
     assert served["token_ids"].to_list() == [[2, 5, 6, 7, 11, 3], [2, 9, 10, 12, 3], [2, 5, 7, 5, 7, 5, 7, 3]]
+
+
+def test_how_long_the_train_rows_are_lies_beside_the_graph(classified):
+    tmp_path, output, _ = classified
+    expected = Counter(int(tf.size(row["token_ids"])) for row in read(tmp_path, output, "train"))
+    assert lengths.read(tmp_path / "graph") == {"token_ids": expected}
+    assert len(expected) > 1
 
 
 def test_vocabulary_lies_beside_the_graph(classified, transforming):

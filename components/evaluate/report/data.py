@@ -47,6 +47,7 @@ class Source:
       lengths: what Transform said of the tokenized rows.
       bad: how many records were set aside, by reason.
       anomalies: what did not stop the run.
+      rows: how many rows of the train split's first ones have each length, by what they are made of.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Source:
     lengths: str = ""
     bad: Mapping[str, int] = dataclasses.field(default_factory=dict)
     anomalies: Sequence[str] | None = None
+    rows: Mapping[str, Mapping[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def sources(found: Sequence[Source]) -> str:
@@ -71,6 +73,7 @@ def _source(source: Source) -> str:
         *_labels(source),
         _columns(source),
         html.note(f"Tokenized: {source.lengths}" if source.lengths else ""),
+        *(_histogram(name, counts) for name, counts in source.rows.items() if counts),
         _bad(source.bad),
         _anomalies(source.anomalies),
     ]
@@ -118,6 +121,40 @@ def _columns(source: Source) -> str:
         return ""
     head = ["column", "split", "records", "missing", "distinct", "mean (texts: bytes)", "range"]
     return html.details("Columns", html.table(head, rows))
+
+
+def _histogram(name: str, counts: Mapping[int, int]) -> str:
+    """Rows by their length, in at most ``_BINS`` equal bins that begin at 1."""
+    shortest, longest = min(counts), max(counts)
+    width = next(
+        width
+        for power in range(7)
+        for width in (1 * 10**power, 2 * 10**power, 5 * 10**power)
+        if width * _BINS >= longest
+    )
+    bins = [0] * (-(-longest // width) or 1)
+    for length, rows in counts.items():
+        bins[max(length - 1, 0) // width] += rows
+    first = max(shortest - 1, 0) // width
+    shown = [(_bin(place, width), rows) for place, rows in enumerate(bins) if place >= first]
+    what = _ROWS_OF.get(name, name)
+    return chart.bars(
+        (what, "rows"), shown, f"How long rows are: {what} of {sum(counts.values()):,} rows of the train split"
+    )
+
+
+def _bin(place: int, width: int) -> str:
+    low, high = place * width + 1, (place + 1) * width
+    return f"{low:,}" if width == 1 else f"{low:,} – {high:,}"
+
+
+_BINS = 12
+_ROWS_OF = {
+    "token_ids": "tokens",
+    "item_ids": "items",
+    "source_ids": "pieces of the source",
+    "target_ids": "pieces of the target",
+}
 
 
 def _bad(bad: Mapping[str, int]) -> str:

@@ -78,7 +78,7 @@ def _differences(baselines: Sequence[Reference], headline: str) -> str:
 
 
 def _labels(verdict: Verdict) -> str:
-    """Precision and recall of each label, the weakest recall first."""
+    """Precision and recall of each label, the weakest recall first; of a base model its figures by frequency."""
     found: dict[str, dict[str, float]] = {}
     for name, value in verdict.metrics.items():
         kind, bracket, label = name.partition("[")
@@ -87,18 +87,22 @@ def _labels(verdict: Verdict) -> str:
     if not found:
         return ""
     kinds = list(dict.fromkeys(kind for values in found.values() for kind in values))
-    last = kinds[-1]
-    ordered = sorted(found, key=lambda label: (found[label].get(last, 0.0), label))
+    last, of_pieces = kinds[-1], "mlm_loss" in kinds  # of hidden pieces by how frequent they are, in that order
+    ordered = list(found) if of_pieces else sorted(found, key=lambda label: (found[label].get(last, 0.0), label))
     rows = []
     for label in ordered:
         cells = [html.figure(found[label][kind]) if kind in found[label] else "–" for kind in kinds]
         mistaken = html.text(verdict.mistaken[label]) if label in verdict.mistaken else ""
         rows.append([html.text(label), *cells, *([mistaken] if verdict.mistaken else [])])
-    head = ["label", *map(html.text, kinds), *(["mostly taken for"] if verdict.mistaken else [])]
+    head = [
+        "hidden pieces" if of_pieces else "label",
+        *map(html.text, kinds),
+        *(["mostly taken for"] if verdict.mistaken else []),
+    ]
     made = html.table(head, rows)
     if len(rows) > _READ_AT_ONCE:
         return html.details(f"By label ({len(rows)})", made)
-    return f"<h3>By label</h3>\n{made}"
+    return f"<h3>{'By frequency' if of_pieces else 'By label'}</h3>\n{made}"
 
 
 def slices(verdict: Verdict) -> str:

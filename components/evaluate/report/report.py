@@ -4,11 +4,11 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from components.evaluate.report import analysis, card, data, figures, graph, html, training
 from components.evaluate.verdict import Verdict
-from components.train import fine_tuning
+from components.train import fine_tuning, provenance
 from models.export import card as model_card
 from models.figures import Section
 from models.training import curve
@@ -109,8 +109,31 @@ def of_model(verdict: Verdict, sections: Sequence[Section], folder: pathlib.Path
         sections=sections,
         trainings=made.trainings,
         calibration=made.calibration,
+        sources=_sources(made.made_of, verdict),
+        **_lineage(made.made_of, word),
         card=made.card,
     )
+
+
+def _sources(made: provenance.Provenance | None, verdict: Verdict) -> list[data.Source]:
+    """The records by split; of the test split those that were judged."""
+    if made is None:
+        return []
+    counts = made.records | ({"test": verdict.n} if verdict.n else {})
+    return [data.Source("records", f"transformed, SHA-256 {made.digest[:_DIGITS]}…", counts, rows=made.rows)]
+
+
+def _lineage(made: provenance.Provenance | None, word: str) -> dict[str, Any]:
+    """What the model was made of, as ``boxes`` and ``edges``."""
+    if made is None:
+        return {}
+    files = [graph.Box("records", "records", made.digest[:_DIGITS], "file")]
+    files += [graph.Box("base", made.base, made.base_digest[:_DIGITS], "file")] if made.base else []
+    steps = [graph.Box("training", "training"), graph.Box("model", "model", word.lower(), "end")]
+    return {"boxes": [*files, *steps], "edges": [*((each.id, "training") for each in files), ("training", "model")]}
+
+
+_DIGITS = 8  # of a digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +143,7 @@ class Carried:
     trainings: Mapping[str, curve.Curve] = dataclasses.field(default_factory=dict)
     calibration: fine_tuning.Calibration | None = None
     card: str = ""
+    made_of: provenance.Provenance | None = None
 
 
 def carried(folder: pathlib.Path) -> Carried:
@@ -133,6 +157,7 @@ def carried(folder: pathlib.Path) -> Carried:
         trainings=curve.read(folder),
         calibration=fine_tuning.read(folder).calibration if tuned.is_file() else None,
         card=shown.read_text("utf-8") if shown.is_file() else "",
+        made_of=provenance.read(folder),
     )
 
 

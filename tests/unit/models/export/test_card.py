@@ -18,7 +18,8 @@ def test_the_text_is_below_the_head(tmp_path):
     front, body = card.split(written(tmp_path))
     assert yaml.safe_load(front) == {"tags": ["tfx-bert"]}
     assert body == "# Classification\n\n- **Encoder**: small\n\n## Limits\n\n- Texts are cut.\n"
-    assert "license" in front  # for a person to fill in
+    assert "# license: " in front  # for a person to fill in
+    assert "# language: " in front
     assert card.split("# of an older version\n") == ("", "# of an older version\n")
     assert card.split("---\nnever closed\n") == ("", "---\nnever closed\n")
 
@@ -32,6 +33,7 @@ def test_the_base_model_is_named_as_on_the_hub_and_through_a_pretraining_of_ours
         "base_model": "nreimers/MiniLM-L6-H384-uncased",
         "tags": ["tfx-bert"],
     }
+    assert card.head(None, None, ["accuracy", "f1"]) == {"metrics": ["accuracy", "f1"], "tags": ["tfx-bert"]}
     (base / "config.json").write_text("{}")  # as ours are
     assert "base_model" not in card.head(None, base)
     card.write(base.parent, "Base model", {}, [], {"base_model": "owner/name"})
