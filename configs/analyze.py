@@ -13,15 +13,11 @@ Task = Literal["label", "length", "word_content", "bigram_shift", "position", "c
 EXAMPLES = 10  # texts that a page can show token by token
 # The figures of ``models.analysis.run.metrics``; at a layer behind @.
 _FIGURE = re.compile(
-    r"(entropy|distance)_mean|(mass|heads)\[.+\]|prunable|pruned_[1-9]0"
+    r"((encoder|decoder|cross)_)?((entropy|distance)_mean|(mass|heads)\[.+\])|prunable|pruned_[1-9]0"
     rf"|(random|majority|gain|control|selectivity)_({_TASKS})|probe_({_TASKS})(@\d+)?"
     r"|cloze_(loss|accuracy|perplexity)(\[(frequent|middle|rare)\])?|cloze_unigram_loss"
     r"|completeness|(faithfulness|agreement)(_rollout|_attention)?|faithfulness_occlusion"
     r"|(anisotropy|anisotropy_centred|rank|outliers|cka_before|moved)@\d+"
-)
-# Bounds of these are upper ones; of all others lower ones.
-UPPER = re.compile(
-    r"(anisotropy|anisotropy_centred|outliers|moved)@|cloze_(loss|perplexity)|(entropy|distance)_mean|completeness|heads\[(broad|mixed)\]"
 )
 
 

@@ -23,8 +23,9 @@ from components.evaluate.report import analysis as pages
 from components.storage.files import fileio
 from components.train import training
 from configs.analyze import EXAMPLES
-from models import progress, task, vocabularies
-from models.analysis import run, subject
+from models import families, progress, task, vocabularies
+from models.analysis import run, subject, translation
+from models.analysis.attention import Marks
 from models.analysis.probe_tasks import words
 from models.analysis.run import Data
 from models.analysis.subject import Subject
@@ -112,10 +113,21 @@ def look(
     training.seeded(seed, {"deterministic": deterministic})
     vocabulary = vocabularies.read(training.vocabulary_folder(at.graph))
     the_task = _fitted(given, at.transformed, at.graph) if given else None
+    if the_task is not None and the_task.family == "translation":
+        return _translator(at, the_task, vocabulary, settings["sentences"])
     looked = subject.load(at.model, the_task, vocabulary)
     before = subject.load(at.before, None, vocabulary) if at.before else None
     data = Data(texts=texts, shown=texts[:EXAMPLES]) if texts else shown(looked, at, settings, seed)
     return run.analyze(looked, data, settings, max_regression=max_regression, before=before)
+
+
+def _translator(at: Looked, the_task: task.Task, vocabulary: Any, sentences: int) -> run.Analysis:
+    """Where its heads look, over pairs of the test split."""
+    family = families.load(the_task.family)
+    network = family.network(None, vocabulary, at.model)
+    family.load(at.model, network)
+    records = reading.rows(at.transformed["test"], tft.TFTransformOutput(at.graph).transformed_feature_spec())
+    return translation.analyze(network, the_task, Marks.of_pieces(vocabulary.vocabulary), records.take(sentences))
 
 
 def _write_page(uri: str, page: str) -> None:

@@ -88,7 +88,8 @@ class Heads:
         return BROAD if self.entropy[head] > _BROAD else MIXED
 
 
-_RARE = ("own word", "same token elsewhere")
+_RARE = ("own word", "same token elsewhere", "same token")
+ACROSS = ("same place", "[SEP]", "punctuation", "same token")
 
 
 def targets(token_ids: Any, marks: Marks) -> Any:
@@ -143,8 +144,50 @@ def sums(attentions: Sequence[Any], batch: Mapping[str, Any], marks: Marks, *, c
     return {"heads": tf.stack(heads), "uniform": uniform, "rows": tf.reduce_sum(taken)}
 
 
-def figures(parts: Iterable[Mapping[str, Any]], marks: Marks) -> Heads:
-    """The figures of all rows, of what ``sums`` gave for each batch.
+def sums_across(
+    attentions: Sequence[Any], batch: Mapping[str, Any], source: Mapping[str, Any], marks: Marks
+) -> dict[str, Any]:
+    """The same of attention from the tokens of one row to those of another, by what ``ACROSS`` names.
+
+    Args:
+      attentions: of each block, (B, H, T, S).
+      batch: of the queries, ``token_ids`` int (B, T), ``padding_mask`` bool (B, T).
+      source: of the keys, likewise with S.
+      marks: of the ids; pieces of text.
+    """
+    assert marks.punctuation is not None
+    real, keys = (tf.cast(given["padding_mask"], tf.float32) for given in (batch, source))
+    counts = [tf.reduce_sum(each, axis=1) for each in (real, keys)]
+    taken = tf.cast(tf.minimum(*counts) >= _LEAST, tf.float32)
+    query = real * (taken / tf.maximum(counts[0], 1))[:, None]
+    ids, asked = source["token_ids"], batch["token_ids"]
+    step = tf.range(tf.shape(ids)[1])[None, :] - tf.range(tf.shape(asked)[1])[:, None]
+    alike = asked[:, :, None] == ids[:, None, :]
+    shape = tf.shape(alike)
+    of_key = (ids == marks.special["[SEP]"], tf.gather(marks.punctuation, ids))
+    related = [
+        tf.broadcast_to(tf.abs(step)[None], shape),
+        tf.broadcast_to((step == 0)[None], shape),
+        *(tf.broadcast_to(each[:, None, :], shape) for each in of_key),
+        alike,
+    ]
+    weighed = tf.stack([tf.cast(each, tf.float32) for each in related], axis=1) * query[:, None, :, None]
+    spread = tf.math.divide_no_nan(query, tf.math.log(tf.maximum(counts[1], 1))[:, None])
+    heads = []
+    for weights in attentions:
+        weights = tf.cast(weights, tf.float32)
+        entropy = -tf.einsum("bhqk,bq->h", tf.math.xlogy(weights, weights), spread)
+        heads.append(tf.concat([entropy[:, None], tf.einsum("bhqk,brqk->hr", weights, weighed)], axis=1))
+    uniform = tf.einsum("bk,brqk->r", keys / tf.maximum(counts[1], 1)[:, None], weighed[:, 1:])
+    return {"heads": tf.stack(heads), "uniform": uniform, "rows": tf.reduce_sum(taken)}
+
+
+def figures(parts: Iterable[Mapping[str, Any]], names: Sequence[str]) -> Heads:
+    """The figures of all rows.
+
+    Args:
+      parts: what ``sums`` or ``sums_across`` gave for each batch.
+      names: of what attention goes to, as these stack it.
 
     Raises:
       ValueError: no row has three tokens.
@@ -160,7 +203,7 @@ def figures(parts: Iterable[Mapping[str, Any]], marks: Marks) -> Heads:
     return Heads(
         entropy=heads[..., 0],
         distance=heads[..., 1],
-        mass={name: heads[..., 2 + place] for place, name in enumerate(marks.names)},
-        uniform={name: float(uniform[place]) for place, name in enumerate(marks.names)},
+        mass={name: heads[..., 2 + place] for place, name in enumerate(names)},
+        uniform={name: float(uniform[place]) for place, name in enumerate(names)},
         rows=round(rows),
     )

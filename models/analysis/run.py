@@ -182,7 +182,7 @@ def heads_of(looked: Subject, inputs: tf.data.Dataset) -> attention.Heads:
         attentions = looked.family.attended(looked.model, batch)["attentions"]
         return attention.sums(attentions, batch, marks, causal=causal)
 
-    return attention.figures(map(of_batch, inputs), marks)
+    return attention.figures(map(of_batch, inputs), marks.names)
 
 
 def _divergence(looked: Subject, inputs: tf.data.Dataset) -> np.ndarray:
@@ -307,14 +307,8 @@ def metrics(found: Found, max_regression: float, *, lower_is_better: bool = Fals
 
 
 def _all(found: Found, max_regression: float, *, lower_is_better: bool) -> Iterator[tuple[str, float]]:
-    if heads := found.heads:
-        yield "entropy_mean", heads.entropy.mean()
-        yield "distance_mean", heads.distance.mean()
-        for name, mass in heads.mass.items():
-            yield f"mass[{name}]", mass.mean()
-        roles = Counter(role for layer in heads.roles() for role in layer)
-        for role, count in sorted(roles.items()):
-            yield f"heads[{role}]", count / heads.entropy.size
+    if found.heads:
+        yield from of_heads(found.heads)
     if found.explanations:
         yield from found.explanations.metrics()
     if curve := found.curve:
@@ -339,11 +333,25 @@ def _all(found: Found, max_regression: float, *, lower_is_better: bool) -> Itera
             yield f"{name}@{layer}", value
 
 
+def of_heads(heads: attention.Heads) -> Iterator[tuple[str, float]]:
+    """Figures of attention by their names."""
+    yield "entropy_mean", heads.entropy.mean()
+    yield "distance_mean", heads.distance.mean()
+    for name, mass in heads.mass.items():
+        yield f"mass[{name}]", mass.mean()
+    roles = Counter(role for layer in heads.roles() for role in layer)
+    for role, count in sorted(roles.items()):
+        yield f"heads[{role}]", count / heads.entropy.size
+
+
+def arrays_of_heads(heads: attention.Heads) -> dict[str, np.ndarray]:
+    """Likewise of each head, (L, H)."""
+    masses = {f"mass[{name}]": mass for name, mass in heads.mass.items()}
+    return {"entropy": heads.entropy, "distance": heads.distance, **masses}
+
+
 def _arrays(found: Found) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
-    if heads := found.heads:
-        arrays |= {"entropy": heads.entropy, "distance": heads.distance}
-        arrays |= {f"mass[{name}]": mass for name, mass in heads.mass.items()}
+    arrays = arrays_of_heads(found.heads) if found.heads else {}
     several = {"importance": found.importance, "cka": found.cka, "divergence": found.divergence}
     arrays |= {name: value for name, value in several.items() if value is not None}
     for name, probe in found.probes.items():

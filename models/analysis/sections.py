@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def sections(found: "Found") -> Iterator[Section]:
     """In the order in which a person reads them."""
     if found.heads:
-        yield from _heads(found.heads)
+        yield from of_heads(found.heads)
     if found.heads and found.divergence is not None:
         yield _alike(found.heads, found.divergence)
     if found.importance is not None:
@@ -88,12 +88,13 @@ def _by_layer(values: np.ndarray) -> list[list[str | float]]:
     return [[str(layer + 1), *row] for layer, row in enumerate(values.tolist())]
 
 
-def _heads(heads: "Heads") -> Iterator[Section]:
+def of_heads(heads: "Heads", of: str = "") -> Iterator[Section]:
+    """Of the heads of one stack; ``of`` stands behind each title."""
     roles, count = heads.roles(), heads.entropy.shape[1]
     counted = Counter(role for layer in roles for role in layer)
     told = ", ".join(f"{number} {role}" for role, number in counted.most_common())
     yield Section(
-        "Roles of heads",
+        f"Roles of heads{of}",
         _numbers(count),
         [[str(layer + 1), *row] for layer, row in enumerate(roles)],
         note=f"{told}; over {heads.rows:,} rows. A role is what most of a head's attention goes to (Clark et al. "
@@ -108,9 +109,9 @@ def _heads(heads: "Heads") -> Iterator[Section]:
             note = f"Uniform attention would give {heads.uniform[name]:.2f}."
             shown.append((f"Attention to {name}", heads.mass[name], note))
     for title, values, note in shown:
-        yield Section(title, _numbers(count), _by_layer(values), "map", note)
+        yield Section(f"{title}{of}", _numbers(count), _by_layer(values), "map", note)
     yield Section(
-        "Attention by what it goes to",
+        f"Attention by what it goes to{of}",
         ["target", "share", "uniform", "lift", "largest of a head"],
         [
             [name, mass.mean(), heads.uniform[name], float(heads.lift(name).mean()), mass.max()]

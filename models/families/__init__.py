@@ -113,7 +113,7 @@ class Family(abc.ABC):
       architecture: transformers' class that loads the family's checkpoints as they are; None: those are BERT's.
       units: what a row is made of.
       reserve: pieces of every vocabulary that are never split, beside those of the YAML.
-      analyzed: whether its networks have a ``BertEncoder``, so that ``analyze`` can look into it.
+      analyzed: whether ``analyze`` can look into its networks.
     """
 
     vocabulary: ClassVar[str]

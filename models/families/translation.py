@@ -74,6 +74,7 @@ class Family(families.Family):
     mode = "spaced"
     reserve = RESERVED
     architecture = "MBartForConditionalGeneration"
+    analyzed = True
 
     @override
     def network(self, shape: Mapping[str, Any] | None, vocabulary: "Tokenizer", start: Path | None) -> "Transformer":

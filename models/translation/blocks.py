@@ -50,7 +50,15 @@ class EncoderBlock(keras.layers.Layer):
         self.output_dense = _linear(self.intermediate_dim, width, name="output")
         self.built = True
 
-    def call(self, x: Tensor, bias: Tensor, drop: Dropout, to_grid: Select, from_grid: Select) -> Tensor:
+    def call(
+        self,
+        x: Tensor,
+        bias: Tensor,
+        drop: Dropout,
+        to_grid: Select,
+        from_grid: Select,
+        seen: list[Tensor] | None = None,
+    ) -> Tensor:
         """One block.
 
         Args:
@@ -59,13 +67,22 @@ class EncoderBlock(keras.layers.Layer):
           drop: tensor and rate to the dropped-out tensor.
           to_grid: (N, M) to (B, S, M).
           from_grid: (B, S, M) to (N, M).
+          seen: gets the attention weights, (B, H, S, S). Keras copies lists: only ``call`` itself takes one.
         """
-        return self.feed_forward(self.attend(x, bias, drop, to_grid, from_grid), drop)
+        return self.feed_forward(self.attend(x, bias, drop, to_grid, from_grid, seen), drop)
 
-    def attend(self, x: Tensor, bias: Tensor, drop: Dropout, to_grid: Select, from_grid: Select) -> Tensor:
+    def attend(
+        self,
+        x: Tensor,
+        bias: Tensor,
+        drop: Dropout,
+        to_grid: Select,
+        from_grid: Select,
+        seen: list[Tensor] | None = None,
+    ) -> Tensor:
         """The first half: ``x`` (N, D), to which self-attention has added."""
         query, key, value = self.heads(to_grid(self.qkv(self.attention_norm(x))), 3)
-        context = from_grid(self.merged(self.weighed(query, key, value, bias, drop)))
+        context = from_grid(self.merged(self.weighed(query, key, value, bias, drop, seen)))
         return x + drop(self.projection(context), self.dropout)
 
     def feed_forward(self, x: Tensor, drop: Dropout) -> Tensor:
@@ -81,10 +98,21 @@ class EncoderBlock(keras.layers.Layer):
         unstacked: list[Tensor] = tf.unstack(tf.transpose(grid, [2, 0, 3, 1, 4]), num=parts)
         return unstacked
 
-    def weighed(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, drop: Dropout) -> Tensor:
+    def weighed(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        bias: Tensor,
+        drop: Dropout,
+        seen: list[Tensor] | None = None,
+    ) -> Tensor:
         """Scaled dot-product attention of queries (…, T, d) on keys and values (…, S, d): (…, T, d)."""
         scores = kernels.products(query * (self.hidden_dim // self.num_heads) ** -0.5, key) + bias
-        return tf.matmul(drop(tf.nn.softmax(scores), self.attention_dropout), value)
+        weights = tf.nn.softmax(scores)
+        if seen is not None:
+            seen.append(weights)
+        return tf.matmul(drop(weights, self.attention_dropout), value)
 
     def merged(self, context: Tensor) -> Tensor:
         """(B, H, S, d) to (B, S, D)."""
@@ -113,6 +141,8 @@ class DecoderBlock(EncoderBlock):
         drop: Dropout,
         to_grid: Select,
         from_grid: Select,
+        seen: list[Tensor] | None = None,
+        across: list[Tensor] | None = None,
     ) -> Tensor:
         """One block.
 
@@ -124,10 +154,12 @@ class DecoderBlock(EncoderBlock):
           drop: tensor and rate to the dropped-out tensor.
           to_grid: (N, M) to (B, T, M).
           from_grid: (B, T, M) to (N, M).
+          seen: gets the weights of self-attention, (B, H, T, T), as above.
+          across: likewise those of cross-attention, (B, H, T, S).
         """
-        x = self.attend(x, bias, drop, to_grid, from_grid)
+        x = self.attend(x, bias, drop, to_grid, from_grid, seen)
         (query,) = self.heads(to_grid(self.query(self.cross_norm(x))), 1)
-        context = from_grid(self.merged(self.weighed(query, *memory, memory_bias, drop)))
+        context = from_grid(self.merged(self.weighed(query, *memory, memory_bias, drop, across)))
         return self.feed_forward(x + drop(self.cross_projection(context), self.dropout), drop)
 
     def remember(self, states: Tensor, to_grid: Select) -> Memory:

@@ -41,6 +41,21 @@ class Source:
     bias: Tensor
 
 
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """Attention weights, a tensor a block.
+
+    Attributes:
+      encoder: (B, H, S, S).
+      decoder: of its self-attention, (B, H, T, T).
+      cross: of its cross-attention, (B, H, T, S).
+    """
+
+    encoder: list[Tensor] = dataclasses.field(default_factory=list)
+    decoder: list[Tensor] = dataclasses.field(default_factory=list)
+    cross: list[Tensor] = dataclasses.field(default_factory=list)
+
+
 class Transformer(keras.layers.Layer):
     """Encoder and decoder. The weights exist from the start.
 
@@ -136,13 +151,16 @@ class Transformer(keras.layers.Layer):
         for variable in itertools.chain(*self.layers_of_variables[: 1 + blocks]):
             variable.trainable = False
 
-    def encode(self, token_ids: Tensor, padding_mask: Tensor, training: bool = False) -> Source:
+    def encode(
+        self, token_ids: Tensor, padding_mask: Tensor, training: bool = False, seen: Seen | None = None
+    ) -> Source:
         """The sources.
 
         Args:
           token_ids: int (B, S).
           padding_mask: bool (B, S), true on real pieces; a row has at least one.
           training: whether to drop out.
+          seen: gets the attention weights.
         """
         self._check_length(token_ids.shape[1])
         tokens, drop, bias = RealTokens(padding_mask), self._dropper(training), self._padding_bias(padding_mask)
@@ -150,11 +168,24 @@ class Transformer(keras.layers.Layer):
         x = tf.gather(self.token_embedding, tokens.gather(token_ids)) + positions
         x = drop(self.source_norm(x), self.dropout)
         for block in self.encoder_blocks:
-            x = block(x, bias=bias, drop=drop, to_grid=tokens.scatter, from_grid=tokens.gather)
+            ways: dict[str, Any] = {"bias": bias, "drop": drop, "to_grid": tokens.scatter, "from_grid": tokens.gather}
+            x = block(x, **ways) if seen is None else block.call(x, **ways, seen=seen.encoder)
         return Source(self.source_end(x), tokens, bias)
 
+    def attentions(self, token_ids: Tensor, padding_mask: Tensor, target_in: Tensor, target_mask: Tensor) -> Seen:
+        """Where every head looks; the arguments are those of ``call``."""
+        seen = Seen()
+        self.call(token_ids, padding_mask, target_in, target_mask, seen=seen)
+        return seen
+
     def call(
-        self, token_ids: Tensor, padding_mask: Tensor, target_in: Tensor, target_mask: Tensor, training: bool = False
+        self,
+        token_ids: Tensor,
+        padding_mask: Tensor,
+        target_in: Tensor,
+        target_mask: Tensor,
+        training: bool = False,
+        seen: Seen | None = None,
     ) -> Tensor:
         """Logits of the next piece, behind every real piece of the targets.
 
@@ -164,12 +195,13 @@ class Transformer(keras.layers.Layer):
           target_in: int (B, T), [CLS] and the pieces of the target.
           target_mask: bool (B, T), true on real pieces; padding is behind them.
           training: whether to drop out.
+          seen: gets the attention weights; Keras copies what it is called with, so only ``attentions`` gives one.
 
         Returns:
           (N, V), row after row.
         """
         self._check_length(target_in.shape[1])
-        source, drop = self.encode(token_ids, padding_mask, training), self._dropper(training)
+        source, drop = self.encode(token_ids, padding_mask, training, seen), self._dropper(training)
         tokens = RealTokens(target_mask)
         place = tf.range(tf.shape(target_in)[1])
         # Padding is behind the real pieces, so no real piece sees it.
@@ -177,8 +209,9 @@ class Transformer(keras.layers.Layer):
         x = tf.gather(self.token_embedding, tokens.gather(target_in))
         x = drop(self.target_norm(x + tf.gather(self.target_positions, tokens.positions)), self.dropout)
         for block, memory in zip(self.decoder_blocks, self.remember(source), strict=True):
-            ways = {"drop": drop, "to_grid": tokens.scatter, "from_grid": tokens.gather}
-            x = block(x, bias=bias, memory=memory, memory_bias=source.bias, **ways)
+            ways: dict[str, Any] = {"drop": drop, "to_grid": tokens.scatter, "from_grid": tokens.gather}
+            ways |= {"bias": bias, "memory": memory, "memory_bias": source.bias}
+            x = block(x, **ways) if seen is None else block.call(x, **ways, seen=seen.decoder, across=seen.cross)
         return self._logits(self.target_end(x))
 
     def remember(self, source: Source) -> list[Memory]:

@@ -84,6 +84,8 @@ def _looked(
     given = golden.read(Path(models[-1]) / "Format-Serving/assets.extra")["task"] or {}
     if given and not families.load(task.load(given["type"]).family).analyzed:
         raise RunError(f"analyze looks into BERT encoders, and a model of {given['type']} has none")
+    if texts and given and task.load(given["type"]).family == "translation":
+        raise RunError("a translator is looked into with pairs of its test split: leave out --texts")
     starts = [*lineage.outputs(known, "Checkpoint", "result"), *models][: -1 if len(models) > 1 else None]
     same = given and families.load(task.load(given["type"]).family).vocabulary == "wordpiece"
     before = next((uri for uri in reversed(starts) if uri != models[-1]), None) if same else None

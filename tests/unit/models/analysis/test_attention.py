@@ -39,7 +39,7 @@ def figures(attentions, batch, causal=False):
         )
         for half in (slice(0, 7), slice(7, None))
     ]
-    return attention.figures(parts, MARKS)
+    return attention.figures(parts, MARKS.names)
 
 
 def test_what_pieces_are():
@@ -137,4 +137,4 @@ def test_no_attention_is_lost_and_none_goes_to_padding():
 def test_rows_of_two_tokens_say_nothing():
     batch = {name: value[:1] for name, value in rows().items()}
     with pytest.raises(ValueError, match="no row has 3 tokens"):
-        attention.figures([attention.sums([np.ones((1, 3, 10, 10)) / 10], batch, MARKS, causal=False)], MARKS)
+        attention.figures([attention.sums([np.ones((1, 3, 10, 10)) / 10], batch, MARKS, causal=False)], MARKS.names)

@@ -195,7 +195,9 @@ def test_importance_and_entropy_are_those_of_torch():
     weights = [np.asarray(each) for each in seen["attentions"]]
     marks = attention.Marks({})
     rows = [
-        attention.figures([attention.sums([each[row : row + 1] for each in weights], one, marks, causal=False)], marks)
+        attention.figures(
+            [attention.sums([each[row : row + 1] for each in weights], one, marks, causal=False)], marks.names
+        )
         for row, one in enumerate(alone_in_grid(whole))
         if one["padding_mask"].sum() > 2
     ]
