@@ -50,6 +50,24 @@ def test_what_the_last_item_alone_does_not_say_is_learned_from_the_one_before():
     assert hits(learned(split, {}, epochs=20)) > (ceiling + markov) / 2
 
 
+def test_only_a_history_of_more_than_one_item_tells_the_genre():
+    """A film of one of two genres and a short film of no genre by turns: behind a short film the genre goes on."""
+    size, generator = 50, np.random.default_rng(6)
+    genre = np.repeat([0, 1, 2], [20, 20, 10])
+
+    def rows(walk):
+        if len(walk) % 2:
+            return (genre == 2) / 10
+        if not walk:
+            return (genre < 2) / 40
+        return np.where(genre == genre[walk[-2]], 0.95, 0.05) * (genre < 2) / 20
+
+    split = Split(drawn(rows, 2 * generator.integers(2, 6, 2500) + 1, generator), size)
+    ceiling, markov = best_possible(split, rows, size), hits(of_baseline("markov", split))
+    assert markov < 0.75 * ceiling
+    assert hits(learned(split, {}, epochs=20)) > (ceiling + markov) / 2
+
+
 def test_items_without_one_event_are_found_by_their_titles():
     """20 films of each of 10 genres, titles near those of their genre; a genre follows from the one before.
 
