@@ -110,7 +110,8 @@ def integrated(
     """
     share = (np.arange(steps, dtype=np.float32) + 0.5) / steps
     change = vectors - baseline
-    return (change * slopes(baseline + share[:, None, None] * change).mean(axis=0)).sum(axis=-1)
+    mean = slopes(baseline + share[:, None, None] * change).mean(axis=0)
+    return np.asarray((change * mean).sum(axis=-1))
 
 
 def rollout(attentions: Sequence[np.ndarray]) -> np.ndarray:

@@ -93,7 +93,8 @@ def load(folder: str | pathlib.Path) -> Bert:
     model = _whole(folder)
     if (kept := layout.kept_heads(pathlib.Path(folder) / "config.json")) is None:
         return model
-    narrow = Bert(**{**model.arguments, "encoder": {**model.arguments["encoder"], "kept_heads": kept}})
+    arguments = dict[str, Any](model.arguments)
+    narrow = Bert(**{**arguments, "encoder": {**arguments["encoder"], "kept_heads": kept}})
     pruned.copy(model, model.encoder, narrow, narrow.encoder)
     return narrow
 

@@ -27,10 +27,11 @@ def eligible(seen: Tensor, catalogue: np.ndarray, *, exclude_seen: bool) -> Tens
     import tensorflow as tf
 
     shape = tf.stack([seen.nrows(), tf.constant(len(catalogue), tf.int64)])
+    found = tf.broadcast_to(tf.constant(catalogue), shape)
     if not exclude_seen:
-        return tf.broadcast_to(tf.constant(catalogue), shape)
+        return found
     cells = tf.stack([seen.value_rowids(), seen.values], axis=1)
-    return tf.logical_and(tf.scatter_nd(cells, tf.ones_like(seen.values, tf.int32), shape) == 0, catalogue)
+    return tf.tensor_scatter_nd_update(found, cells, tf.zeros_like(seen.values, tf.bool))
 
 
 def ranks(scores: Tensor, eligible: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

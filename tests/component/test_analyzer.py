@@ -231,6 +231,15 @@ def test_thresholds_are_checks_of_the_one_verdict(of_task):
     assert not refused.blessed
 
 
+@pytest.mark.parametrize(
+    ("name", "relation"),
+    [("cross_entropy_mean", "≤"), ("heads[mixed]", "≤"), ("completeness", "≤"), ("cross_mass[same token]", "≥")],
+)
+def test_which_figures_are_bounded_from_above(name, relation):
+    (check,) = analysis._checks({name: 0.5}, {name: 0.4})
+    assert (check.relation, check.passed) == (relation, relation == "≥")
+
+
 def test_an_analysis_alone_has_a_verdict(of_task, tmp_path):
     given, made = artifact(artifacts.Analysis, of_task), artifact(standard_artifacts.ModelEvaluation, tmp_path)
     analysis_gate.Executor().Do({"analysis": [given]}, {"evaluation": [made]}, {"bless": '{"probe_label": 2}'})
