@@ -58,7 +58,7 @@ def resolve(
 
     Args:
       kind: the record kind: a name in this folder, or the path of a module.
-      labels: the only values of ``label``.
+      labels: the only values of ``label``; where there are none, it takes any.
       slices: columns that every record carries beside those of its kind, each with its only values, or with none: then
         it takes any.
       pair: whether records hold a ``text_pair``.
@@ -76,6 +76,10 @@ def resolve(
         return own
     for domain in schema.string_domain:
         domain.value.extend(labels)
+    if not labels:  # any are right
+        del schema.string_domain[:]
+        for feature in schema.feature:
+            feature.ClearField("domain")
     for name, values in slices.items():
         if name not in {feature.name for feature in schema.feature}:
             feature = schema.feature.add()

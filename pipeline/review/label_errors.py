@@ -111,8 +111,8 @@ def origins(folder: Path, result: RunResult) -> set[str]:
 
 def _doubt(record: Mapping[str, np.ndarray], given: str, scores: np.ndarray, the_task: Task, names: list[str]) -> Doubt:
     likely = int(scores.argmax())
-    asked = {each.name: strings(record[each.name]) for each in families.load(the_task.family).inputs}
-    text = families.load(the_task.family).shown(asked)
+    family = families.load(the_task.family)
+    text = family.shown({each.name: strings(record[each.name]) for each in family.inputs if each.name in record})
     (origin,) = strings(record["origin"])
     return Doubt(origin, given, names[likely], float(scores[likely]), text)
 

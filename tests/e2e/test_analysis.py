@@ -62,5 +62,5 @@ def test_a_pushed_model_is_looked_into_with_its_records_and_with_other_texts(fol
     assert "texts alone have no right answers" in told
     assert "Heads masked" not in page.read_text("utf-8")
     (folder / "empty.txt").write_text("\n\n")
-    tfx_bert(folder, "analyze", "task", "--texts", "empty.txt", exit_code=2)
+    tfx_bert(folder, "analyze", "task", "--texts", "empty.txt", exit_code=1)
     assert json.loads((folder / "runs/task/1/result.json").read_text())["verdict"] == "blessed"

@@ -140,7 +140,7 @@ def write_translator(folder):
     pairs = {"Delete <b> %1 rows": "<b> %1개의 행 삭제", "Save": "저장"}
     rules = TextRules("spaced", reserve=RESERVED)
     texts = tf.constant([*pairs, *pairs.values()] * 3)
-    tokenizer = Tokenizer(wordpiece.learn(wordpiece.count([texts], rules), 100, RESERVED), rules)
+    tokenizer = Tokenizer(wordpiece.learn(wordpiece.count([texts], rules), 400, RESERVED), rules)
     the_task = task.load("translation")({"max_length": 24, "memory": True})
     record = {"text": tf.constant(list(pairs)), "target": tf.constant(list(pairs.values()))}
     rows = tf.data.Dataset.from_tensor_slices(the_task.featurize(record, tokenizer))
@@ -537,7 +537,9 @@ def low_contrast(page):
     assert len(texts) > 20
 
     def luminance(colour):
-        channels = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        # Chromium gives rgb(R, G, B), and color(srgb r g b) of a mix.
+        scale = 1 if colour.startswith("color") else 255
+        channels = [float(part) / scale for part in re.findall(r"\d+(?:\.\d+)?(?:e-\d+)?", colour)[:3]]
         red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 

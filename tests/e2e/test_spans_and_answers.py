@@ -34,14 +34,14 @@ def test_entities_of_a_conll_file_are_found_at_their_characters(folder):
         "name": "entities",
         "task": {"type": "token_classification", "data": {"path": "ner.conll"}, "max_length": 32},
         "evaluate": {"bless": {"entity_f1": 0.9, "recall": {"LOC": 0.9}}},
-        "try": "grace went to york",
+        "try": "then grace went to york 7",
     }
     (folder / "entities.yaml").write_text(yaml.safe_dump(experiment), "utf-8")
     printed = tfx_bert(folder, "run", "entities.yaml")
     run = result(folder, "entities", 1)
     assert (run.verdict, run.pushed.version) == ("blessed", 1)
     assert run.metrics["entity_f1"] > 0.9
-    assert '"grace went to york" → grace PER' in printed
+    assert '"then grace went to york 7" → grace PER' in printed
     said = tfx_bert(folder, "predict", "--model", "entities", "then  Ada went to ROME 7")
     assert "Ada PER" in said
     assert "ROME LOC" in said
