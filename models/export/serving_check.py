@@ -103,7 +103,9 @@ def _session(folder: pathlib.Path, asked: Mapping[str, Mapping[str, list[Any]]])
         return found
 
 
-def _compare(what: str, expected: Mapping[str, Any], got: Mapping[str, Any], written: Collection[str]) -> Iterator[str]:
+def _compare(
+    what: str, expected: Mapping[str, Any], got: Mapping[str, Any], written: Collection[str] = ()
+) -> Iterator[str]:
     """Floats within the tolerance, integers exactly, text where it is ``written``: a label may turn at equal scores."""
     for name, value in expected.items():
         wanted, seen = np.asarray(value), np.asarray(got.get(name, np.nan))

@@ -41,13 +41,13 @@ def test_a_checkpoint_alone_is_looked_into_and_a_bound_that_fails_ends_with_code
     assert "tags.conll" in tfx_bert(folder, "check", "anatomy.yaml")
     tfx_bert(folder, "run", "anatomy.yaml")
     run = result(folder, "anatomy", 1)
-    assert (run.verdict, run.pushed) == ("blessed", None)
+    assert (run.verdict, run.pushed) == ("done", None)
     assert [check.name for check in run.checks] == ["probe_pos"]
     assert "Trainer" not in states(run)
     told = tfx_bert(folder, "run", "anatomy.yaml", "--set", "analyze.bless.probe_pos=1.01", exit_code=4, command=warm())
     assert "probe_pos" in told
     again = result(folder, "anatomy", 2)
-    assert again.verdict == "not blessed"
+    assert again.verdict == "not_blessed"
     assert states(again)["Analyzer"] == "cached"
 
 
