@@ -105,7 +105,7 @@ def unread(*arguments, stderr=False):
 def test_check_accepts_a_whole_experiment(folder):
     write_csv(folder / "r.csv")
     output = tfx_bert("check", write_yaml(folder / "x.yaml"))
-    assert "✓ r.csv: 60 records · about 11 tokens mean · 50 % good · 50 % bad" in output
+    assert "✓ r.csv: 60 records · about 9 tokens mean · 50 % good · 50 % bad" in output
     assert "✓ runs/: writable" in output
     assert "estimate: 0:4" in output
 
@@ -120,7 +120,7 @@ def test_check_accepts_own_csv_from_a_korean_folder(folder):
     for name in ("a.csv", "b.csv"):
         write_csv(data / name, rows, ("리뷰", "감성", "category"), "cp949")
     output = tfx_bert("check", GOLDEN / "reviews.yaml")
-    assert "✓ data/*.csv: 30 records · about 4 tokens mean · 33 % 긍정 · 33 % 중립 · 33 % 부정" in output
+    assert "✓ data/*.csv: 30 records · about 3 tokens mean · 33 % 긍정 · 33 % 중립 · 33 % 부정" in output
     assert "✓ ./klue-bert-base: BERT of 2 layers, 4 wide" in output
 
 

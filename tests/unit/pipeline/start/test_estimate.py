@@ -74,12 +74,12 @@ def test_items_are_trained_event_by_event_and_counts_are_not_trained():
 
 def test_a_pair_costs_each_side_its_own_half_of_the_network():
     """``translation_small`` multiplies 2.37 M weights with every source piece, 5.21 M with every piece written."""
-    experiment = loader.load("office_ko")
+    experiment = loader.load("bible_es")
     size = estimate.shape(experiment)
     work = estimate.flops(experiment, {"task.data": (13_520, 7.0 + 7.0)}, size)["fine-tuning"]
     assert work == pytest.approx(6 * (2.37e6 * 7 + 5.21e6 * 7) * 13_520 * 0.8 * 25, rel=0.01)
     # Both sides of a step and their padding are 4,096 pieces, however many rows that is.
-    rows = [loader.load("office_ko", [f"train.batch_size={rows}"]) for rows in (512, 1024)]
+    rows = [loader.load("bible_es", [f"train.batch_size={rows}"]) for rows in (512, 1024)]
     steps = [estimate.memory(each, size) - estimate.BASE_MEMORY - 16 * 7.71e6 for each in rows]
     assert steps[0] == steps[1] == pytest.approx(4096 * (34 * 256 * (3 + 1.5 * 3) + 4 * 8000), rel=0.01)
 
