@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -150,8 +151,8 @@ def load(server: Server, texts: Sequence[str], concurrency: int, seconds: float)
     return Load(1000 * cpu / len(times), len(times) / wall, float(p50), float(p99))
 
 
-def answer(server: Server, text: str) -> list[float] | None:
-    """The scores of one text; None while there is no answer yet."""
+def answer(server: Server, text: str) -> Any:
+    """What one text is answered; None while there is no answer yet."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     try:
         connection.request("POST", server.path, json.dumps({"instances": [text]}), {"Content-Type": "application/json"})
@@ -161,7 +162,7 @@ def answer(server: Server, text: str) -> list[float] | None:
         return None
     finally:
         connection.close()
-    return json.loads(body)["predictions"][0]["scores"] if response.status == 200 else None
+    return json.loads(body)["predictions"][0] if response.status == 200 else None
 
 
 @contextlib.contextmanager
@@ -182,6 +183,16 @@ def started(command: Sequence[str], path: str) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait()
+
+
+def ours(folder: Path) -> tuple[list[str], str]:
+    """The command that serves a pushed version, and the path that takes a text."""
+    served = BUILD / "served" / "model"
+    shutil.rmtree(served.parent, ignore_errors=True)
+    served.mkdir(parents=True)
+    (served / "1").symlink_to(folder)
+    command = [str(Path(sys.executable).parent / "tfx-bert"), "serve", "--model", f"model={served}", "--port", "0"]
+    return command, "/v1/models/model:predict"
 
 
 def for_peers(folder: Path) -> Path:
@@ -254,12 +265,7 @@ def main() -> None:
     snippets = pandas.read_csv(ROOT / "data" / "movie_reviews.csv")["text"].tolist()
     texts = snippets[:: len(snippets) // 1000][:1000]
     threads = len(os.sched_getaffinity(0))
-    served = BUILD / "served" / "model"
-    shutil.rmtree(served.parent, ignore_errors=True)
-    served.mkdir(parents=True)
-    (served / "1").symlink_to(folder)
-    ours = [str(Path(sys.executable).parent / "tfx-bert"), "serve", "--model", f"model={served}", "--port", "0"]
-    commands = {OURS: (ours, "/v1/models/model:predict")}
+    commands = {OURS: ours(folder)}
     if options.peer_python:
         weights = for_peers(folder)
         script = str(ROOT / "benchmarks" / "peers" / "http_server.py")
@@ -271,7 +277,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         servers = {name: stack.enter_context(started(*command)) for name, command in commands.items()}
         for text in texts[:8]:
-            answers = [answer(server, text) for server in servers.values()]
+            answers = [answer(server, text)["scores"] for server in servers.values()]
             assert all(np.allclose(each, answers[0], atol=1e-4) for each in answers), answers
         for server in servers.values():
             load(server, texts, 8, 2.0)

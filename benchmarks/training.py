@@ -78,9 +78,11 @@ class Side:
 # --- the two ways to take part --------------------------------------------------------------------------------------
 
 
-def ours(name: str, loop: training_loop.Loop, batches: tf.data.Dataset, products: float) -> Side:
-    """Our loop over batches that are in memory."""
-    tokens = sum(int(batch["padding_mask"].sum()) for batch in batches.as_numpy_iterator())  # fills the cache
+def ours(
+    name: str, loop: training_loop.Loop, batches: tf.data.Dataset, products: float, counted: str = "padding_mask"
+) -> Side:
+    """Our loop over batches that are in memory; ``counted`` is the mask of the tokens that count."""
+    tokens = sum(int(batch[counted].sum()) for batch in batches.as_numpy_iterator())  # fills the cache
 
     def once() -> Cost:
         with timed() as cost:
@@ -91,7 +93,12 @@ def ours(name: str, loop: training_loop.Loop, batches: tf.data.Dataset, products
 
 
 class Peer:
-    """A peer's process: it answers a line with the seconds of a round over its batches."""
+    """A peer's process: it answers a line with the seconds of a round over its batches.
+
+    Attributes:
+      ready: what it said before the first round, its ``peak`` among it.
+      said: what it said of the last round.
+    """
 
     def __init__(self, python: str, script: str, job: Mapping[str, Any], batches: Sequence[Arrays]) -> None:
         BUILD.mkdir(parents=True, exist_ok=True)
@@ -100,8 +107,8 @@ class Peer:
             folder / "batches.npz", **{f"{name}_{i}": batch[name] for i, batch in enumerate(batches) for name in batch}
         )
         given = {
-            **job,
             "mode": "steps",
+            **job,
             "batches": str(folder / "batches.npz"),
             "count": len(batches),
             "steps": 1_000_000,
@@ -110,21 +117,22 @@ class Peer:
         command = [python, str(PEERS / script), str(folder / "job.json")]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
-        self.peak: float = json.loads(self._process.stdout.readline())["peak"]
+        self.ready: dict[str, Any] = json.loads(self._process.stdout.readline())
+        self.said: dict[str, Any] = {}
 
     def round(self) -> Cost:
         """One pass over the batches."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        return Cost(answer["wall"], answer["cpu"])
+        self.said = json.loads(self._process.stdout.readline())
+        return Cost(self.said["wall"], self.said["cpu"])
 
 
-def peer(name: str, process: Peer, batches: Sequence[Arrays], products: float) -> Side:
-    """A peer over its batches."""
-    tokens = sum(int(batch["padding_mask"].sum()) for batch in batches)
-    return Side(name, process.round, tokens, products, process.peak)
+def peer(name: str, process: Peer, batches: Sequence[Arrays], products: float, counted: str = "padding_mask") -> Side:
+    """A peer over its batches; ``counted`` as for ``ours``."""
+    tokens = sum(int(batch[counted].sum()) for batch in batches)
+    return Side(name, process.round, tokens, products, process.ready["peak"])
 
 
 # --- what they train on ---------------------------------------------------------------------------------------------
@@ -344,8 +352,8 @@ def fine_tuning(options: argparse.Namespace, folder: str) -> dict[str, Callable[
 # --- rounds ---------------------------------------------------------------------------------------------------------
 
 
-def report(options: argparse.Namespace, sides: list[Side], peaks: list[float]) -> None:
-    """A row a side."""
+def report(options: argparse.Namespace, sides: list[Side], peaks: list[float], unit: str = "real tokens") -> None:
+    """A row a side; ``unit`` is what counts."""
     first = sides[0]
 
     def ratio(side: Side, cost: str) -> list[float]:
@@ -369,14 +377,24 @@ def report(options: argparse.Namespace, sides: list[Side], peaks: list[float]) -
     theirs = "".join(f"; {side.name}: {side.peak / 1e9:.0f}" for side in sides if side.peak)
     table(
         f"{options.what}: {options.rounds} rounds of {options.steps} steps; median (min–max); "
-        f"{first.tokens / options.steps:.0f} real tokens a step of {first.name}",
+        f"{first.tokens / options.steps:.0f} {unit} a step of {first.name}",
         ("", "wall ms", "CPU ms", "tokens per s", "× ours, wall", "× ours, CPU", "GFLOP", "of the peak"),
         rows,
         [
             f"GFLOP: a step's matrix products. Peak: {spread([rate / 1e9 for rate in peaks[1:]], 0)} GFLOP/s{theirs}",
-            f"× ours: what a real token costs, over {first.name}. Its first round took {first.costs[0].wall:.0f} s",
+            f"× ours: what one of the {unit} costs, over {first.name}; its first round: {first.costs[0].wall:.0f} s",
         ],
     )
+
+
+def rounds(sides: Sequence[Side], number: int) -> list[float]:
+    """The sides take turns, ``number`` times after a first one that does not count; returns each turn's peak."""
+    peaks = []
+    for _ in range(number + 1):
+        peaks.append(peak())
+        for side in sides:
+            side.costs.append(side.round())
+    return peaks
 
 
 def main() -> None:
@@ -405,11 +423,7 @@ def main() -> None:
             chosen[0].round()
             print(profile.text(profile.of(chosen[0].round, folder)))
             return
-        peaks = []
-        for _ in range(options.rounds + 1):
-            peaks.append(peak())
-            for side in chosen:
-                side.costs.append(side.round())
+        peaks = rounds(chosen, options.rounds)
     report(options, chosen, peaks)
 
 
