@@ -526,7 +526,7 @@ def test_what_one_platform_refuses_the_other_may_take(golden, kind, edit):
 def test_a_fault_of_many_nodes_is_one_line(golden):
     broken = Broken(golden["both-vertex"])
     dataflow(project="my-project", temp_location="bucket/tmp")(broken)
-    nodes = "Baseline, BaselineVersion, BulkInferrer and 19 more: runs its Beam there:"
+    nodes = "Analyzer, Baseline, BaselineVersion and 20 more: runs its Beam there:"
     cure = "(Dataflow); say it under beam.options in the environment"
     assert lines(lint.findings(broken.pipeline, broken.platform, "vertex")) == [
         f"{nodes} invalid GCS path (bucket/tmp), given for the option: temp_location {cure}",
@@ -601,7 +601,7 @@ def test_errors_stop_and_notices_are_given_back(golden):
         lint.check(made, "kubeflow")
     assert str(caught.value).split("\n") == [
         "pipeline: has schema version 2.0.0, 2.1.0 is read (Kubeflow); set use_pipeline_spec_2_1=True",
-        "Baseline, BaselineVersion, BulkInferrer and 19 more: has the image 'registry.example.org/tfx-bert@sha256:…', "
+        "Analyzer, Baseline, BaselineVersion and 20 more: has the image 'registry.example.org/tfx-bert@sha256:…', "
         "which no registry can serve (Kubeflow); give NAME:TAG, or NAME@sha256: and 64 digits, as docker buildx "
         "imagetools inspect prints them",
     ]
