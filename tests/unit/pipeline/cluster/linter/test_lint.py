@@ -590,7 +590,7 @@ def test_errors_stop_and_notices_are_given_back(golden):
     image("registry.example.org/tfx-bert:1.0")(broken)
     made = Compiled("both", broken.pipeline, broken.platform, (), {})
     assert lint.check(made, "kubeflow") == [
-        "Baseline, BulkInferrer, CorpusDataGate and 17 more: is cached under the image "
+        "Analyzer, Baseline, BulkInferrer and 18 more: is cached under the image "
         "registry.example.org/tfx-bert:1.0, whose tag may come to mean other code (Kubeflow); "
         "give its digest, or set caching: false"
     ]
