@@ -90,11 +90,11 @@ def both(encoder, **arguments):
     grid = encoder(*INPUTS, **arguments)
     sequence = ops.convert_to_numpy(grid["sequence"]).reshape(-1, encoder.hidden_dim)
     free = encoder.padding_free(*INPUTS, **arguments)
-    assert difference(sequence[free["indices"]], free["sequence"]) < 1e-6
+    assert difference(sequence[free["indices"]], free["sequence"]) < 2e-6
     for compute in (encoder, encoder.padding_free):
         some = compute(*INPUTS, kept_tokens=tf.constant([0, 3, 25]), **arguments)
         assert difference(sequence[[0, 3, 25]], some["sequence"]) < 2e-6
-        assert difference(grid["pooled"], some["pooled"]) < 1e-6
+        assert difference(grid["pooled"], some["pooled"]) < 2e-6
     return sequence
 
 
@@ -167,7 +167,7 @@ def test_the_last_block_computes_only_what_is_wanted(encoder, wanted, way):
     expected = ops.convert_to_numpy(whole["sequence"]).reshape(-1, encoder.hidden_dim)[np.array(wanted, int)]
     assert found["sequence"].shape == (len(wanted), encoder.hidden_dim)
     np.testing.assert_allclose(found["sequence"], expected, atol=2e-6)
-    assert difference(whole["pooled"], found["pooled"]) < 1e-6
+    assert difference(whole["pooled"], found["pooled"]) < 2e-6
 
 
 def test_padding_free_has_the_gradients_of_the_grid(encoder):
