@@ -31,7 +31,8 @@ class GateReport(artifact.Artifact):
 class Analysis(artifact.Artifact):
     """What was found inside a model.
 
-    ``metrics.json`` (figures by name), ``arrays.npz`` (of heads and layers), ``sections.json`` and ``analysis.html``.
+    ``metrics.json`` (figures by name), ``arrays.npz`` (of heads and layers), ``sections.json``, ``examples.json``
+    (texts that may be shown) and ``analysis.html``.
     """
 
     TYPE_NAME = "bert.Analysis"

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from configs.analyze import Analyze
+from configs.evaluation import Bless
 from configs.yaml.document import near
 from configs.yaml.document import read as read_yaml
 from pipeline.run import lineage
@@ -14,7 +15,6 @@ from pipeline.run.result import RunError, RunResult, find
 from pipeline.terminal import noise
 
 _CHECKPOINT = "Format-Serving/assets.extra/checkpoint"
-_MAX_REGRESSION = 0.01  # of ``evaluate.bless``
 
 
 def analyze(root: Path, run: str | None, texts: str | Path | None) -> None:
@@ -97,7 +97,7 @@ def _looked(
         graph=made["transform_graph"][-1],
         tagged=_splits(tagged[-1]) if tagged else {},
     )
-    bound = values.get("evaluate", {}).get("bless", {}).get("max_regression", _MAX_REGRESSION)
+    bound = values.get("evaluate", {}).get("bless", {}).get("max_regression", Bless().max_regression)
     fixed = {"seed": values.get("seed", 1), "deterministic": values.get("deterministic", False)}
     found = analyzer.look(at, given, settings, max_regression=bound, **fixed, texts=texts)
     path = folder / analysis.PAGE

@@ -1,7 +1,7 @@
 """``tfx-bert errors --labels``: the train records whose labels are probably wrong."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from models import families
 from models.export import golden
 from models.judging import label_errors
-from models.task import Task, strings
+from models.task import Record, Task, strings
 from pipeline.inference.predict import load, task_of
 from pipeline.review import errors
 from pipeline.run.result import RunError, RunResult, find
@@ -109,7 +109,7 @@ def origins(folder: Path, result: RunResult) -> set[str]:
     return {origin for record in _records(examples) for origin in strings(record["origin"])}
 
 
-def _doubt(record: Mapping[str, np.ndarray], given: str, scores: np.ndarray, the_task: Task, names: list[str]) -> Doubt:
+def _doubt(record: Record, given: str, scores: np.ndarray, the_task: Task, names: list[str]) -> Doubt:
     likely = int(scores.argmax())
     family = families.load(the_task.family)
     text = family.shown({each.name: strings(record[each.name]) for each in family.inputs if each.name in record})
@@ -117,18 +117,14 @@ def _doubt(record: Mapping[str, np.ndarray], given: str, scores: np.ndarray, the
     return Doubt(origin, given, names[likely], float(scores[likely]), text)
 
 
-def _records(examples: str) -> Iterator[dict[str, np.ndarray]]:
-    """The raw records of the train split, in the order of the files."""
-    import tensorflow as tf
+def _records(examples: str) -> Iterator[Record]:
+    """The raw records of the train split."""
+    from components.evaluate import references
 
-    from models.training.reading import raw
-
-    files = sorted(tf.io.gfile.glob(f"{examples}/Split-train/*"))
-    for serialized in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
-        yield raw(serialized)
+    return references.read([f"{examples}/Split-train"])
 
 
-def _vectors(model: Path, records: list[dict[str, np.ndarray]]) -> np.ndarray:
+def _vectors(model: Path, records: list[Record]) -> np.ndarray:
     """What the run's model knows of each record: float32 (N, D)."""
     embed, names = load(model, "embed"), list(golden.read(model / "assets.extra")["inputs"])
     found: list[Any] = []
