@@ -50,7 +50,7 @@ def ours(experiment: Experiment, data: runs.Prepared, base: Path, count: int, se
     """Fine-tunes as the Trainer does; the accuracy of the best epoch on the test split."""
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-    from components.train import trainer, training
+    from components.train import preparation, trainer, training
     from models.judging import eval_rows
 
     assert experiment.task is not None
@@ -74,7 +74,7 @@ def ours(experiment: Experiment, data: runs.Prepared, base: Path, count: int, se
         custom_config=config,
     )
     with training.checkpointing(str(WORK / "checkpoints"), 600, resume=False):
-        prepared = trainer.prepare(arguments, config)
+        prepared = preparation.prepare(arguments, config)
         model, state = trainer.train_once(arguments, config, prepared, "")
         state.restore_best()
     test = eval_rows.batches(prepared.task, rows_of(data, data.files("test")), AT_ONCE)

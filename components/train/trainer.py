@@ -12,79 +12,20 @@ import tensorflow_transform as tft
 import yaml
 from tfx.components.trainer import fn_args_utils
 
-from components.train import provenance, pruning, training
+from components.train import preparation, provenance, pruning, training
 from components.train.fine_tuning import Calibration, FineTuning, Pruning, Refit
+from components.train.preparation import Prepared
 from models import distillation, families, progress, task, vocabularies
 from models.checkpoints import task_head
 from models.export import card, saved_model
 from models.judging import eval_rows
 from models.training import calibration, curve, replicas
 from models.training.optimizer import layer_decay
-from models.training.reading import rows
 from models.training.resume import TrainingState
 from models.training.training_loop import Loop
 
 _NONE = -1e9  # less than any figure
 _LATER = ("refit", "pruned")  # trainings behind the first, by what their configuration has more
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """What every training of a node has in common.
-
-    Attributes:
-      task: with what it had to know beforehand.
-      transformed: records of the train split.
-      train: rows that are trained on.
-      held_out: records of the eval split.
-      records: how many ``train`` are, without those of ``unlabelled``.
-      files: of both.
-      unlabelled: rows that only a teacher answered, and how many there are; None where there are none.
-    """
-
-    task: task.Task
-    transformed: tf.data.Dataset
-    train: tf.data.Dataset
-    held_out: tf.data.Dataset
-    records: int
-    files: list[str]
-    unlabelled: tuple[tf.data.Dataset, int] | None = None
-
-
-def prepare(fn_args: fn_args_utils.FnArgs, config: dict[str, Any]) -> Prepared:
-    """Reads the train split once."""
-    spec = tft.TFTransformOutput(fn_args.transform_output).transformed_feature_spec()
-    splits = [training.matching(patterns) for patterns in (fn_args.train_files, fn_args.eval_files)]
-    the_task = task.load(config["task"]["type"])(config["task"]["config"])
-    unlabelled = None
-    if "teacher" in config["train"]:
-        spec |= distillation.spec(the_task)
-        if others := [path for path in splits[0] if path.endswith(f"/{distillation.UNLABELLED}")]:
-            unlabelled = rows(others, spec), _count(rows(others, spec))
-            splits[0] = [path for path in splits[0] if path not in others]
-    transformed, held_out = (rows(files, spec) for files in splits)
-    return _prepared(fn_args, the_task, transformed, held_out, [*splits[0], *splits[1]], unlabelled)
-
-
-def _prepared(
-    fn_args: fn_args_utils.FnArgs,
-    the_task: task.Task,
-    transformed: Any,
-    held_out: Any,
-    files: list[str],
-    unlabelled: tuple[Any, int] | None,
-) -> Prepared:
-    train = the_task.training_rows(transformed)
-    vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
-    records = _count(train)
-    fitted = the_task.fitted(train, held_out, vocabulary)
-    if unlabelled:
-        train = distillation.together(train, unlabelled[0], (records, unlabelled[1]))
-    return Prepared(fitted, transformed, train, held_out, records, files, unlabelled)
-
-
-def _count(rows_: tf.data.Dataset) -> int:
-    return int(rows_.reduce(0, lambda n, _: n + 1))
 
 
 @replicas.together()
@@ -97,7 +38,7 @@ def run_fn(fn_args: fn_args_utils.FnArgs) -> None:
     config = fn_args.custom_config
     if fn_args.hyperparameters:
         config = {**config, "train": {**config["train"], **fn_args.hyperparameters["values"]}}
-    prepared = prepare(fn_args, config)
+    prepared = preparation.prepare(fn_args, config)
     the_task, model, came_to, curves = _train(fn_args, config, prepared)
     if replicas.chief():
         _export(fn_args, config, the_task, model, tft.TFTransformOutput(fn_args.transform_output))
@@ -170,7 +111,9 @@ def _refit(
       epochs: the best one's number; the schedule is that of the training that found it.
     """
     both = prepared.task.together(prepared.transformed, prepared.held_out)
-    prepared = _prepared(fn_args, prepared.task, both, prepared.held_out, prepared.files, prepared.unlabelled)
+    prepared = preparation.prepared(
+        fn_args, prepared.task, both, prepared.held_out, prepared.files, prepared.unlabelled
+    )
     begun = _begin(fn_args, {**config, "refit": epochs}, prepared, epochs)
     state = begun.loop.state
     while (epoch := int(state.epoch)) < epochs:

@@ -13,7 +13,7 @@ from tfx.components.tuner.component import TunerFnResult
 
 from components.storage import files
 from components.storage.files import fileio
-from components.train import trainer, training
+from components.train import preparation, trainer, training
 from models import progress
 from models.training.training_loop import NotFinite
 
@@ -56,7 +56,7 @@ class Search(base_tuner.BaseTuner):
 
     def __init__(self, fn_args: fn_args_utils.FnArgs, config: dict[str, Any], tune: dict[str, Any]) -> None:
         self._fn_args, self._config, self._trials = fn_args, config, tune["trials"]
-        self._prepared = trainer.prepare(fn_args, config)
+        self._prepared = preparation.prepare(fn_args, config)
         base = training.base_checkpoint(fn_args.base_model)
         folder = training.folder(training.key(self._prepared.files, base, {**config, "tune": tune}))
         progress.emit(progress.Checkpoints(folder))

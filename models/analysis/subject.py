@@ -91,17 +91,7 @@ def load(folder: pathlib.Path, the_task: Task | None, vocabulary: Any) -> Subjec
 def untrained(encoder: BertEncoder, seed: int) -> BertEncoder:
     """An encoder of the same shape with random weights."""
     keras.utils.set_random_seed(seed)
-    return BertEncoder(
-        vocabulary_size=encoder.vocabulary_size,
-        num_layers=encoder.num_layers,
-        hidden_dim=encoder.hidden_dim,
-        num_heads=encoder.num_heads,
-        intermediate_dim=encoder.intermediate_dim,
-        max_positions=encoder.max_positions,
-        num_segments=encoder.num_segments,
-        layer_norm_epsilon=encoder.layer_norm_epsilon,
-        causal=encoder.causal,
-    )
+    return BertEncoder(**encoder.arguments)
 
 
 def moved(before: BertEncoder, after: BertEncoder) -> list[float]:

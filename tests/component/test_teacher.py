@@ -14,7 +14,7 @@ from tfx.types import standard_artifacts
 import schemas
 from components.data import teacher_inferrer
 from components.evaluate import references
-from components.train import trainer, training
+from components.train import preparation, trainer, training
 from configs.teacher import Teacher
 from configs.training import Train
 from models import distillation, progress
@@ -195,26 +195,34 @@ def test_the_evaluator_gets_the_teachers_row_metrics(taught):
     assert (len(ids), Task(CONFIG).headline(rows)) == (8, accuracy)
 
 
-def student(root, folder, kill=None, **teacher):
-    """Weights by path, what it came to, and its events."""
-    given = Train(
-        epochs=2, batch_size=9, learning_rate=1e-2, early_stopping=None, teacher=Teacher(experiment="big", **teacher)
-    )
-    config = {"task": TASK, "train": given.own(), "encoder": ENCODER, "seed": 1, "source_digest": ""}
-    arguments = FnArgs(
+def asked(root, folder, given):
+    """What a Trainer with the section ``train`` gives ``run_fn``."""
+    return FnArgs(
         train_files=[f"{root}/answers/Split-train/*"],
         eval_files=[f"{root}/answers/Split-eval/*"],
         transform_output=f"{root}/graph",
         base_model=None,
         serving_model_dir=str(folder / "Format-Serving"),
         model_run_dir=str(folder / "logs"),
-        custom_config=config,
+        custom_config={"task": TASK, "train": given.own(), "encoder": ENCODER, "seed": 1, "source_digest": ""},
     )
+
+
+def student(root, folder, kill=None, **teacher):
+    """Weights by path, what it came to, and its events."""
+    given = Train(
+        epochs=2, batch_size=9, learning_rate=1e-2, early_stopping=None, teacher=Teacher(experiment="big", **teacher)
+    )
+    arguments = asked(root, folder, given)
     found = []
 
     def run():
         with training.checkpointing(str(folder / "checkpoints"), 0.0):
-            found.extend(trainer._train(arguments, config, trainer.prepare(arguments, config)))
+            found.extend(
+                trainer._train(
+                    arguments, arguments.custom_config, preparation.prepare(arguments, arguments.custom_config)
+                )
+            )
 
     events = told_by(run, kill)
     return {variable.path: variable.numpy() for variable in found[1].weights}, found[2], events
@@ -243,16 +251,7 @@ def test_a_student_learns_all_rows_and_a_killed_one_ends_with_the_same_weights(t
 def test_run_fn_exports_a_student_that_answers_text(taught, tmp_path):
     root = taught[0]
     given = Train(epochs=1, batch_size=9, refit=True, teacher=Teacher(experiment="big"))
-    config = {"task": TASK, "train": given.own(), "encoder": ENCODER, "seed": 1, "source_digest": ""}
-    arguments = FnArgs(
-        train_files=[f"{root}/answers/Split-train/*"],
-        eval_files=[f"{root}/answers/Split-eval/*"],
-        transform_output=f"{root}/graph",
-        base_model=None,
-        serving_model_dir=str(tmp_path / "Format-Serving"),
-        model_run_dir=str(tmp_path / "logs"),
-        custom_config=config,
-    )
+    arguments = asked(root, tmp_path, given)
     with training.checkpointing(str(tmp_path / "checkpoints"), 0.0):
         events = told_by(lambda: trainer.run_fn(arguments))
     assert "refit on train + eval: 32 records, 1 epoch" in str(events[-1])

@@ -23,7 +23,7 @@ import schemas
 from components import artifacts
 from components.deploy import pusher
 from components.evaluate import pretraining_evaluator, verdict
-from components.train import fine_tuning, pretrainer, provenance, trainer, training, tuner
+from components.train import fine_tuning, preparation, pretrainer, provenance, trainer, training, tuner
 from configs.pretraining import Pretrain
 from configs.training import Train
 from configs.tuning import Tune
@@ -222,7 +222,7 @@ def fine_tuned(labelled, folder, kill=None, seed=1, encoder=ENCODER, **settings)
     found = []
 
     def run(given):
-        found.extend(trainer._train(given, given.custom_config, trainer.prepare(given, given.custom_config)))
+        found.extend(trainer._train(given, given.custom_config, preparation.prepare(given, given.custom_config)))
 
     events = train(run, arguments(labelled, folder, None, **config), folder, kill)
     return {variable.path: variable.numpy() for variable in found[1].weights}, found[2], events
@@ -316,7 +316,7 @@ def test_a_refit_is_the_training_of_both_splits_for_the_best_epochs_also_after_a
     def both(given):
         config = {**given.custom_config, "train": {**given.custom_config["train"], "epochs": 9}}
         config["train"].pop("early_stopping")
-        prepared = trainer.prepare(given, config)
+        prepared = preparation.prepare(given, config)
         rows = [*prepared.transformed.as_numpy_iterator(), *prepared.held_out.as_numpy_iterator()]
         whole = tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=prepared.train.element_spec)
         begun = trainer._begin(given, config, dataclasses.replace(prepared, train=whole), 9)

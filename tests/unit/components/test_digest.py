@@ -37,7 +37,7 @@ def test_an_edit_of_what_is_imported_counts_and_of_what_is_not_does_not(package)
 
 
 def test_the_trainer_depends_on_its_task_and_the_encoder_and_not_on_the_evaluator():
-    seen = set(digest._imports("components.train.trainer"))
+    seen = digest.imported("components.train.trainer")
     assert {"components.train.training", "models.export.saved_model", "models.training.reading"} <= seen
     assert "components.evaluate.evaluator" not in seen
 
