@@ -1,13 +1,15 @@
 """Recommenders beside RecBole's: one split, one rule of ranks, seeds in turn; and what events and requests cost.
 
     python -m benchmarks.recommendation quality --peer-python PATH [--seeds 3] [--data ratings.dat] [--peer-seconds N]
+    python -m benchmarks.recommendation titles [--seeds 3]
     python -m benchmarks.recommendation chain | events | request
 
 ``quality``: ``causal``, ``cloze`` and ``counts`` on MovieLens-100k (``tfx-bert data fetch movies``) beside SASRec,
 BERT4Rec and GRU4Rec of RecBole 1.2.1 in an environment of its own (``pip install recbole==1.2.1 torch==2.2.2
 'numpy<1.25' 'pandas<2.1' 'scipy<1.12'``, Python 3.10). RecBole trains with its defaults, and its scores go through our
 ranks. FILE is MovieLens-1M's ``ratings.dat``. Finished trainings stay in build/recommendation.jsonl: a second call goes
-on. ``chain``, ``events`` and ``request``: benchmarks/chains.py, benchmarks/events.py and benchmarks/item_request.py.
+on. ``titles``, ``chain``, ``events`` and ``request``: benchmarks/cold_items.py, benchmarks/chains.py,
+benchmarks/events.py and benchmarks/item_request.py.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chains, events, item_request, recommenders
+from benchmarks import chains, cold_items, events, item_request, recommenders
 from benchmarks.measure import Results, spread, table
 from benchmarks.recommenders import OURS, PEERS, Setting
 
@@ -118,7 +120,7 @@ def quality(options: argparse.Namespace) -> None:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("quality", "chain", "events", "request"))
+    parser.add_argument("what", choices=("quality", "titles", "chain", "events", "request"))
     parser.add_argument("--data", type=Path, metavar="FILE", help="ratings.dat of MovieLens-1M")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", action="append", choices=(*OURS, *PEERS), help="only these; repeatable")
@@ -132,6 +134,8 @@ def main() -> None:
     match options.what:
         case "quality":
             quality(options)
+        case "titles":
+            cold_items.report(options.seeds)
         case "chain":
             chains.report()
         case "events":

@@ -27,6 +27,7 @@ OURS = {
 PEERS = {"SASRec": 10, "BERT4Rec": 20, "GRU4Rec": 10}  # epochs without a better one, as ours of that kind
 PEER = ROOT / "benchmarks" / "peers" / "recbole_models.py"
 WORK = BUILD / "recommendation"
+MODEL = WORK / "trained" / "model"
 RATINGS = "::"  # between the columns of MovieLens-1M
 HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
 AT_ONCE = 256  # records answered in a call
@@ -126,13 +127,7 @@ class Clocks(logging.Handler):
 
 def ours(results: Results, setting: Setting, name: str, seed: int) -> dict[str, Any]:
     """One of ``OURS``, trained and exported by the Trainer's function, judged by the SavedModel's answers."""
-    experiment = setting.experiment(name)
-    assert experiment.task is not None
-    config = {
-        "task": {"type": experiment.task.type, "config": experiment.task.own()},
-        "train": experiment.train.model_dump(mode="json", exclude_none=True),
-        "encoder": experiment.encoder.arguments() if experiment.encoder else None,
-    }
+    config = config_of(setting.experiment(name))
     key = {
         "who": name,
         "seed": seed,
@@ -140,10 +135,24 @@ def ours(results: Results, setting: Setting, name: str, seed: int) -> dict[str, 
         "source": digest.of_source("components.train.trainer"),
         **config,
     }
-    return results.find(key) or results.add(key, **_trained(setting, config, seed))
+    if found := results.find(key):
+        return found
+    cost = trained(setting.data, config, seed)
+    return results.add(key, **dict(figures.of(judged(setting.data)).values), **cost)
 
 
-def _trained(setting: Setting, config: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def config_of(experiment: Experiment) -> dict[str, Any]:
+    """What the pipeline gives to the Trainer."""
+    assert experiment.task is not None
+    return {
+        "task": {"type": experiment.task.type, "config": experiment.task.own()},
+        "train": experiment.train.model_dump(mode="json", exclude_none=True),
+        "encoder": experiment.encoder.arguments() if experiment.encoder else None,
+    }
+
+
+def trained(data: runs.Prepared, config: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Trains and exports to ``MODEL`` as the Trainer does: its best epoch, that one's figure, and CPU seconds."""
     from tfx.components.trainer.fn_args_utils import FnArgs
 
     from components.train import trainer, training
@@ -151,10 +160,10 @@ def _trained(setting: Setting, config: Mapping[str, Any], seed: int) -> dict[str
 
     shutil.rmtree(WORK / "trained", ignore_errors=True)
     arguments = FnArgs(
-        train_files=setting.data.files("train"),
-        eval_files=setting.data.files("eval"),
-        transform_output=str(setting.data.graph),
-        serving_model_dir=str(WORK / "trained" / "model"),
+        train_files=data.files("train"),
+        eval_files=data.files("eval"),
+        transform_output=str(data.graph),
+        serving_model_dir=str(MODEL),
         model_run_dir=str(WORK / "trained" / "logs"),
         custom_config={**config, "seed": seed, "source_digest": ""},
     )
@@ -167,12 +176,10 @@ def _trained(setting: Setting, config: Mapping[str, Any], seed: int) -> dict[str
     finally:
         logger.removeHandler(clocks)
     whole = cpu_seconds() - began
-    model = WORK / "trained" / "model"
-    (judged,) = curve.read(model / "assets.extra")[f"seed {seed}"].figures.values()
-    epoch, (step, score) = max(enumerate(judged, 1), key=lambda each: each[1][1])
+    (epochs,) = curve.read(MODEL / "assets.extra")[f"seed {seed}"].figures.values()
+    epoch, (step, score) = max(enumerate(epochs, 1), key=lambda each: each[1][1])
     stepped = bool(clocks.seen)  # counts learn nothing by steps: their cost is all of it, the export included
     return {
-        **_judged(model, setting.data),
         "epoch": epoch,
         "eval": score,
         "cpu": clocks.behind(step) if stepped else whole,
@@ -181,12 +188,12 @@ def _trained(setting: Setting, config: Mapping[str, Any], seed: int) -> dict[str
     }
 
 
-def _judged(model: Path, data: runs.Prepared) -> dict[str, float]:
-    """The figures of the test split, by the SavedModel's own ranks."""
+def judged(data: runs.Prepared) -> np.ndarray:
+    """What ``figures.of`` counts, a row a record of the test split, by the ranks of the SavedModel in ``MODEL``."""
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (registers the model's operations)
 
-    answer = tf.saved_model.load(str(model)).signatures["serving_examples"]
+    answer = tf.saved_model.load(str(MODEL)).signatures["serving_examples"]
     examples = [record["serialized"].item() for record in records(data, "test")]
     rows = []
     for start in range(0, len(examples), AT_ONCE):
@@ -194,7 +201,7 @@ def _judged(model: Path, data: runs.Prepared) -> dict[str, float]:
         for place in range(len(found["rank"])):
             ranks = [found[name][place] for name in ("rank", "best_rank", "popularity_rank")]
             rows.append(figures.noted(ranks, found["catalogue"][place], found["shown"][place]))
-    return dict(figures.of(np.array(rows)).values)
+    return np.array(rows)
 
 
 # --- theirs ---------------------------------------------------------------------------------------------------------
@@ -230,8 +237,7 @@ def peer(results: Results, setting: Setting, name: str, seed: int, python: str, 
     with (folder / f"{name}.log").open("a") as log:
         command = [python, str(PEER), str(folder / "job.json")]
         told = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True, check=True).stdout
-    judged = by_our_ranks(setting, folder / "scores.npz")
-    return results.add(key, **judged, **json.loads(told.splitlines()[-1]))
+    return results.add(key, **by_our_ranks(setting, folder / "scores.npz"), **json.loads(told.splitlines()[-1]))
 
 
 def _write_events(data: runs.Prepared, folder: Path) -> None:

@@ -71,6 +71,8 @@ class CatalogueData(Source):
     Attributes:
       item: the column of the item.
       title: the column of its title.
+      about: more columns, such as a category or a description: the text model of ``task.titles`` reads them behind the
+        title. Answers do not show them.
     """
 
     section = "task.data.catalogue"
@@ -78,6 +80,12 @@ class CatalogueData(Source):
 
     item: str = "item"
     title: str = "title"
+    about: Columns | None = None
+
+    @property
+    @override
+    def columns(self) -> list[tuple[str, str]]:
+        return super().columns + [("about", column) for column in self.about or ()]
 
 
 class Events(Source):

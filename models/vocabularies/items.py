@@ -23,7 +23,8 @@ SEPARATOR = "|"
 FIRST = 5
 _FILE, _VECTORS = "items.json", "title_vectors.npy"
 _BUCKETS = 2**62  # of the hash: as good as all of its 64 bits, and within int64
-_BATCH = 256  # titles that a text model reads at once
+_BATCH = 256  # texts that a text model reads at once
+_UNTITLED = (b"", b"")
 
 
 class Items:
@@ -106,7 +107,7 @@ def learn(
       folder: exists.
       imported: None.
       base: a text model, a Hugging Face folder: titles get vectors, and items of the catalogue without an event ids.
-      side: the catalogue: ``item`` and ``title``, string tensors (N,), by batches.
+      side: the catalogue: ``item``, ``title`` and ``about``, what a text model reads, string tensors (N,), by batches.
 
     Returns:
       Items, events, and how many items make up half of these.
@@ -120,26 +121,27 @@ def learn(
         counts.update(name for name in batch.numpy().tolist() if name.strip())
     if not counts:
         raise DataError("the train split has no item: there is nothing to learn from")
-    titles = dict(itertools.chain.from_iterable(map(_titled, side or ())))
+    known = {item: told for item, *told in itertools.chain.from_iterable(map(_titled, side or ()))}
     if base:
-        counts.update(dict.fromkeys(titles.keys() - counts.keys(), 0))
+        counts.update(dict.fromkeys(known.keys() - counts.keys(), 0))
     names = sorted(counts, key=lambda name: (-counts[name], name))[: settings["learn"]]
     hashes = _hashes(np.array(names, object))
     if len(np.unique(hashes)) < len(names):
         raise DataError("two items have the same hash of 62 bits: rename one of the two")
     _notice_likeness(names)
-    if side is not None and (untitled := sum(name not in titles for name in names)):
+    if side is not None and (untitled := sum(name not in known for name in names)):
         told = f"{untitled:,} of {len(names):,} items are not in the catalogue, so answers show no title for them"
         progress.emit(progress.Notice(told))
+    titles, texts = ([known.get(name, _UNTITLED)[place].decode() for name in names] for place in (0, 1))
     kept: dict[str, Any] = {
         "items": [name.decode() for name in names],
         "counts": [counts[name] for name in names],
-        "titles": [titles.get(name, b"").decode() for name in names],
+        "titles": titles,
     }
     (folder / _FILE).write_text(json.dumps(kept, ensure_ascii=False), "utf-8")
     (folder / RULES).write_text(json.dumps({"kind": "items"}), "utf-8")
     if base:
-        np.save(folder / _VECTORS, title_vectors(base, kept["titles"]))
+        np.save(folder / _VECTORS, text_vectors(base, texts))
     return _summary(np.array(kept["counts"]))
 
 
@@ -150,8 +152,8 @@ def read(folder: Path) -> Items:
     return Items(kept["items"], kept["counts"], kept["titles"], vectors)
 
 
-def title_vectors(base: Path, titles: Sequence[str]) -> np.ndarray:
-    """Means of a text model's last layer over a title's tokens: float32 (I, T), of length 1; 0 without a title."""
+def text_vectors(base: Path, texts: Sequence[str]) -> np.ndarray:
+    """Means of a text model's last layer over a text's tokens: float32 (I, T), of length 1; 0 for an empty text."""
     import tensorflow as tf
 
     from models.bert.encoder import BertEncoder
@@ -163,8 +165,8 @@ def title_vectors(base: Path, titles: Sequence[str]) -> np.ndarray:
     encoder = BertEncoder(**kept.encoder)
     checkpoint.load(base, encoder)
     vectors = []
-    for start in range(0, len(titles), _BATCH):
-        batch = tf.constant(list(titles[start : start + _BATCH]))
+    for start in range(0, len(texts), _BATCH):
+        batch = tf.constant(list(texts[start : start + _BATCH]))
         ids = tokenizer.tokenize(batch)
         rows, segments = tokenization.single(ids, tokenizer.cls_id, tokenizer.sep_id, encoder.max_positions)
         mask = tf.sequence_mask(rows.row_lengths())
@@ -175,8 +177,8 @@ def title_vectors(base: Path, titles: Sequence[str]) -> np.ndarray:
     return np.concatenate(vectors)
 
 
-def _titled(batch: Mapping[str, Any]) -> Iterable[tuple[bytes, bytes]]:
-    return zip(*(batch[name].numpy().tolist() for name in ("item", "title")), strict=True)
+def _titled(batch: Mapping[str, Any]) -> Iterable[tuple[bytes, bytes, bytes]]:
+    return zip(*(batch[name].numpy().tolist() for name in ("item", "title", "about")), strict=True)
 
 
 def _notice_likeness(names: Sequence[bytes]) -> None:

@@ -113,7 +113,8 @@ def test_recommenders_without_a_network_see_train_and_histories_alone(by, tmp_pa
 
 def test_titles_are_read_of_the_catalogue_whatever_eval_and_test_hold(tmp_path):
     """An item that eval alone has is cold: its vector is its title's, and no row of training holds it."""
-    side = [{"item": tf.constant(["i1", "new1"]), "title": tf.constant(["ab", "fade"])}]
+    texts = tf.constant(["ab", "fade"])
+    side = [{"item": tf.constant(["i1", "new1"]), "title": texts, "about": texts}]
     kept = []
     for name, answers in (("one", ["i1"]), ("other", ["new1"])):
         (tmp_path / name).mkdir()

@@ -428,10 +428,13 @@ def test_events_of_any_file_and_order_become_users_histories(caplog):
 
 
 def test_a_catalogue_has_each_item_once(caplog):
-    write("a.csv", [("item", "title"), ("1", "Heat"), ("2", ""), ("1", "Heat"), ("3", "Ran"), ("3", "Rashomon")])
-    source = CatalogueData(path=["a.csv"], on_bad_record="quarantine", max_bad_share=0.5)
+    rows = [("1", "Heat"), ("2", ""), ("1", "Heat"), ("3", "Ran"), ("3", "Rashomon")]
+    write("a.csv", [("item", "title", "genre"), *((*row, "Crime") for row in rows)])
+    source = CatalogueData(path=["a.csv"], about=["genre"], on_bad_record="quarantine", max_bad_share=0.5)
     with caplog.at_level(logging.INFO, "tfx_bert"):
         run(RecordExampleGen("catalogue", source, **COMMON))
     assert summary(caplog) == ["1 items · 1 bad · 1 left out"]
-    assert read("catalogue") == [{"item": [b"1"], "title": [b"Heat"], "origin": [b"a.csv:2"]}]
-    assert "a.csv,5,an item with several titles" in Path("out/bad/bad_records.csv").read_text()
+    assert read("catalogue") == [
+        {"item": [b"1"], "title": [b"Heat"], "about": [b"Heat, Crime"], "origin": [b"a.csv:2"]}
+    ]
+    assert "a.csv,5,\"an item with several texts in 'title', 'genre'" in Path("out/bad/bad_records.csv").read_text()

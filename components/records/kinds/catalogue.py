@@ -15,10 +15,13 @@ SPLIT = "catalogue"
 
 
 class Kind(kind.Kind[CatalogueData]):
-    """A row is an item and its title; rows that say the same are one. An item without a title is left out."""
+    """A row is an item, its title and what a text model reads of it: the title and the columns ``about`` behind it.
+
+    Rows that say the same are one. An item without a title is left out.
+    """
 
     data = CatalogueData
-    texts = ("item", "title")
+    texts = ("item", "title", "about")
     noun = "items"
     tokenized = False
 
@@ -29,9 +32,15 @@ class Kind(kind.Kind[CatalogueData]):
 
     @override
     def read(self, path: str, row: Row) -> Part | LeftOut:
-        item, title = id_of(row.values, self.source.item), name_of(row.values, self.source.title)
-        refuse(title, f"column {self.source.title!r}")
-        return Part(item, 0, path, row.line, (" ".join(title.split()),)) if title else LeftOut()
+        item, title = id_of(row.values, self.source.item), self._of(row, self.source.title)
+        about = [told for column in self.source.about or () if (told := self._of(row, column))]
+        return Part(item, 0, path, row.line, (title, ", ".join([title, *about]))) if title else LeftOut()
+
+    @staticmethod
+    def _of(row: Row, column: str) -> str:
+        told = name_of(row.values, column)
+        refuse(told, f"column {column!r}")
+        return " ".join(told.split())
 
     @property
     @override
@@ -42,9 +51,11 @@ class Kind(kind.Kind[CatalogueData]):
     def join(self, parts: Sequence[Part]) -> Iterator[tuple[str, Record]]:
         first, *others = ordered(parts)
         if any(part.content != first.content for part in others):
-            raise RowError(f"an item with several titles in column {self.source.title!r}")
-        (title,), origin = first.content, f"{first.file}:{first.line}"
-        features = {"item": [first.group.encode()], "title": [title.encode()], "origin": [origin.encode()]}
+            columns = ", ".join(repr(column) for column in (self.source.title, *(self.source.about or ())))
+            raise RowError(f"an item with several texts in {columns}")
+        title, about = (each.encode() for each in first.content)
+        origin = f"{first.file}:{first.line}".encode()
+        features = {"item": [first.group.encode()], "title": [title], "about": [about], "origin": [origin]}
         yield SPLIT, Record(features, key([first.group]), first.file, first.line)
 
     @override

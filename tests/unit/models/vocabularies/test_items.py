@@ -36,8 +36,14 @@ def test_ids_are_those_of_a_dictionary():
     assert found.ids(tf.constant(asked)).numpy().tolist() == [place.get(name, 1) for name in asked]
 
 
+def side_of(told):
+    """A batch of a catalogue: title and what a text model reads, by item."""
+    titles, abouts = zip(*told.values(), strict=True)
+    return {name: tf.constant(values) for name, values in (("item", [*told]), ("title", titles), ("about", abouts))}
+
+
 def test_the_catalogue_gives_titles_and_no_items(tmp_path):
-    side = [{"item": tf.constant(["a", "new"]), "title": tf.constant(["Été", "New"])}]
+    side = [side_of({"a": ("Été", "Été"), "new": ("New", "New")})]
     found, _ = learned(tmp_path, ["a", "b"], side=side)
     assert found.names[FIRST:].tolist() == [b"a", b"b"]
     assert found.titles[FIRST:].tolist() == ["Été".encode(), b""]
@@ -46,7 +52,7 @@ def test_the_catalogue_gives_titles_and_no_items(tmp_path):
 def test_items_that_the_catalogue_lacks_are_told(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(progress, "emit", lambda event: told.append(str(event)))
-    learned(tmp_path, ["a", "b", "b", "c"], side=[{"item": tf.constant(["a"]), "title": tf.constant(["Heat"])}])
+    learned(tmp_path, ["a", "b", "b", "c"], side=[side_of({"a": ("Heat", "Heat")})])
     assert told == ["2 of 3 items are not in the catalogue, so answers show no title for them"]
 
 
@@ -75,11 +81,11 @@ def test_a_title_s_vector_is_the_mean_of_the_text_model(tmp_path):
     """At length 1; a batch of titles changes none. That the encoder is transformers' is test_encoder.py's matter."""
     from tests.unit.models.conftest import TINY
 
-    side = [{"item": tf.constant(["a", "cold"]), "title": tf.constant(["ab", "fade"])}]
+    side = [side_of({"a": ("ab", "ab"), "cold": ("fade", "fade, ab")})]
     found, summary = learned(tmp_path, ["a", "b", "a"], base=TINY, side=side)
     assert found.names[FIRST:].tolist() == [b"a", b"b", b"cold"]
     assert summary.endswith("1 without an event")
     assert found.vectors.shape == (3, 24)
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), [1, 0, 1], atol=1e-6)
-    alone = items.title_vectors(TINY, ["fade"])
+    alone = items.text_vectors(TINY, ["fade, ab"])
     np.testing.assert_allclose(alone[0], found.vectors[2], atol=1e-6)

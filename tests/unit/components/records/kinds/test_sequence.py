@@ -322,15 +322,16 @@ def test_a_time_that_cannot_be_read_is_refused_before_a_run():
 
 
 def test_a_catalogue_says_each_title_once():
-    kind = catalogue.Kind(CatalogueData(path=["c.csv"]))
+    kind = catalogue.Kind(CatalogueData(path=["c.csv"], about=["genre", "year"]))
     rows = [
-        {"item": 1.0, "title": " Heat \n (1995)"},
-        {"item": "1", "title": "Heat (1995)"},
-        {"item": "1", "title": "Ran"},
+        {"item": 1.0, "title": " Heat \n (1995)", "genre": "Crime", "year": ""},
+        {"item": "1", "title": "Heat (1995)", "genre": " Crime", "year": None},
+        {"item": "1", "title": "Heat (1995)", "genre": "Crime", "year": 1995},
     ]
     one, same, other = (kind.read("c.csv", Row(line, row)) for line, row in enumerate(rows, 1))
     ((_, record),) = kind.join([same, one])
-    assert record.features == {"item": [b"1"], "title": [b"Heat (1995)"], "origin": [b"c.csv:1"]}
-    with pytest.raises(RowError, match="an item with several titles in column 'title'"):
+    about = b"Heat (1995), Crime"
+    assert record.features == {"item": [b"1"], "title": [b"Heat (1995)"], "about": [about], "origin": [b"c.csv:1"]}
+    with pytest.raises(RowError, match="an item with several texts in 'title', 'genre', 'year'"):
         list(kind.join([one, other]))
-    assert isinstance(kind.read("c.csv", Row(9, {"item": "2", "title": ""})), LeftOut)
+    assert isinstance(kind.read("c.csv", Row(9, {"item": "2", "title": "", "genre": "", "year": ""})), LeftOut)
