@@ -59,7 +59,13 @@ def _measured(results: Results, seed: int, model: str) -> dict[str, Any]:
     data = runs.prepare(experiment)
     config = recommenders.config_of(experiment)
     source = digest.of_source("components.train.trainer")
-    key = {"records": digest.of_files([f"{data.examples}/*/*"]), "seed": seed, "source": source, **config}
+    key = {
+        "model": model,
+        "records": digest.of_files([f"{data.examples}/*/*"]),
+        "seed": seed,
+        "source": source,
+        **config,
+    }
     if found := results.find(key):
         return found
     cost = recommenders.trained(data, config, seed)
@@ -106,7 +112,7 @@ def report(seeds: int) -> None:
     chance = CUT / one["candidates"]
     times = mean[best]["among"] / chance
     table(
-        f"MovieLens-100k, a tenth of the films without an event, {seeds} draws, "
+        f"MovieLens-100k, a tenth of the films without an event, {seeds} draw{'s' * (seeds > 1)}, "
         f"{sum(each['n'] for each in found[best])} targets without an event: hit_{CUT}",
         ("items known by", "among each other", "among all", "targets of the head, among all", "CPU s"),
         [

@@ -105,6 +105,7 @@ def by_ctranslate2(job):
 
     folder = pathlib.Path(job["model"])
     model = transformers.MBartForConditionalGeneration.from_pretrained(folder)
+    model.config.normalize_before = True  # what the loader asks for, and transformers 4.57 no longer says of mBART
     pieces = (folder / "vocab.txt").read_text("utf-8").splitlines()
     spec = MBartLoader().get_model_spec(model)
     for register in (spec.register_source_vocabulary, spec.register_target_vocabulary):
