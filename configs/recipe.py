@@ -1,4 +1,4 @@
-"""Which epochs, learning rate and batch size suit a fine-tuning, from what is known before it.
+"""Which epochs, learning rate, batch size and pooling suit a fine-tuning, from what is known before it.
 
 ``tfx-bert init`` writes what these rules say as numbers into the YAML, and ``tfx-bert check`` compares. What each rule
 rests on stands in docs/fine_tuning.md.
@@ -16,6 +16,7 @@ _WIDEST = 3e-5
 _STEPS, _FEWEST, _MOST = 550, 3, 20
 _FROM_NOTHING = 8  # epochs at least, where no pretrained weights are: the encoder learns its language too
 _FEW = 1_000  # records, of which a batch is half as large, so that an epoch has twice the steps
+_PER_LABEL = 128  # records of a label, below which the mean of the tokens is learned from sooner than [CLS]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,17 @@ def suited(width: int, records: int, *, pretrained: bool) -> Recipe:
     passes = "" if pretrained else f", at least {_FROM_NOTHING} epochs from nothing"
     why = f"{width} wide: {written(rate)}; {records:,} records to train on: {epochs * an_epoch:,} steps{passes}"
     return Recipe(epochs, rate, batch, why)
+
+
+def pooling(records: float, labels: int, *, pretrained: bool) -> str | None:
+    """Which vector of a text a classifier reads, where it is not transformers' pooled [CLS].
+
+    Args:
+      records: of the train split.
+      labels: how many there are.
+      pretrained: whether training starts from weights that know the language.
+    """
+    return "mean" if pretrained and records < _PER_LABEL * labels else None
 
 
 def written(rate: float) -> str:

@@ -1,8 +1,11 @@
-"""What tasks share that put a linear layer over the pooled [CLS] of a text or a pair (Devlin et al. 2019, 4.1)."""
+"""What tasks share that put a linear layer over one vector of a text or a pair.
+
+The vector is the pooled [CLS] (Devlin et al. 2019, 4.1), or the mean of the tokens (Reimers & Gurevych 2019, 3).
+"""
 
 import abc
 import itertools
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from typing_extensions import override
@@ -23,20 +26,32 @@ _BUCKET_NAMES = (
 )
 
 
-class Labels(pydantic.BaseModel):
-    """The keys of every task that gives a text labels of a list.
+class Pooled(pydantic.BaseModel):
+    """The keys of every task with a linear layer over one vector.
 
     Attributes:
-      labels: every label, in the order of the logits; with two, the last one is the positive class of F1 and AUC.
       max_length: tokens a row, special ones included; longer texts are cut.
-      dropout: between the pooled vector and the classifier.
+      dropout: between the vector and the linear layer.
+      pooling: ``first``: tanh of a layer over [CLS], as transformers' classes have it; ``mean``: of the last layer over
+        the tokens, as sentence encoders such as MiniLM were trained.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    labels: Annotated[list[str], pydantic.Field(min_length=2)]
     max_length: Annotated[int, pydantic.Field(ge=8)] = 128
     dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
+    pooling: Literal["first", "mean"] = "first"
+
+
+class Labels(Pooled):
+    """The keys of every task that gives a text labels of a list.
+
+    Attributes:
+      labels: every label, in the order of the logits; with two, the last one is the positive class of F1 and AUC.
+      max_length, dropout, pooling: as above.
+    """
+
+    labels: Annotated[list[str], pydantic.Field(min_length=2)]
 
     @pydantic.model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -46,7 +61,7 @@ class Labels(pydantic.BaseModel):
 
 
 class PooledTask(task.Task):
-    """A task of one text or two, whose config has ``max_length`` and ``dropout``.
+    """A task of one text or two, whose config has the keys of ``Pooled``.
 
     Attributes:
       layer: name of the layer that ``build`` makes.
@@ -107,4 +122,5 @@ class PooledTask(task.Task):
         """A Keras layer: batch to ``logits`` float32 (B, C)."""
         from models.bert.heads import Classifier
 
-        return Classifier(encoder, self.width, self.config.dropout, name=self.layer)
+        config = self.config
+        return Classifier(encoder, self.width, config.dropout, mean=config.pooling == "mean", name=self.layer)

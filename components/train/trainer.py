@@ -353,7 +353,7 @@ def _card(
     model: Any,
     came_to: FineTuning,
 ) -> None:
-    own, family = config["task"]["config"], families.load(the_task.family)
+    own, family, kind = config["task"]["config"], families.load(the_task.family), task_head.of_task(the_task)
     vocabulary = vocabularies.read(training.vocabulary_folder(fn_args.transform_output))
     card.write(
         folder,
@@ -364,10 +364,11 @@ def _card(
             "Training": card.training(config["train"], came_to.seed, fn_args.base_model),
             "Result": f"{came_to}; the figures of the test split: tfx-bert show",
             **({"Seeds": came_to.seeds} if came_to.seeds else {}),
+            **({"Head": task_head.OF_MEAN} if kind and kind.over == "mean" else {}),
         },
         family.limits(own),
         card.head(
-            task_head.HEADS[the_task.head].pipeline_tag if the_task.head else None,
+            kind.pipeline_tag if kind else None,
             training.base_checkpoint(fn_args.base_model),
             [metric.name for metric in the_task.metrics],
         ),

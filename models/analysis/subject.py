@@ -83,8 +83,8 @@ def load(folder: pathlib.Path, the_task: Task | None, vocabulary: Any) -> Subjec
     network = family.network(None, vocabulary, folder)
     model = the_task.build(network)
     family.load(folder, network)
-    if the_task.head:
-        checkpoint.load(folder, network, head=(task_head.HEADS[the_task.head], model.logits))
+    if kind := task_head.of_task(the_task):
+        checkpoint.load(folder, network, head=(kind, model.logits))
     return Subject(model, family.encoder(model), the_task, vocabulary)
 
 

@@ -27,28 +27,44 @@ def _linear(encoder: BertEncoder, num_classes: int) -> keras.layers.Dense:
     return layer
 
 
-class Classifier(keras.layers.Layer):
-    """Dropout and one linear layer over the pooled [CLS] (Devlin et al. 2019, section 4.1).
+def mean(sequence: tf.Tensor, padding_mask: tf.Tensor) -> tf.Tensor:
+    """The mean of each row's real tokens, float32 (B, D).
 
     Args:
-      encoder: gives ``pooled`` (B, D).
+      sequence: (T, D), of ``BertEncoder.padding_free``.
+      padding_mask: bool (B, S).
+    """
+    return tf.math.segment_mean(sequence, tf.cast(tf.where(padding_mask)[:, 0], tf.int32))
+
+
+class Classifier(keras.layers.Layer):
+    """Dropout and one linear layer over the pooled [CLS] (Devlin et al. 2019, section 4.1), or over the tokens' mean.
+
+    Args:
+      encoder: gives ``pooled`` (B, D) and ``sequence``.
       num_classes: C.
-      dropout: share of the pooled vector set to 0 in training.
+      dropout: share of the vector set to 0 in training.
+      mean: whether the vector is the mean of the tokens.
     """
 
-    def __init__(self, encoder: BertEncoder, num_classes: int, dropout: float, **kwargs: Any) -> None:
+    def __init__(
+        self, encoder: BertEncoder, num_classes: int, dropout: float, mean: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.encoder = encoder
+        self.encoder, self.mean = encoder, mean
         self.dropout = keras.layers.Dropout(dropout)
         self.logits = _linear(encoder, num_classes)
         self.built = True
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
         """``logits`` float32 (B, C) from ``token_ids``, ``segment_ids`` int (B, S) and ``padding_mask`` bool (B, S)."""
-        nothing = tf.zeros([0], tf.int32)  # beside the pooled vector: the last block then computes little else
         inputs = (batch["token_ids"], batch["segment_ids"], batch["padding_mask"])
-        pooled = self.encoder.padding_free(*inputs, training=training, kept_tokens=nothing)["pooled"]
-        return {"logits": self.logits(self.dropout(pooled, training=training))}
+        if self.mean:
+            vector = mean(self.encoder.padding_free(*inputs, training=training)["sequence"], batch["padding_mask"])
+        else:
+            nothing = tf.zeros([0], tf.int32)  # beside the pooled vector: the last block then computes little else
+            vector = self.encoder.padding_free(*inputs, training=training, kept_tokens=nothing)["pooled"]
+        return {"logits": self.logits(self.dropout(vector, training=training))}
 
 
 class TokenClassifier(keras.layers.Layer):
@@ -98,8 +114,7 @@ class PairEncoder(keras.layers.Layer):
 
     def _mean(self, token_ids: tf.Tensor, padding_mask: tf.Tensor, training: bool) -> tf.Tensor:
         out = self.encoder.padding_free(token_ids, tf.zeros_like(token_ids), padding_mask, training=training)
-        row = tf.cast(tf.where(padding_mask)[:, 0], tf.int32)
-        return tf.math.l2_normalize(tf.math.segment_mean(out["sequence"], row), axis=-1)
+        return tf.math.l2_normalize(mean(out["sequence"], padding_mask), axis=-1)
 
 
 class PretrainingModel(keras.layers.Layer):

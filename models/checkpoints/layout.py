@@ -109,6 +109,8 @@ def config(encoder: "BertEncoder", mlm: bool, nsp: bool, head: Head | None) -> J
     if head is None:
         return {"architectures": [base], **constants, **shape}
     labels = head.labels or [f"LABEL_{index}" for index in range(head.logits.bias.shape[0])]
+    if head.kind.over == "mean":
+        shape[OURS] = {**shape.get(OURS, {}), "pooling": "mean"}
     return {
         "architectures": [head.kind.architecture],
         **({"problem_type": head.kind.problem_type} if head.kind.problem_type else {}),

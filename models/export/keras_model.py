@@ -75,13 +75,20 @@ class Bert(keras.Model):
         """
         out = self.encoder(batch["token_ids"], batch["segment_ids"], batch["padding_mask"], training=training)
         if self.logits is not None and self.kind is not None:
-            return {"logits": self.logits(out[self.kind.over])}
+            over = self.kind.over
+            read = _mean(out["sequence"], batch["padding_mask"]) if over == "mean" else out[over]
+            return {"logits": self.logits(read)}
         logits = {}
         if self.masked_language is not None:
             logits["mlm_logits"] = self.masked_language(out["sequence"])
         if self.next_sentence is not None:
             logits["nsp_logits"] = self.next_sentence(out["pooled"])
         return logits or out
+
+
+def _mean(sequence: Any, padding_mask: Any) -> Any:
+    real = keras.ops.cast(padding_mask, sequence.dtype)[..., None]
+    return keras.ops.sum(sequence * real, axis=1) / keras.ops.sum(real, axis=1)
 
 
 def load(folder: str | pathlib.Path) -> Bert:

@@ -80,9 +80,8 @@ class Family(families.Family):
     def save(self, folder: Path, model: Any, the_task: "Task", vocabulary: "Tokenizer") -> None:
         from models.checkpoints import checkpoint, task_head
 
-        head = None
-        if the_task.head:
-            config, kind = the_task.config, task_head.HEADS[the_task.head]
+        head, config = None, the_task.config
+        if kind := task_head.of_task(the_task):
             head = task_head.Head(kind, model.logits, the_task.logit_names, config.dropout, config.max_length)
         checkpoint.save(folder, model.encoder, list(vocabulary.vocabulary), vocabulary.rules.dump(), head=head)
 
@@ -189,8 +188,7 @@ class Family(families.Family):
 
 def vectors(encoder: "BertEncoder", batch: Tensors) -> dict[str, Any]:
     """``pooled``: tanh-pooled [CLS]; ``mean``: mean of the last layer over the real tokens. float32 (B, D)."""
-    import tensorflow as tf
+    from models.bert import heads
 
     out = encoder.padding_free(batch["token_ids"], batch["segment_ids"], batch["padding_mask"], training=False)
-    row = tf.cast(tf.where(batch["padding_mask"])[:, 0], tf.int32)
-    return {"pooled": out["pooled"], "mean": tf.math.segment_mean(out["sequence"], row)}
+    return {"pooled": out["pooled"], "mean": heads.mean(out["sequence"], batch["padding_mask"])}

@@ -2,31 +2,25 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import pydantic
 from typing_extensions import override
 
 from models import task
 from models.figures import Figures
 from models.judging import baseline_answers
-from models.pooled_task import PooledTask
+from models.pooled_task import Pooled, PooledTask
 
 
-class Config(pydantic.BaseModel):
+class Config(Pooled):
     """The task's own keys.
 
     Attributes:
-      max_length: tokens a row, special ones included; longer texts are cut.
-      dropout: between the pooled vector and the linear layer.
+      max_length, dropout, pooling: as above.
       threshold: numbers from here on are positive, for the figure ``f1``; none where left out.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    max_length: Annotated[int, pydantic.Field(ge=8)] = 128
-    dropout: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.1
     threshold: float | None = None
 
 

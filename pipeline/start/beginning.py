@@ -55,6 +55,18 @@ def train(start: dict[str, Any], records: float) -> str:
     return f"train: {found.yaml()}   # {found.why}"
 
 
+def pooling(start: dict[str, Any], records: float, labels: int) -> list[str]:
+    """The line of the task that says which vector of a text is read, where records are few.
+
+    Args:
+      start: as above.
+      records: of the whole file.
+      labels: how many there are.
+    """
+    found = recipe.pooling(Split().train * records, labels, pretrained="checkpoint" in start)
+    return [f"  pooling: {found}   # of few records a label more is learned from the mean of the tokens"] * bool(found)
+
+
 def _width(start: dict[str, Any]) -> int:
     """Of the encoder; of a checkpoint that is not there yet, MiniLM's."""
     if "encoder" in start:

@@ -48,6 +48,7 @@ def _yaml(seen: DataFile, name: str, start: dict[str, Any], schema: Path) -> lis
         f"  type: {_type(seen)}",
         f"  data: {inline(data)}",
         *_judged(seen),
+        *([] if seen.bounds or seen.text_pair else beginning.pooling(start, seen.records, len(seen.labels))),
         f"  max_length: {seen.max_length}   # tokens; {share(seen.fitting)} of the texts fit, the others are cut",
         *([] if seen.bounds else [f"  schema: {schema}   # what a record must look like"]),
         beginning.train(start, seen.records),

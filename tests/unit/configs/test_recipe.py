@@ -32,6 +32,14 @@ def test_more_records_never_take_fewer_steps_nor_more_epochs():
     assert min(steps) >= 550
 
 
+@pytest.mark.parametrize(
+    ("records", "labels", "pretrained", "expected"),
+    [(255, 2, True, "mean"), (256, 2, True, None), (16, 2, False, None)],
+)
+def test_of_few_records_a_label_the_mean_of_the_tokens_is_read(records, labels, pretrained, expected):
+    assert recipe.pooling(records, labels, pretrained=pretrained) == expected
+
+
 def test_the_reason_holds_the_numbers():
     why = recipe.suited(128, 4000, pretrained=False).why
     assert why == "128 wide: 3e-4; 4,000 records to train on: 1,000 steps, at least 8 epochs from nothing"

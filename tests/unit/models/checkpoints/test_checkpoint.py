@@ -317,6 +317,15 @@ def test_every_head_has_the_logits_names_and_configuration_of_transformers(tmp_p
     np.testing.assert_allclose(np.asarray(found)[real], heads[f"{name}/logits"][real], atol=1e-5)
 
 
+def test_a_head_over_the_mean_stands_beside_the_encoder(fine_tuned):
+    """As ``BertModel``, which transformers loads; docs/checkpoints.md says how its logits are computed."""
+    folder, _ = fine_tuned("mean_classification")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    assert (config["architectures"], config["tfx_bert"]) == (["BertModel"], {"pooling": "mean"})
+    assert checkpoint.read(folder).head is task_head.HEADS["mean_classification"]
+    assert {"classifier.weight", "classifier.bias", "bert.pooler.dense.weight"} <= checkpoint.tensors(folder).keys()
+
+
 def test_a_head_of_another_width_is_named(tmp_path):
     _, (encoder, *_) = load(TINY)
     two, three = keras.layers.Dense(2), keras.layers.Dense(3)

@@ -55,6 +55,7 @@ def test_an_english_csv(folder):
     found = loader.load("my-reviews.yaml")
     assert found.checkpoint == "data/minilm"
     assert found.task.labels == ["bad", "good"]  # the last one counts as positive
+    assert found.task.pooling == "mean"  # 30 records a label
     assert (found.task.data.text, found.task.data.label) == ("text", "label")
     assert len((folder / "my-reviews.yaml").read_text().splitlines()) <= 16
     schema = schemas.resolve("classification", path="schemas/my-reviews.pbtxt")
