@@ -17,7 +17,6 @@ import numpy as np
 
 from benchmarks import recommenders, runs
 from benchmarks.measure import ROOT, Results, table
-from components import digest
 from models.vocabularies.items import SEPARATOR
 from pipeline import loader
 
@@ -58,14 +57,7 @@ def _measured(results: Results, seed: int, model: str) -> dict[str, Any]:
     experiment = loader.load("movies", overrides)
     data = runs.prepare(experiment)
     config = recommenders.config_of(experiment)
-    source = digest.of_source("components.train.trainer")
-    key = {
-        "model": model,
-        "records": digest.of_files([f"{data.examples}/*/*"]),
-        "seed": seed,
-        "source": source,
-        **config,
-    }
+    key = recommenders.key_of(data, config, model, seed)
     if found := results.find(key):
         return found
     cost = recommenders.trained(data, config, seed)

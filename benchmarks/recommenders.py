@@ -128,17 +128,22 @@ class Clocks(logging.Handler):
 def ours(results: Results, setting: Setting, name: str, seed: int) -> dict[str, Any]:
     """One of ``OURS``, trained and exported by the Trainer's function, judged by the SavedModel's answers."""
     config = config_of(setting.experiment(name))
-    key = {
-        "who": name,
-        "seed": seed,
-        "records": digest.of_files([f"{setting.data.examples}/*/*"]),
-        "source": digest.of_source("components.train.trainer"),
-        **config,
-    }
+    key = key_of(setting.data, config, name, seed)
     if found := results.find(key):
         return found
     cost = trained(setting.data, config, seed)
     return results.add(key, **dict(figures.of(judged(setting.data)).values), **cost)
+
+
+def key_of(data: runs.Prepared, config: Mapping[str, Any], who: str, seed: int) -> dict[str, Any]:
+    """What a finished training of ours is found by."""
+    return {
+        "who": who,
+        "seed": seed,
+        "records": digest.of_files([f"{data.examples}/*/*"]),
+        "source": digest.of_source("components.train.trainer"),
+        **config,
+    }
 
 
 def config_of(experiment: Experiment) -> dict[str, Any]:

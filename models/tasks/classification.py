@@ -22,7 +22,7 @@ class Config(Labels):
     """The task's own keys.
 
     Attributes:
-      labels, max_length, dropout: as above.
+      labels, max_length, dropout, pooling: as above.
       class_weights: how much a record of each label counts in the loss, 1 where a label is left out; ``balanced``:
         records / (labels · records of the label), of the train split, as scikit-learn has it.
       label_smoothing: share of a label's 1 that all labels get alike (Szegedy et al. 2016, section 7).

@@ -20,7 +20,7 @@ class Config(Labels):
 
     Attributes:
       labels: every label, in the order of the logits.
-      max_length, dropout: as in classification.
+      max_length, dropout, pooling: as in classification.
       threshold: a label is assigned from this score on.
     """
 

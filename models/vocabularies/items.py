@@ -156,6 +156,7 @@ def text_vectors(base: Path, texts: Sequence[str]) -> np.ndarray:
     """Means of a text model's last layer over a text's tokens: float32 (I, T), of length 1; 0 for an empty text."""
     import tensorflow as tf
 
+    from models.bert import heads
     from models.bert.encoder import BertEncoder
     from models.checkpoints import checkpoint
     from models.text import tokenization
@@ -171,9 +172,8 @@ def text_vectors(base: Path, texts: Sequence[str]) -> np.ndarray:
         rows, segments = tokenization.single(ids, tokenizer.cls_id, tokenizer.sep_id, encoder.max_positions)
         mask = tf.sequence_mask(rows.row_lengths())
         out = encoder.padding_free(rows.to_tensor(), segments.to_tensor(), mask)
-        mean = tf.math.segment_mean(out["sequence"], tf.cast(tf.where(mask)[:, 0], tf.int32))
         there = tf.cast(tf.strings.length(batch) > 0, tf.float32)
-        vectors.append((tf.math.l2_normalize(mean, axis=1) * there[:, None]).numpy())
+        vectors.append((tf.math.l2_normalize(heads.mean(out["sequence"], mask), axis=1) * there[:, None]).numpy())
     return np.concatenate(vectors)
 
 
