@@ -31,3 +31,38 @@ def bucket(tmp_path, monkeypatch):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         yield bucket
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """A folder with what Transform wrote of documents."""
+    from tests.component import trainings
+
+    folder = tmp_path_factory.mktemp("corpus")
+    trainings.write_corpus(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory):
+    """A folder with what Transform wrote of labelled sentences."""
+    from tests.component import trainings
+
+    folder = tmp_path_factory.mktemp("labelled")
+    trainings.write_labelled(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base(corpus, tmp_path_factory):
+    """A folder with a base model, and what the Pretrainer told."""
+    from tests.component import trainings
+
+    folder = tmp_path_factory.mktemp("base")
+    return folder, trainings.pretrained(corpus, folder)
+
+
+@pytest.fixture
+def every_step(monkeypatch):
+    """Every step is told, and followed by a checkpoint."""
+    monkeypatch.setattr("models.training.training_loop._REPORT_SECONDS", 0.0)

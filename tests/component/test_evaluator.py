@@ -1,6 +1,5 @@
 """The Evaluator: TFMA's figures are scikit-learn's, and a refusal says which threshold failed."""
 
-import dataclasses
 import functools
 import json
 import pathlib
@@ -17,10 +16,10 @@ from tfx.utils import proto_utils
 
 import schemas
 from components import artifacts
-from components.evaluate import evaluation, evaluator, references, verdict
-from components.evaluate.evaluator import Evaluator, Executor
+from components.evaluate import evaluation, references, verdict
+from components.evaluate.evaluator import Executor
 from models.bert.encoder import BertEncoder
-from models.export import golden, saved_model
+from models.export import saved_model
 from models.tasks.classification import Task
 from models.text.tokenization import SPECIAL, TextRules, Tokenizer
 
@@ -325,38 +324,6 @@ def test_a_bound_on_a_column_without_a_value_of_enough_records_is_not_passed(jud
     assert (check.name, check.value, check.passed) == ("accuracy[genre: any of 1000 records]", None, False)
 
 
-@pytest.mark.parametrize(("right", "blessed"), [(8600, True), (8599, False)])
-def test_a_fall_of_exactly_what_is_allowed_is_allowed(monkeypatch, right, blessed):
-    shares = {"candidate": right, "baseline": 8700}  # of 10,000; .86 - .87 is a little less than -.01
-    rows = {
-        model: np.repeat([[0, 1.0, 0], [0, 0, 1.0]], [count, 10_000 - count], axis=0) for model, count in shares.items()
-    }
-    monkeypatch.setattr(evaluation, "rows", lambda _, __, model: (np.arange(10_000), rows[model]))
-    monkeypatch.setattr(evaluation, "_outputs", lambda *_: iter(()))
-    bless = {"accuracy": 0.5, "max_regression": 0.01}
-    found = evaluation.verdict("", the_task=Task({"labels": ["a", "b"]}), bless=bless, baseline="before")
-    assert found.blessed is blessed
-
-
-class Telling(Task):
-    """Says how its figures are computed."""
-
-    def figures(self, rows):
-        return dataclasses.replace(super().figures(rows), computed={"accuracy": "of all"})
-
-
-def test_how_figures_are_computed_is_kept(monkeypatch):
-    table = np.array([[0, 1.0, 0], [0, 0, 1.0]])
-    ids = np.arange(2)
-    monkeypatch.setattr(evaluation, "rows", lambda *_: (ids, table))
-    monkeypatch.setattr(evaluation, "_outputs", lambda *_: iter(()))
-    found = evaluation.verdict(
-        "", the_task=Telling({"labels": ["a", "b"]}), bless={"max_regression": 1.0}, baseline="before"
-    )
-    assert found.computed == {"accuracy": "of all"}
-    assert verdict.Verdict.model_validate_json(found.model_dump_json()) == found
-
-
 def test_what_must_be_beaten_is_a_check_each_and_every_difference_has_an_interval(judged):
     judge, labels, rows, answers, before = judged
     found = judge({**BLESS, "beats": ["majority", "tfidf"]}, with_baseline=True)
@@ -392,18 +359,6 @@ def test_what_must_be_beaten_is_a_check_each_and_every_difference_has_an_interva
     )
 
 
-def test_a_base_model_is_no_baseline(tmp_path):
-    """An experiment that pretrained alone and got a task later: its first blessed model answers no labels."""
-    folders = {"model": tmp_path / "a", "baseline_model": tmp_path / "b"}
-    for folder, outputs in zip(folders.values(), ({"labels": [["x", "y"]]}, {"mean": [[0.0]]}), strict=True):
-        (folder / "Format-Serving/assets.extra").mkdir(parents=True)
-        kept = {"inputs": {"text": ["a"]}, "outputs": outputs}
-        (folder / "Format-Serving/assets.extra" / golden.FILE).write_text(json.dumps(kept))
-    inputs = {name: [artifact(standard_artifacts.Model, folder)] for name, folder in folders.items()}
-    assert evaluator._answers(inputs, "model") == (["text"], ["labels"], ["x", "y"])
-    assert evaluator._answers(inputs, "baseline_model") == (["text"], ["mean"], None)
-
-
 def test_no_regression_against_the_baseline(judged):
     judge, _, rows, answers, before = judged
     truth = [row["label"].encode() for row in rows]
@@ -415,27 +370,3 @@ def test_no_regression_against_the_baseline(judged):
     assert found.metrics.keys() == judge(BLESS).metrics.keys()
     lenient = judge({"accuracy": 0.001, "max_regression": 1.0}, with_baseline=True)
     assert lenient.blessed
-
-
-@pytest.mark.parametrize("shown", [False, True])
-def test_the_component_judges_the_test_split(shown):
-    from tfx.types import Channel
-
-    node = Evaluator(
-        shown=shown,
-        examples=Channel(type=standard_artifacts.Examples),
-        schema=Channel(type=standard_artifacts.Schema),
-        model=Channel(type=standard_artifacts.Model),
-        baseline_model=Channel(type=standard_artifacts.Model),
-        the_task={"type": "classification", "config": {"labels": ["a", "b"]}},
-        slices=[],
-        bless=BLESS,
-        baselines=["majority"],
-        source_digest="0",
-    )
-    assert node.exec_properties["example_splits"] == '["test"]'
-    assert '"max_regression": 0.01' in node.exec_properties["bless"]
-    # Locally nobody would look at them.
-    assert {"metrics", "classification", "report"} & node.outputs.keys() == (
-        {"metrics", "classification", "report"} if shown else set()
-    )

@@ -1,10 +1,7 @@
-"""Pretrainer, its gate, Trainer and Pusher, one executor after the other over what Transform wrote."""
+"""Trainer and Pusher, one executor after the other over what Transform wrote."""
 
 import dataclasses
 import json
-import logging
-import math
-import pathlib
 import re
 
 import keras
@@ -12,82 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  (registers the model's operations)
-import yaml
 from safetensors.numpy import load_file
-from tfx.components.trainer.fn_args_utils import FnArgs
-from tfx.components.tuner import executor
 from tfx.types import standard_artifacts
 from tokenizers import Tokenizer
 
-import schemas
-from components import artifacts
 from components.deploy import pusher
-from components.evaluate import pretraining_evaluator, verdict
-from components.train import fine_tuning, preparation, pretrainer, provenance, trainer, training, tuner
-from configs.pretraining import Pretrain
-from configs.training import Train
-from configs.tuning import Tune
+from components.train import fine_tuning, preparation, provenance, trainer
 from models import progress
 from models.bert.encoder import BertEncoder
 from models.checkpoints import checkpoint
-from models.training.training_loop import NotFinite
-
-SENTENCES = ["a gorgeous film !", "dull film", "unable !", "a dull film", "a film a film", "gorgeous"]
-SPLITS = {"train": 24, "eval": 8, "test": 8}
-ENCODER = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim": 32, "max_positions": 32}
-PRETRAIN = Pretrain(steps=4, batch_size=8, max_length=16).model_dump(mode="json", exclude_none=True)
-TRAIN = Train(epochs=2, batch_size=8, learning_rate=1e-3, precision="bfloat16").model_dump(
-    mode="json", exclude_none=True
-)
-TASK = {"type": "classification", "config": {"labels": ["bad", "good"], "max_length": 16, "dropout": 0.1}}
-
-
-def artifact(kind, uri, **properties):
-    made = kind()
-    made.uri = str(uri)
-    for name, value in properties.items():
-        setattr(made, name, value)
-    return made
-
-
-def arguments(data, folder, base, **config):
-    return FnArgs(
-        train_files=[f"{data}/out/Split-train/*"],
-        eval_files=[f"{data}/out/Split-eval/*"],
-        transform_output=f"{data}/graph",
-        base_model=base and str(base / "Format-Serving"),
-        serving_model_dir=str(folder / "Format-Serving"),
-        model_run_dir=str(folder / "logs"),
-        custom_config={"seed": 1, "source_digest": "", **config},
-    )
-
-
-class Killed(BaseException):
-    """No node catches it."""
-
-
-def train(run_fn, given, folder, kill=None):
-    """Runs it; what it told, and the folders of checkpoints it named. Stops behind the step called ``kill``."""
-    events = []
-
-    def told(record):
-        events.append(record.event)
-        if isinstance(record.event, progress.Step) and kill == (record.event.phase, record.event.step):
-            raise Killed
-
-    handler = logging.Handler()
-    handler.emit = told
-    logger = logging.getLogger("tfx_bert")
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        with training.checkpointing(str(folder / "checkpoints"), 0.0):
-            run_fn(given)
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-    return events
+from tests.component.trainings import ENCODER, TASK, TRAIN, Killed, arguments, artifact, fine_tuned, phases, train
 
 
 def scores_of(folder, texts):
@@ -103,139 +34,6 @@ def scores_of(folder, texts):
         np.array([getattr(row, name) for row in encoded]) for name in ("ids", "type_ids", "attention_mask")
     )
     return tf.nn.softmax(logits(encoder(ids, segments, mask.astype(bool))["pooled"]))
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory, transforming):
-    folder = tmp_path_factory.mktemp("corpus")
-    chance = np.random.default_rng(3)
-    rows = {
-        split: [
-            transforming.example(sentences=chance.choice(SENTENCES, size=4).tolist(), origin=["f:1"])
-            for _ in range(count)
-        ]
-        for split, count in SPLITS.items()
-    }
-    transforming.run(
-        folder, rows, schemas.dump(schemas.resolve("corpus")), "models.pretraining.pretraining_data.Corpus", {}
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def base(corpus, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base")
-    events = train(pretrainer.run_fn, arguments(corpus, folder, None, pretrain=PRETRAIN, encoder=ENCODER), folder)
-    return folder, events
-
-
-def test_pretraining_writes_a_base_model_and_says_how_well_it_reads(base):
-    folder, events = base
-    assert next(str(event) for event in events if isinstance(event, progress.Summary)).startswith("held-out MLM ")
-    (checkpoints,) = [event.folder for event in events if isinstance(event, progress.Checkpoints)]
-    assert pathlib.Path(checkpoints).parent == folder / "checkpoints"
-    extra = folder / "Format-Serving/assets.extra"
-    assert json.loads((extra / "pretraining.json").read_text())["after"]["mlm"]["count"] > 0
-    assert "cls.predictions.bias" in load_file(extra / "checkpoint/model.safetensors")
-    embed = tf.saved_model.load(str(folder / "Format-Serving")).signatures["serving_default"]
-    assert embed(text=tf.constant(["a film"]))["mean"].shape == (1, 16)
-
-
-def test_a_budget_of_tokens_becomes_steps_by_the_mean_of_each_phase():
-    def seen(*counts):
-        return tf.data.Dataset.from_tensor_slices({"padding_mask": tf.sequence_mask(counts)})
-
-    assert pretrainer._steps(1000, [(0.75, seen(10, 30)), (0.25, seen(100))]) == 25
-    assert pretrainer._steps(1, [(1.0, seen(10))]) == 1
-
-
-def test_what_the_yaml_can_ask_of_pretraining_reaches_it(corpus, tmp_path):
-    asked = {"objectives": ["mlm", "sop"], "masking": "ngram", "schedule": "cosine", "accumulate": 2}
-    asked["precision"] = "bfloat16"
-    asked["phases"] = [{"share": 0.5, "max_length": 8}]
-    settings = Pretrain(steps=4, batch_size=8, max_length=16, **asked).model_dump(mode="json", exclude_none=True)
-    given = arguments(corpus, tmp_path, None, pretrain=settings, encoder=ENCODER)
-    events = train(pretrainer.run_fn, given, tmp_path)
-    (last,) = [event for event in events if isinstance(event, progress.Step) and event.step == 4]
-    assert last.learning_rate == pytest.approx(0.5e-4 * (1 + math.cos(0.75 * math.pi)))
-    extra = tmp_path / "Format-Serving/assets.extra"
-    figures = json.loads((extra / "pretraining.json").read_text())["after"]
-    assert (figures["nsp_accuracy"], 0 <= figures["sop_accuracy"] <= 1) == (None, True)
-    assert "cls.seq_relationship.weight" in load_file(extra / "checkpoint/model.safetensors")
-    assert set(figures["bands"]) == {"frequent", "middle"}  # so few pieces: nothing rare is masked
-    curves = list(tf.compat.v1.train.summary_iterator(str(next((tmp_path / "logs").glob("events*")))))
-    tags = [(event.step, value.tag) for event in curves for value in event.summary.value]
-    assert {(0, "eval/mlm_loss[middle]"), (4, "eval/mlm_loss[middle]"), (4, "eval/sop_accuracy")} <= set(tags)
-    said = "- **Objectives**: MLM + SOP: cls.seq_relationship says whether two segments are in order\n"
-    assert said in (extra / "model_card.md").read_text("utf-8")
-
-
-@pytest.mark.parametrize(("bound", "blessed"), [(20.0, True), (0.1, False)])
-def test_its_gate_judges_the_test_split_against_the_bound_and_the_baseline(corpus, base, tmp_path, bound, blessed):
-    outputs = {
-        "evaluation": [artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")],
-        "blessing": [artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")],
-        "metrics": [artifact(artifacts.Metrics, tmp_path / "metrics")],
-        "report": [artifact(artifacts.HTML, tmp_path / "report")],
-    }
-    for folder in ("evaluation", "blessing"):
-        (tmp_path / folder).mkdir()
-    model = artifact(standard_artifacts.Model, base[0])
-    names = json.dumps(list(SPLITS))
-    inputs = {
-        "examples": [artifact(standard_artifacts.Examples, corpus / "out", split_names=names)],
-        "transform_graph": [artifact(standard_artifacts.TransformGraph, corpus / "graph")],
-        "model": [model],
-        "baseline_model": [model],
-    }
-    bless = json.dumps({"mlm_loss": bound, "max_regression": 0.01})
-    properties = {"pretrain": json.dumps(PRETRAIN), "bless": bless, "seed": 1}
-    pretraining_evaluator.Executor().Do(inputs, outputs, properties)
-    found = verdict.read(str(tmp_path / "evaluation"))
-    assert [(check.name, check.passed) for check in found.checks] == [("mlm_loss", blessed), ("change", True)]
-    assert found.checks[1].value == 0.0  # the same model on the same masks
-    assert outputs["blessing"][0].get_int_custom_property("blessed") == blessed
-    assert outputs["metrics"][0].get_float_custom_property("blessed") == blessed
-    assert outputs["metrics"][0].get_float_custom_property("mlm_loss") == found.metrics["mlm_loss"]
-    assert ("Not blessed" in (tmp_path / "report").read_text("utf-8")) == (not blessed)
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory, transforming):
-    folder = tmp_path_factory.mktemp("labelled")
-    chance = np.random.default_rng(4)
-    rows = {
-        split: [
-            transforming.example(text=[text], label=["good" if "gorgeous" in text else "bad"], origin=["f:1"])
-            for text in chance.choice(SENTENCES, size=count).tolist()
-        ]
-        for split, count in SPLITS.items()
-    }
-    schema = schemas.dump(schemas.resolve("classification", labels=["bad", "good"]))
-    transforming.run(folder, rows, schema, "models.tasks.classification.Task", TASK["config"])
-    return folder
-
-
-def fine_tuned(labelled, folder, kill=None, seed=1, encoder=ENCODER, **settings):
-    """A training from nothing without its export: the weights by path, what it came to, and its events."""
-    config = {"task": TASK, "train": TRAIN | settings, "encoder": encoder, "seed": seed}
-    found = []
-
-    def run(given):
-        found.extend(trainer._train(given, given.custom_config, preparation.prepare(given, given.custom_config)))
-
-    events = train(run, arguments(labelled, folder, None, **config), folder, kill)
-    return {variable.path: variable.numpy() for variable in found[1].weights}, found[2], events
-
-
-def phases(events):
-    return list(dict.fromkeys(event.phase for event in events if isinstance(event, progress.Step)))
-
-
-@pytest.fixture
-def every_step(monkeypatch):
-    """Every step is told, and followed by a checkpoint."""
-    monkeypatch.setattr("models.training.training_loop._REPORT_SECONDS", 0.0)
 
 
 SEEDS = {"seeds": [1, 3], "learning_rate": 3e-2}
@@ -446,114 +244,3 @@ def test_only_a_blessed_model_is_pushed(base, tmp_path, blessed):
     )
     assert pushed.get_int_custom_property("pushed") == int(blessed)
     assert (tmp_path / "serving/1/saved_model.pb").exists() == blessed
-
-
-TUNE = Tune(trials=4, space={"learning_rate": [1e-9, 3e-2], "epochs": [2, 5]}).model_dump(mode="json")
-
-
-def searched(labelled, folder, kill=None, **changes):
-    """TFX's own executor: the trials, best first, the artifact with the best settings, and the events."""
-    made = {
-        "best_hyperparameters": artifact(standard_artifacts.HyperParameters, folder / "best"),
-        "tuner_results": artifact(standard_artifacts.TunerResults, folder / "results"),
-    }
-    config = {"task": TASK, "train": TRAIN, "encoder": ENCODER, "seed": 1, "source_digest": ""}
-    properties = {"tuner_fn": "components.train.tuner.tuner_fn", "train_args": "{}", "eval_args": "{}"}
-    properties["custom_config"] = json.dumps({**config, "tune": TUNE | changes})
-    inputs = {
-        "examples": [artifact(standard_artifacts.Examples, labelled / "out", split_names='["train", "eval", "test"]')],
-        "transform_graph": [artifact(standard_artifacts.TransformGraph, labelled / "graph")],
-    }
-    context = executor.Executor.Context(tmp_dir=str(folder / "tmp"), unique_id="1")
-
-    def run(_):
-        executor.Executor(context).Do(inputs, {name: [each] for name, each in made.items()}, properties)
-
-    events = train(run, None, folder, kill)
-    (best,) = (folder / "best").iterdir()
-    (results,) = (folder / "results").iterdir()
-    return json.loads(results.read_text()), json.loads(best.read_text()), events
-
-
-@pytest.fixture(scope="module")
-def tuned(labelled, tmp_path_factory):
-    return searched(labelled, tmp_path_factory.mktemp("tuned"))
-
-
-def test_the_best_of_the_trials_is_what_the_trainer_trains_with(labelled, tuned, tmp_path, capsys):
-    results, best, events = tuned
-    assert len(results) == len({(each["learning_rate"], each["epochs"]) for each in results}) == 4
-    assert [each["score"] for each in results] == sorted((each["score"] for each in results), reverse=True)
-    assert results[0]["score"] > results[-1]["score"]
-    values = best["values"]
-    assert values == {name: results[0][name] for name in ("learning_rate", "epochs")}
-    (summary,) = [str(event) for event in events if isinstance(event, progress.Summary)]
-    assert summary.startswith(f"4 trials · learning_rate {values['learning_rate']:.2g}, epochs {values['epochs']}")
-    assert summary.endswith(f" · eval accuracy {results[0]['score']:.3f} (the worst: {results[-1]['score']:.3f})")
-    first = next(event for event in events if isinstance(event, progress.Step))
-    assert first.phase.startswith("trial 1/4 (learning_rate ")
-    assert capsys.readouterr().out == ""
-
-    given = arguments(labelled, tmp_path / "model", None, task=TASK, train=TRAIN, encoder=ENCODER)
-    given.hyperparameters = best
-    train(trainer.run_fn, given, tmp_path)
-    made_with = yaml.safe_load((tmp_path / "model/Format-Serving/assets.extra/experiment.yaml").read_text())
-    assert made_with["train"] == TRAIN | values
-    came_to = fine_tuning.read(tmp_path / "model/Format-Serving/assets.extra")
-    assert came_to.scores[1] == results[0]["score"]
-
-
-@pytest.mark.usefixtures("every_step")
-def test_a_killed_search_goes_on_in_its_trial(labelled, tuned, tmp_path):
-    results, best, events = tuned
-    names = list(dict.fromkeys(event.phase.partition(" · ")[0] for event in events if isinstance(event, progress.Step)))
-    second = next(event.phase for event in events if isinstance(event, progress.Step) and names[1] in event.phase)
-    with pytest.raises(Killed):
-        searched(labelled, tmp_path, (re.sub(r"epoch \d", "epoch 1", second), 2))
-    again, same, events = searched(labelled, tmp_path)
-    assert same["values"] == best["values"]
-    assert [each["score"] for each in again] == [each["score"] for each in results]
-    later = dict.fromkeys(event.phase.partition(" · ")[0] for event in events if isinstance(event, progress.Step))
-    assert list(later) == names[1:]
-    (folder,) = (tmp_path / "checkpoints").iterdir()  # the oracle's: those of the trials are gone
-    assert (folder / "trials").is_dir()
-
-
-def test_a_range_is_drawn_by_its_logarithm_and_values_keep_their_kind():
-    oracle = tuner.space({"learning_rate": {"min": 1e-6, "max": 1e-2}, "epochs": [2, 3], "weight_decay": [0, 0.1]})
-    drawn = [{each.name: each.random_sample(seed) for each in oracle.space} for seed in range(200)]
-    assert all(1e-6 <= each["learning_rate"] <= 1e-2 for each in drawn)
-    assert 70 < sum(each["learning_rate"] < 1e-4 for each in drawn) < 130
-    assert {(type(each["epochs"]), type(each["weight_decay"])) for each in drawn} == {(int, float)}
-
-
-def test_a_space_of_two_has_two_trials(labelled, tmp_path):
-    results, _, events = searched(labelled, tmp_path, trials=5, space={"batch_size": [4, 8]})
-    assert sorted(each["batch_size"] for each in results) == [4, 8]
-    assert str(events[-1]).startswith("2 trials · batch_size ")
-
-
-def test_a_gaussian_process_proposes_what_was_not_tried(labelled, tmp_path):
-    wide = {"learning_rate": {"min": 1e-9, "max": 3e-2}}
-    results, _, _ = searched(labelled, tmp_path, algorithm="bayesian", trials=5, space=wide)
-    assert len({each["learning_rate"] for each in results}) == 5
-
-
-def test_another_base_model_is_another_search(base, labelled, tmp_path, monkeypatch):
-    made = []
-    monkeypatch.setattr(tuner.training, "folder", lambda key: made.append(key) or str(tmp_path / key))
-    for folder in (None, base[0]):
-        given = arguments(labelled, tmp_path, folder, task=TASK, train=TRAIN, encoder=ENCODER, tune=TUNE)
-        given.transform_graph_path, given.working_dir = given.transform_output, str(tmp_path)
-        tuner.tuner_fn(given)
-    assert len(set(made)) == 2
-
-
-def test_a_trial_that_fails_stops_the_search_and_is_named(labelled, tmp_path, monkeypatch):
-    def fail(*_):
-        raise NotFinite("the loss became nan at step 3 of 6")
-
-    monkeypatch.setattr(trainer, "train_once", fail)
-    told = r"^trial 1 of 4, learning_rate [\d.e-]+, epochs [25]: the loss became nan at step 3 of 6"
-    with pytest.raises(NotFinite, match=told):
-        searched(labelled, tmp_path)

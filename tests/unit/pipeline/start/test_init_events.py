@@ -13,11 +13,7 @@ from pipeline import cli, loader
 EVENTS = [(f"u{n % 40}", f"i{n * 7 % 31}", 1_700_000_000 + n) for n in range(400)]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def command(*arguments, code=0):

@@ -9,21 +9,12 @@ import yaml
 from click.testing import CliRunner
 
 from pipeline import cli
+from tests.unit.pipeline.start.initializing import init
 
 SENTENCE = "the film of this year is as good as the book was in its time"
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    return tmp_path
-
-
-def init(*arguments, code=0):
-    result = CliRunner().invoke(cli.main, ["init", "--data", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    return result.output
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def check(file):
