@@ -167,28 +167,42 @@ class DecoderBlock(EncoderBlock):
         keys, values = self.heads(to_grid(self.key_value(states)), 2)
         return keys, values
 
-    def step(self, x: Tensor, cache: Tensor, memory: Memory, memory_bias: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, x: Tensor, place: Tensor, cache: Memory, seen: Tensor, memory: Memory, memory_bias: Tensor
+    ) -> tuple[Tensor, Memory]:
         """One piece more for each beam, without dropout.
 
         Args:
           x: (B, W, D), the newest piece.
-          cache: (B, W, 2, H, t, d), keys and values of the pieces before it.
+          place: int32 scalar, where it stands.
+          cache: keys and values of the pieces before it, (B, W, H, T, d) each; 0 from ``place`` on, which is below T.
+          seen: (T,), added to the scores: 0 up to ``place``, very negative behind it.
           memory: (B, H, S, d) each; the beams share it.
           memory_bias: (B, 1, 1, S).
 
         Returns:
-          (B, W, D), and the cache with the new piece, (B, W, 2, H, t + 1, d).
+          (B, W, D), and the cache with the new piece.
         """
-        batch, beams = tf.unstack(tf.shape(x)[:2])
-        width = self.hidden_dim // self.num_heads
-        new = tf.reshape(self.qkv(self.attention_norm(x)), [batch, beams, 3, self.num_heads, 1, width])
-        cache = tf.concat([cache, new[:, :, 1:]], axis=4)
-        context = self.weighed(new[:, :, 0], cache[:, :, 0], cache[:, :, 1], 0.0, _kept)
+        shape = tf.shape(cache[0])
+        batch, beams, heads, room, width = tf.unstack(shape)
+        new = tf.reshape(self.qkv(self.attention_norm(x)), [batch, beams, 3, heads, 1, width])
+        query, *parts = tf.unstack(new, axis=2)
+        at = (tf.range(batch * beams * heads) * room + place)[:, None]
+
+        def written(old: Tensor, part: Tensor) -> Tensor:
+            # Of all operations that write rows this one alone takes its input's memory where nothing else reads it
+            # (core/kernels/scatter_nd_op.cc); the others, and a concatenation, copy what is there.
+            flat, rows = (tf.reshape(each, [-1, self.hidden_dim // self.num_heads]) for each in (old, part))
+            flat = tf.raw_ops.ScatterNdNonAliasingAdd(input=flat, indices=at, updates=rows)
+            return tf.reshape(flat, shape)
+
+        key, value = (written(*each) for each in zip(cache, parts, strict=True))
+        context = self.weighed(query, key, value, seen, _kept)
         x += self.projection(tf.reshape(context, [batch, beams, self.hidden_dim]))
         # The beams are the axis of the queries: nothing of the source is repeated for them.
         (query,) = self.heads(self.query(self.cross_norm(x)), 1)
         x += self.cross_projection(self.merged(self.weighed(query, *memory, memory_bias, _kept)))
-        return self.feed_forward(x, _kept), cache
+        return self.feed_forward(x, _kept), (key, value)
 
 
 def _kept(x: Tensor, rate: float) -> Tensor:

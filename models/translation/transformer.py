@@ -24,6 +24,7 @@ from models.translation.blocks import DecoderBlock, EncoderBlock, Memory
 Tensor = Any
 # Added to the scores of pairs that must not attend; exp() of it is 0 in float32 and bfloat16.
 _BLOCKED = -1e9
+_ROOM = 16  # pieces that caches grow by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,30 +220,43 @@ class Transformer(keras.layers.Layer):
         return [block.remember(source.states, source.tokens.scatter) for block in self.decoder_blocks]
 
     def step(
-        self, ids: Tensor, place: Tensor, caches: list[Tensor], memories: list[Memory], bias: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
+        self, ids: Tensor, place: Tensor, caches: list[Memory], memories: list[Memory], bias: Tensor, table: Tensor
+    ) -> tuple[Tensor, list[Memory]]:
         """One piece more for each beam.
 
         Args:
           ids: int (B, W), the newest piece of each.
-          place: int scalar, from 0.
-          caches: of each decoder block, (B, W, 2, H, ``place``, d); see ``DecoderBlock.step``.
+          place: int32 scalar, from 0.
+          caches: of each decoder block, keys and values, (B, W, H, T, d) each, as ``empty_cache`` or the step before
+            left them; the beams may have been gathered.
           memories: of ``remember``.
           bias: of the ``Source``.
+          table: of ``output_table``.
 
         Returns:
-          Logits of the next piece, (B, W, V), and the caches, a piece longer.
+          Logits of the next piece, (B, W, V), and the caches with this one.
         """
+        caches = tf.cond(tf.equal(place % _ROOM, 0), lambda: _with_room(caches), lambda: caches)
         x = self.target_norm(tf.gather(self.token_embedding, ids) + tf.gather(self.target_positions, place))
+        seen = tf.cast(tf.where(tf.range(tf.shape(caches[0][0])[3]) <= place, 0.0, _BLOCKED), self.compute_dtype)
         longer = []
         for block, cache, memory in zip(self.decoder_blocks, caches, memories, strict=True):
-            x, cache = block.step(x, cache, memory, bias)
+            x, cache = block.step(x, place, cache, seen, memory, bias)
             longer.append(cache)
-        return self._logits(self.target_end(x)), longer
+        rows = tf.matmul(tf.reshape(self.target_end(x), [-1, self.hidden_dim]), table)
+        return tf.reshape(rows, [*tf.unstack(tf.shape(ids)), self.vocabulary_size]), longer
 
-    def empty_cache(self, batch: Tensor, beams: int) -> Tensor:
+    def output_table(self) -> Tensor:
+        """(D, V): the tokens' embeddings as ``step`` multiplies by them.
+
+        TensorFlow's product of few rows with a transposed matrix takes up to five times as long as with this one.
+        """
+        return tf.transpose(self.token_embedding)
+
+    def empty_cache(self, batch: Tensor, beams: int) -> Memory:
         """What ``step`` takes for the first piece, of one block."""
-        return tf.zeros([batch, beams, 2, self.num_heads, 0, self.hidden_dim // self.num_heads], self.compute_dtype)
+        empty = tf.zeros([batch, beams, self.num_heads, 0, self.hidden_dim // self.num_heads], self.compute_dtype)
+        return empty, empty
 
     def _logits(self, x: Tensor) -> Tensor:
         rows = kernels.products(tf.reshape(x, [-1, self.hidden_dim]), self.token_embedding)
@@ -259,3 +273,11 @@ class Transformer(keras.layers.Layer):
             raise ValueError(
                 f"rows must not be longer than max_positions, {self.max_positions} pieces. Received: {length} pieces"
             )
+
+
+def _with_room(caches: list[Memory]) -> list[Memory]:
+    """For so many pieces more."""
+    wider: list[Memory] = tf.nest.map_structure(
+        lambda each: tf.pad(each, [[0, 0], [0, 0], [0, 0], [0, _ROOM], [0, 0]]), caches
+    )
+    return wider

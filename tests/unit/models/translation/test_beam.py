@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from models.export import serving_ops
-from models.translation.beam import Search, search
+from models.translation.beam import Search, _top, search
 from models.translation.transformer import Transformer
 
 START, END = 2, 3
@@ -213,3 +213,16 @@ def test_the_graph_holds_only_operations_that_a_stock_server_links():
     rows = zip(eager["ids"].numpy(), eager["lengths"].numpy(), strict=True)
     assert [ids[:length].tolist() for ids, length in rows] == [ids for ids, _, _ in graphs]
     assert found(network, how, token_ids[:0], mask[:0], 12) == []
+
+
+@pytest.mark.parametrize(("width", "count"), [(400, 8), (32_000, 8), (120, 4), (31, 8), (128, 8)])
+def test_the_best_by_blocks_are_the_best_of_all_also_where_values_are_equal(width, count):
+    """Few different values, -∞ among them: of equal ones the lower index."""
+    draw = np.random.default_rng(width)
+    values = np.where(draw.random((50, width)) < 0.3, -np.inf, draw.integers(0, 40, (50, width))).astype(np.float32)
+    values[0] = -np.inf
+    values[1, :-1] = -np.inf
+    best, index = _top(tf.constant(values), count)
+    expected = np.argsort(-values, axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(index, expected)
+    np.testing.assert_array_equal(best, np.take_along_axis(values, expected, 1))

@@ -1,5 +1,7 @@
 """The network against transformers' mBART on ragged rows, and what must not influence what."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -86,15 +88,17 @@ def test_a_step_is_the_full_decoder_over_the_prefix(mbart, golden):
     ids, mask = tf.constant(golden["token_ids"]), tf.constant(golden["padding_mask"])
     source = mbart.encode(ids, mask)
     memories, caches = mbart.remember(source), [mbart.empty_cache(4, 2) for _ in mbart.decoder_blocks]
+    table = mbart.output_table()
     draw = np.random.default_rng(1)
     beams = np.full((4, 2, 1), 2)
-    for place in range(10):
-        logits, caches = mbart.step(tf.constant(beams[:, :, -1]), place, caches, memories, source.bias)
+    for place in range(16):
+        logits, caches = mbart.step(tf.constant(beams[:, :, -1]), place, caches, memories, source.bias, table)
         for beam in range(2):
             full = mbart(ids, mask, tf.constant(beams[:, beam]), tf.ones([4, place + 1], tf.bool))
             np.testing.assert_allclose(logits[:, beam], tf.reshape(full, [4, place + 1, 30])[:, -1], atol=1e-5)
         parents = draw.integers(0, 2, (4, 2))
-        caches = [tf.gather(cache, tf.constant(parents), batch_dims=1) for cache in caches]
+        reorder = functools.partial(tf.gather, indices=tf.constant(parents), batch_dims=1)
+        caches = tf.nest.map_structure(reorder, caches)
         beams = np.concatenate([np.take_along_axis(beams, parents[..., None], 1), draw.integers(4, 30, (4, 2, 1))], 2)
 
 
