@@ -69,12 +69,12 @@ class Analyze(Section):
     Attributes:
       sentences: records that figures are over, at most: of the test split, and for probes of the eval split too.
       probes: linear ones, by layer, with controls.
-      pruning_curves: the headline figure with heads masked; 28 passes over 300 records of the test split.
+      pruning_curves: the headline figure with heads masked; 19 passes over 300 records of the test split.
       examples: texts whose attention the page shows token by token; none, unless it may show texts of records.
       bless: bounds of figures, which hold a push back as those of ``evaluate.bless`` do.
     """
 
-    sentences: Count = 2000
+    sentences: Count = 1000
     probes: Probes = Probes()
     pruning_curves: bool = True
     examples: Annotated[int, Field(ge=0, le=EXAMPLES)] = 0

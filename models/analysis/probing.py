@@ -50,7 +50,7 @@ class Asked:
     """The texts, and the tasks over some of their vectors.
 
     Attributes:
-      rows: every text; behind them the shifted ones, then the tagged ones.
+      rows: every text; behind them those with two words swapped, then the tagged ones.
       sentences: tasks of sentences, each with the places of its texts in ``rows``.
       words: tasks of words, those over the same words together, with the places of these in ``rows``.
       of_texts: the words of ``rows`` that stand in the texts as they are; they come first.
@@ -103,8 +103,11 @@ def asked(
             places, held = probe_tasks.word_content(texts)
             take(probe_tasks.of_sentences(name, held, places), places)
         elif name == "bigram_shift":
-            places, shifted, swapped = probe_tasks.bigram_shift(texts, seed=0)
-            take(probe_tasks.of_sentences(name, swapped, places), len(texts) + np.arange(len(shifted)))
+            places, drawn, swapped = probe_tasks.bigram_shift(texts, seed=0)
+            # Those without a swap are texts as they are, which are read anyway.
+            shifted = [sentence for sentence, swap in zip(drawn, swapped, strict=True) if swap]
+            read = np.where(swapped == 1, len(texts) + np.cumsum(swapped) - 1, places)
+            take(probe_tasks.of_sentences(name, swapped, places), read)
     whole = [*texts, *shifted, *(text for text, _ in tagged)]
     no_tags = [()] * (len(texts) + len(shifted))
     rows = states.rows(whole, subject.vocabulary, subject.max_length, [*no_tags, *(tags for _, tags in tagged)])

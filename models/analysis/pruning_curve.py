@@ -1,4 +1,4 @@
-"""The headline figure with ever more heads masked: by importance, and in random orders beside it."""
+"""The headline figure with ever more heads masked: by importance, and in a random order beside it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Curve:
         return found
 
 
-def of(subject: Subject, values: np.ndarray, records: tf.data.Dataset, batch_size: int, orders: int = 2) -> Curve:
+def of(subject: Subject, values: np.ndarray, records: tf.data.Dataset, batch_size: int, orders: int = 1) -> Curve:
     """Measures it; one graph serves all masks.
 
     Args:
@@ -54,7 +54,8 @@ def of(subject: Subject, values: np.ndarray, records: tf.data.Dataset, batch_siz
     assert subject.the_task is not None
     the_task, shape = subject.the_task, values.shape
     mask = tf.Variable(np.ones(shape, np.float32))
-    answers = eval_rows.of_split(the_task, subject.model, eval_rows.batches(the_task, records, batch_size))
+    batches = eval_rows.batches(the_task, records, batch_size).cache()
+    answers = eval_rows.of_split(the_task, subject.model, batches)
 
     def headline(cut: list[tuple[int, int]]) -> float:
         mask.assign(importance.mask(cut, shape))

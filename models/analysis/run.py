@@ -32,6 +32,7 @@ from models.pretraining import mlm_figures
 _CELLS = 1 << 19  # B·S² of a batch of records
 _ROWS = 32
 _CURVE = 300  # records of the pruning curves
+_ORDERING = 500  # records of the eval split by whose losses heads are ordered
 _ALIKE = 128  # rows over which heads are compared with each other: N² divergences a token
 
 
@@ -228,7 +229,7 @@ def _importance(looked: Subject, data: Data, settings: Mapping[str, Any], found:
         found.left_out.append("importance and pruning curves: texts alone have no right answers")
         return
     found.importance = importance_of(looked, data.test, sentences)
-    ordering = importance_of(looked, data.chosen, sentences)
+    ordering = importance_of(looked, data.chosen, min(sentences, _ORDERING))
     if np.isnan(found.importance).any() or np.isnan(ordering).any():
         found.importance = None
         found.left_out.append("importance and pruning curves: no record of the split has a loss")
@@ -265,7 +266,7 @@ def _attribution(looked: Subject, data: Data, found: Found) -> None:
         found.left_out.append("which words an answer rests on: no text of the test split has five words")
 
 
-_TEXTS = 32  # whose answers are explained: fifty rows forward and backward each
+_TEXTS = 24  # whose answers are explained: fifty rows forward and backward each
 
 
 def _geometry(looked: Subject, given: probing.Asked, own: states.States, before: Subject | None, found: Found) -> None:
