@@ -3,9 +3,9 @@
     python -m benchmarks.pretraining_gain [EXPERIMENT] [--seeds 3] [--set KEY=VALUE …]
 
 The second arm leaves out the corpus and the pretraining and keeps everything else: the checkpoint, or, where the
-vocabulary is learned, the first arm's vocabulary. Accuracies are the Evaluator's, on the test split. Finished runs stay
-in build/pretraining_gain.jsonl; one is measured again when settings or source change. Seconds of a run that was cut off
-and resumed count what was left to do.
+vocabulary is learned, the first arm's vocabulary. The figure is the Evaluator's headline, on the test split. Finished
+runs stay in build/pretraining_gain.jsonl; one is measured again when settings or source change. Seconds of a run that
+was cut off and resumed count what was left to do.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def measure(results: Results, experiment: Experiment, arm: str, records: str) ->
     trainers = [node.cost for name, node in done.nodes.items() if name in pipeline.TRAINERS]
     return results.add(
         key,
-        accuracy=done.result.metrics["accuracy"],
+        headline=next(iter(done.result.metrics.items())),
         cpu=sum(cost.cpu for cost in trainers),
         wall=sum(cost.wall for cost in trainers),
         pretrained=summaries.get("Pretrainer", ""),
@@ -70,19 +70,21 @@ def main() -> None:
         found["with"].append(measure(results, pretrained, "with", records))
         learned = runs.artifact(WORK / "with" / given.name, "VocabularyGen", "vocabulary") / "vocab.txt"
         found["without"].append(measure(results, without(pretrained, learned), "without", records))
-    gains = [100 * (a["accuracy"] - b["accuracy"]) for a, b in zip(found["with"], found["without"], strict=True)]
+    name = found["with"][0]["headline"][0]
+    figures = {arm: [each["headline"][1] for each in mine] for arm, mine in found.items()}
+    gains = [100 * (a - b) for a, b in zip(*figures.values(), strict=True)]
     rows = [
         (
             f"{arm} pretraining",
-            mean_sd([each["accuracy"] for each in mine]),
+            mean_sd(figures[arm]),
             spread([each["cpu"] for each in mine], 0),
             spread([each["wall"] for each in mine], 0),
         )
         for arm, mine in found.items()
     ]
     table(
-        f"{options.experiment}: test accuracy over {options.seeds} seeds, mean ± sd; seconds of the trainers",
-        ("", "accuracy", "CPU s", "wall s"),
+        f"{options.experiment}: test {name} over {options.seeds} seeds, mean ± sd; seconds of the trainers",
+        ("", name, "CPU s", "wall s"),
         rows,
         [
             f"gain, paired: {mean_sd(gains, 2)} points; each seed: {', '.join(f'{gain:+.2f}' for gain in gains)}",
