@@ -111,6 +111,7 @@ def verdict(
         intervals=intervals,
         computed=dict(whole.computed),
         warnings=[
+            *review.baselines(the_task, whole.values[headline.name], compared),
             *review.labels(the_task, whole),
             *review.slices(the_task, *judged, _identities(folder, the_task, named)),
             *(_of_training(the_task, model) if model else ()),

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from components.evaluate import bootstrap
-from components.evaluate.verdict import SLICE_RECORDS
+from components.evaluate.verdict import SLICE_RECORDS, Reference
 from components.train.fine_tuning import FineTuning
 from models.figures import Figures
-from models.task import Metric, Task
+from models.task import TEACHER, Metric, Task
 from models.training.curve import Curve
 
 # A label is hardly ever answered below this share of its records. With fewer records than five, that is often chance.
@@ -72,6 +72,26 @@ def slices(the_task: Task, ids: np.ndarray, rows: np.ndarray, parts: Mapping[str
                 f"{name} is far below the rest: {metric.name} {_between(the_task.headline(rows[inside]), own)} on "
                 f"{inside.sum():,} records, the rest {_between(the_task.headline(rows[~inside]), rest)}; look at its "
                 "mistakes with tfx-bert errors, and add such records to train on"
+            )
+
+
+def baselines(the_task: Task, figure: float, compared: Sequence[Reference]) -> Iterator[str]:
+    """Baselines whose headline figure is better by more than chance; a student is not asked to be its teacher's equal.
+
+    Args:
+      the_task: that was judged.
+      figure: the model's headline.
+      compared: what the task's baselines came to.
+    """
+    metric = the_task.metrics[0]
+    for each in compared:
+        if each.name == TEACHER or each.value is None or each.low is None or each.high is None:
+            continue
+        if each.low > 0 if metric.better == "lower" else each.high < 0:
+            yield (
+                f"The baseline {each.name} is better: {metric.name} {each.value:.3f}, the model {figure:.3f}; "
+                f"evaluate.bless.beats: [{each.name}] holds such a model back; try more records, more train.epochs, or "
+                "a larger pretrained checkpoint"
             )
 
 

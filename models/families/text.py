@@ -151,7 +151,7 @@ class Family(families.Family):
         if not rows:
             return "0 rows"
         cut = f" · {100 * full / rows:.1f} % at max_length" if max_length else ""
-        return f"{tokens / rows:.0f} tokens mean · {100 * unknown / max(tokens, 1):.2f} % [UNK]{cut}"
+        return f"{tokens / rows:,.0f} tokens mean · {100 * unknown / max(tokens, 1):.2f} % [UNK]{cut}"
 
     @override
     def encoder(self, model: Any) -> "BertEncoder":

@@ -91,7 +91,7 @@ def summary(head: Head, kind: Kind[Any]) -> str:
     about = "" if head.exact else "about "
     parts = [f"{', '.join(kind.source.path)}: {about}{head.records:,.0f} {kind.noun}"]
     if kind.tokenized:
-        parts.append(f"about {head.tokens:.0f} tokens mean")
+        parts.append(f"about {head.tokens:,.0f} tokens mean")
     if not head.exact:
         parts.append(f"of the first {head.rows:,}:")
     parts += kind.summarize(head)

@@ -65,7 +65,7 @@ class DataFile:
         how = f"{size(self.bytes)} · {self.format} · {self.encoding.upper()} · {self.language}"
         lines = [
             f"{self.path}: {self.records:,} records · {how}",
-            f"  text   {self.text}{pair} · about {self.tokens:.0f} tokens mean",
+            f"  text   {self.text}{pair} · about {self.tokens:,.0f} tokens mean",
             f"  label  {self.label} · {shares}",
         ]
         if self.slices:

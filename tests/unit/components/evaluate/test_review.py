@@ -1,10 +1,14 @@
 """What a reviewer would say: of answers with a known fault it is said, with its figure, and of good ones nothing."""
 
+import types
+
 import numpy as np
 import pytest
 
 from components.evaluate import review
+from components.evaluate.verdict import Reference
 from components.train.fine_tuning import Calibration, FineTuning
+from models.task import Metric
 from models.tasks import classification, multi_label, next_item, regression, token_classification
 from models.training.curve import Curve
 
@@ -135,3 +139,35 @@ def test_temperature_far_from_one(temperature, told):
     found = list(review.training(TASK, came_to(calibration=sure), None))
     assert len(found) == bool(told)
     assert all(told in each and "expected calibration error 0.100 before" in each for each in found)
+
+
+def compared(value, low, high, name="tfidf"):
+    return Reference(name=name, value=value, difference=(low + high) / 2, low=low, high=high)
+
+
+def test_a_baseline_that_is_better_by_more_than_chance():
+    assert list(
+        review.baselines(TASK, 0.692, [compared(0.713, -0.022, -0.019), compared(0.5, 0.1, 0.2, "majority")])
+    ) == [
+        "The baseline tfidf is better: accuracy 0.713, the model 0.692; evaluate.bless.beats: [tfidf] holds such a "
+        "model back; try more records, more train.epochs, or a larger pretrained checkpoint"
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        compared(0.7, -0.02, 0.001),  # chance
+        compared(0.95, -0.3, -0.2, "teacher"),
+        Reference(name="mean"),  # it has no figure
+    ],
+)
+def test_a_baseline_that_is_not(other):
+    assert list(review.baselines(TASK, 0.692, [other])) == []
+
+
+def test_of_an_error_the_lower_one_is_better():
+    task = types.SimpleNamespace(metrics=[Metric("mae", better="lower")])
+    better, worse = compared(0.5, 0.3, 0.6), compared(2.0, -1.2, -0.9)
+    (told,) = review.baselines(task, 1.0, [worse, better])
+    assert told.startswith("The baseline tfidf is better: mae 0.500, the model 1.000")
