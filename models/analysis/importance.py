@@ -3,7 +3,6 @@
 Axes: B batch, L blocks, H heads.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,25 +36,8 @@ def of_heads(
     Returns:
       float64 (L, H), not normalised; NaN where no row has a loss.
     """
-    of_batch = _graph(model, encoder, loss, row_weights, tuple(sorted(batches.element_spec.items())))
-    total, rows = np.zeros((encoder.num_layers, encoder.num_heads)), 0
-    for batch in batches:
-        sums, count = of_batch(batch)
-        total, rows = total + sums.numpy().astype(float), rows + int(count)
-    return total / rows if rows else total * np.nan
 
-
-@functools.lru_cache(maxsize=1)  # an analysis asks of two splits
-def _graph(
-    model: Any,
-    encoder: BertEncoder,
-    loss: Callable[[Any, Any], Any],
-    row_weights: Callable[[Any], Any],
-    spec: tuple[tuple[str, Any], ...],
-) -> Callable[[Batch], tuple[Any, Any]]:
-    """Of a batch, the sum over its rows of their own slopes, (L, H), and how many rows have a loss."""
-
-    @tf.function(input_signature=[dict(spec)], autograph=False)
+    @tf.function(input_signature=[batches.element_spec], autograph=False)
     def of_batch(batch: Batch) -> tuple[Any, Any]:
         factors = tf.ones([tf.shape(batch["padding_mask"])[0], encoder.num_layers, encoder.num_heads])
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -68,8 +50,11 @@ def _graph(
             weights
         )
 
-    graph: Callable[[Batch], tuple[Any, Any]] = of_batch
-    return graph
+    total, rows = np.zeros((encoder.num_layers, encoder.num_heads)), 0
+    for batch in batches:
+        sums, count = of_batch(batch)
+        total, rows = total + sums.numpy().astype(float), rows + int(count)
+    return total / rows if rows else total * np.nan
 
 
 def normalised(values: np.ndarray) -> np.ndarray:
