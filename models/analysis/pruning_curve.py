@@ -21,13 +21,13 @@ class Curve:
     Attributes:
       whole: with all heads.
       by_importance: for each of ``SHARES``.
-      random: likewise, of each random order.
+      random: likewise, in a random order.
       records: that they are over.
     """
 
     whole: float
     by_importance: Sequence[float]
-    random: Sequence[Sequence[float]]
+    random: Sequence[float]
     records: int
 
     def prunable(self, allowed: float, *, lower_is_better: bool = False) -> float:
@@ -41,7 +41,7 @@ class Curve:
         return found
 
 
-def of(subject: Subject, values: np.ndarray, records: tf.data.Dataset, batch_size: int, orders: int = 1) -> Curve:
+def of(subject: Subject, values: np.ndarray, records: tf.data.Dataset, batch_size: int) -> Curve:
     """Measures it; one graph serves all masks.
 
     Args:
@@ -49,7 +49,6 @@ def of(subject: Subject, values: np.ndarray, records: tf.data.Dataset, batch_siz
       values: importance of heads (L, H): of other records than these.
       records: transformed ones.
       batch_size: records at once.
-      orders: random ones.
     """
     assert subject.the_task is not None
     the_task, shape = subject.the_task, values.shape
@@ -65,11 +64,10 @@ def of(subject: Subject, values: np.ndarray, records: tf.data.Dataset, batch_siz
     def curve(order: list[tuple[int, int]]) -> list[float]:
         return [headline(order[: round(share * values.size)]) for share in SHARES]
 
-    generator = np.random.default_rng(0)
     count = sum(1 for _ in records)
     return Curve(
         headline([]),
         curve(importance.order(values)),
-        [curve(importance.order(generator.random(shape))) for _ in range(orders)],
+        curve(importance.order(np.random.default_rng(0).random(shape))),
         count,
     )

@@ -142,8 +142,8 @@ def _alike(heads: "Heads", divergence: np.ndarray) -> Section:
 
 def _curve(curve: "Curve") -> Section:
     shares = (0.0, *pruning_curve.SHARES)
-    columns = [[curve.whole, *values] for values in (curve.by_importance, *curve.random)]
-    names = ["least important first", *(f"random order {number + 1}" for number in range(len(curve.random)))]
+    columns = [[curve.whole, *values] for values in (curve.by_importance, curve.random)]
+    names = ["least important first", "random order"]
     return Section(
         "Heads masked",
         ["share of heads", *names],
