@@ -81,11 +81,11 @@ def verdict(
     tables = {name: _paired(judged, other, name) for name, other in references.items()}
     if baseline:
         tables[_BEFORE] = _paired(judged, rows(folder, the_task, "baseline"), "the latest blessed model")
-    whole = the_task.figures(judged[1])
+    whole, beats = the_task.figures(judged[1]), bless.get("beats", [])
     compared, intervals = _compared(the_task, judged[1], tables)
     checks = [
         *_checks(whole, parts, the_task, bless),
-        *_beaten(whole, compared, the_task, bless.get("beats", [])),
+        *_beaten(whole, compared, the_task, beats),
         *_kept(whole, compared, the_task, bless.get(task.TEACHER)),
         *_slice_checks(parts, headline, bless),
     ]
@@ -111,7 +111,12 @@ def verdict(
         intervals=intervals,
         computed=dict(whole.computed),
         warnings=[
-            *review.baselines(the_task, whole.values[headline.name], compared),
+            # A student is not asked to be its teacher's equal, unless a check asks.
+            *review.baselines(
+                the_task,
+                whole.values[headline.name],
+                [each for each in compared if each.name not in (task.TEACHER, *beats)],
+            ),
             *review.labels(the_task, whole),
             *review.slices(the_task, *judged, _identities(folder, the_task, named)),
             *(_of_training(the_task, model) if model else ()),

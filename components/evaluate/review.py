@@ -9,7 +9,7 @@ from components.evaluate import bootstrap
 from components.evaluate.verdict import SLICE_RECORDS, Reference
 from components.train.fine_tuning import FineTuning
 from models.figures import Figures
-from models.task import TEACHER, Metric, Task
+from models.task import Metric, Task
 from models.training.curve import Curve
 
 # A label is hardly ever answered below this share of its records. With fewer records than five, that is often chance.
@@ -76,16 +76,16 @@ def slices(the_task: Task, ids: np.ndarray, rows: np.ndarray, parts: Mapping[str
 
 
 def baselines(the_task: Task, figure: float, compared: Sequence[Reference]) -> Iterator[str]:
-    """Baselines whose headline figure is better by more than chance; a student is not asked to be its teacher's equal.
+    """Baselines whose headline figure is better by more than chance.
 
     Args:
       the_task: that was judged.
       figure: the model's headline.
-      compared: what the task's baselines came to.
+      compared: what baselines came to, of those that no check is about.
     """
     metric = the_task.metrics[0]
     for each in compared:
-        if each.name == TEACHER or each.value is None or each.low is None or each.high is None:
+        if each.value is None or each.low is None or each.high is None:
             continue
         if each.low > 0 if metric.better == "lower" else each.high < 0:
             yield (

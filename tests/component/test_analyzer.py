@@ -17,6 +17,7 @@ from models.bert.encoder import BertEncoder, MaskedLanguageHead
 from models.checkpoints import checkpoint, task_head
 from models.tasks.classification import Task
 from models.text.tokenization import SPECIAL, TextRules, Tokenizer
+from tests.component.transforming import artifact
 
 WORDS = ["the", "film", "was", "very", "good", "bad", "a", "dull", "witty", "story", "and", "Paris"]
 OTHERS = [word for word in WORDS if word not in ("good", "bad")]
@@ -84,14 +85,6 @@ def transformed(root):
         "transformed_examples": [artifact(standard_artifacts.Examples, root / "out", **splits)],
         "transform_graph": [artifact(standard_artifacts.TransformGraph, root / "graph")],
     }
-
-
-def artifact(kind, folder, **properties):
-    made = kind()
-    made.uri = str(folder)
-    for name, value in properties.items():
-        setattr(made, name, value)
-    return made
 
 
 def analyzed(inputs, folder, task, settings=SETTINGS):

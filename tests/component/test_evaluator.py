@@ -22,6 +22,7 @@ from models.bert.encoder import BertEncoder
 from models.export import saved_model
 from models.tasks.classification import Task
 from models.text.tokenization import SPECIAL, TextRules, Tokenizer
+from tests.component.transforming import artifact
 
 WORDS = ["좋다", "나쁘다", "보통", "영화", "good", "bad", "film", "very", "not"]
 TOKENIZER = Tokenizer([*SPECIAL, *WORDS], TextRules("uncased_nfc"))
@@ -80,14 +81,6 @@ def write(folder, records):
     with tf.io.TFRecordWriter(str(folder / "data.gz"), options="GZIP") as writer:
         for each in records:
             writer.write(serialized(each))
-
-
-def artifact(kind, folder, **properties):
-    made = kind()
-    made.uri = str(folder)
-    for name, value in properties.items():
-        setattr(made, name, value)
-    return made
 
 
 @pytest.fixture(scope="module", params=LABELS, ids=["two labels", "three Korean labels"])
@@ -179,6 +172,19 @@ def test_a_share_of_the_teachers_figure_is_a_threshold_and_the_teacher_a_baselin
         assert check.bound == pytest.approx(share * of_teacher)
         assert found.baselines[-1].name == "teacher"
         assert found.baselines[-1].value == pytest.approx(of_teacher)
+
+
+def test_a_better_baseline_is_warned_of_unless_it_is_the_teacher_or_a_check_is_about_it(judged):
+    judge, labels, rows, *_ = judged
+    # A teacher that is always right is better than this untrained model by more than chance.
+    right = np.eye(len(labels), dtype=np.float32)[[labels.index(row["label"]) for row in rows]]
+
+    def warned(bless):
+        told = judge(bless, teacher=right).warnings
+        return {name for name in ("tfidf", "teacher") if any(f"baseline {name} is better" in each for each in told)}
+
+    assert warned(BLESS) == {"tfidf"}  # it was fitted to these very records
+    assert warned(BLESS | {"beats": ["tfidf"]}) == set()
 
 
 def test_figures_are_scikit_learns(judged):

@@ -16,6 +16,7 @@ from models import task
 from models.bert.encoder import BertEncoder
 from models.export import saved_model
 from models.text.tokenization import SPECIAL, TextRules, Tokenizer
+from tests.component.transforming import artifact
 
 WORDS = ["good", "bad", "film", "very", "not", "영화", "a"]
 TOKENIZER = Tokenizer([*SPECIAL, *WORDS], TextRules("uncased_nfc"))
@@ -77,14 +78,6 @@ def write_model(folder, the_task, columns, seed):
         raw_spec={column: tf.io.FixedLenFeature([], tf.string) for column in columns},
     )
     return folder
-
-
-def artifact(kind, folder, **properties):
-    made = kind()
-    made.uri = str(folder)
-    for name, value in properties.items():
-        setattr(made, name, value)
-    return made
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

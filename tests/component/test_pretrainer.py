@@ -15,7 +15,8 @@ from components.evaluate import pretraining_evaluator, verdict
 from components.train import pretrainer
 from configs.pretraining import Pretrain
 from models import progress
-from tests.component.trainings import ENCODER, PRETRAIN, SPLITS, arguments, artifact, train
+from tests.component.trainings import ENCODER, PRETRAIN, SPLITS, arguments, train
+from tests.component.transforming import artifact
 
 
 def test_pretraining_writes_a_base_model_and_says_how_well_it_reads(base):

@@ -1,7 +1,6 @@
 """TeacherInferrer and the Trainer behind it: answers of a real SavedModel, learned by a student."""
 
 import json
-import logging
 
 import keras
 import numpy as np
@@ -22,6 +21,8 @@ from models.bert.encoder import BertEncoder
 from models.export import saved_model
 from models.tasks.classification import Task
 from models.text.tokenization import TextRules, Tokenizer
+from tests.component.trainings import Killed, told_by
+from tests.component.transforming import artifact
 
 WORDS = ["a", "gorgeous", "film", "dull", "unable", "!"]
 SPLITS = {"train": 24, "eval": 8, "test": 8}
@@ -33,14 +34,6 @@ ENCODER = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "intermediate_dim"
 
 def text_of(chance):
     return " ".join(chance.choice(WORDS, size=chance.integers(1, 9)))
-
-
-def artifact(kind, uri, splits=""):
-    made = kind()
-    made.uri = str(uri)
-    if splits:
-        made.split_names = json.dumps(splits)
-    return made
 
 
 def write(path, records):
@@ -94,44 +87,18 @@ def taught(tmp_path_factory, transforming):
     documents = [[text_of(chance) for _ in range(3)] for _ in range(20)]
     documents[0][0] = known
     write(root / "corpus/Split-train/data.gz", [transforming.example(sentences=each) for each in documents])
-    splits = list(SPLITS)
+    splits = json.dumps(list(SPLITS))
     inputs = {
-        "examples": [artifact(standard_artifacts.Examples, root / "in", splits)],
-        "transformed_examples": [artifact(standard_artifacts.Examples, root / "out", splits)],
+        "examples": [artifact(standard_artifacts.Examples, root / "in", split_names=splits)],
+        "transformed_examples": [artifact(standard_artifacts.Examples, root / "out", split_names=splits)],
         "transform_graph": [artifact(standard_artifacts.TransformGraph, root / "graph")],
         "teacher": [artifact(standard_artifacts.Model, root / "teacher")],
-        "texts": [artifact(standard_artifacts.Examples, root / "corpus", ["train", "eval", "test"])],
+        "texts": [artifact(standard_artifacts.Examples, root / "corpus", split_names=splits)],
     }
     outputs = {"taught_examples": [artifact(standard_artifacts.Examples, root / "answers")]}
     properties = {"task": json.dumps(TASK), "name": "big v1", "most": 30, "augment": 2, "source_digest": ""}
     events = told_by(lambda: teacher_inferrer.Executor().Do(inputs, outputs, properties))
     return root, documents, known, [str(each) for each in events]
-
-
-def told_by(work, kill=None):
-    events = []
-
-    def told(record):
-        events.append(record.event)
-        if isinstance(record.event, progress.Step) and kill == record.event.step:
-            raise Killed
-
-    handler = logging.Handler()
-    handler.emit = told
-    logger = logging.getLogger("tfx_bert")
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        work()
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-    return events
-
-
-class Killed(BaseException):
-    """No node catches it."""
 
 
 def answers_of(root, texts):
@@ -238,7 +205,7 @@ def test_a_student_learns_all_rows_and_a_killed_one_ends_with_the_same_weights(t
     steps = 2 * -(-(24 + others) // 9)
     assert [each.step for each in events if isinstance(each, progress.Step)][-1] == steps
     with pytest.raises(Killed):
-        student(root, tmp_path / "two", kill=steps - 4)
+        student(root, tmp_path / "two", kill=("epoch 2/2", steps - 4))
     resumed, _, again = student(root, tmp_path / "two")
     assert f"resumed at step {steps - 5} of {steps}" in [str(each) for each in again]
     for path, expected in weights.items():

@@ -18,7 +18,8 @@ from components.train import fine_tuning, preparation, provenance, trainer
 from models import progress
 from models.bert.encoder import BertEncoder
 from models.checkpoints import checkpoint
-from tests.component.trainings import ENCODER, TASK, TRAIN, Killed, arguments, artifact, fine_tuned, phases, train
+from tests.component.trainings import ENCODER, TASK, TRAIN, Killed, arguments, fine_tuned, phases, train
+from tests.component.transforming import artifact
 
 
 def scores_of(folder, texts):

@@ -12,7 +12,8 @@ from components.train import fine_tuning, trainer, tuner
 from configs.tuning import Tune
 from models import progress
 from models.training.training_loop import NotFinite
-from tests.component.trainings import ENCODER, TASK, TRAIN, Killed, arguments, artifact, train
+from tests.component.trainings import ENCODER, TASK, TRAIN, Killed, arguments, train
+from tests.component.transforming import artifact
 
 TUNE = Tune(trials=4, space={"learning_rate": [1e-9, 3e-2], "epochs": [2, 5]}).model_dump(mode="json")
 

@@ -22,14 +22,6 @@ TRAIN = Train(epochs=2, batch_size=8, learning_rate=1e-3, precision="bfloat16").
 TASK = {"type": "classification", "config": {"labels": ["bad", "good"], "max_length": 16, "dropout": 0.1}}
 
 
-def artifact(kind, uri, **properties):
-    made = kind()
-    made.uri = str(uri)
-    for name, value in properties.items():
-        setattr(made, name, value)
-    return made
-
-
 def arguments(data, folder, base, **config):
     return FnArgs(
         train_files=[f"{data}/out/Split-train/*"],
@@ -46,8 +38,8 @@ class Killed(BaseException):
     """No node catches it."""
 
 
-def train(run_fn, given, folder, kill=None):
-    """Runs it; what it told, and the folders of checkpoints it named. Stops behind the step called ``kill``."""
+def told_by(work, kill=None):
+    """What ``work`` told. It is killed behind the step ``kill``, (phase, number)."""
     events = []
 
     def told(record):
@@ -62,12 +54,17 @@ def train(run_fn, given, folder, kill=None):
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
-        with training.checkpointing(str(folder / "checkpoints"), 0.0):
-            run_fn(given)
+        work()
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
     return events
+
+
+def train(run_fn, given, folder, kill=None):
+    """What it told; its checkpoints lie under ``folder``."""
+    with training.checkpointing(str(folder / "checkpoints"), 0.0):
+        return told_by(lambda: run_fn(given), kill)
 
 
 def write_corpus(folder):

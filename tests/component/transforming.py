@@ -23,6 +23,15 @@ def example(**columns: list[str]) -> bytes:
     return record.SerializeToString()
 
 
+def artifact(kind, uri, **properties):
+    """One that lies at ``uri``."""
+    made = kind()
+    made.uri = str(uri)
+    for name, value in properties.items():
+        setattr(made, name, value)
+    return made
+
+
 def run(
     tmp_path: pathlib.Path,
     rows: dict[str, list[bytes]],

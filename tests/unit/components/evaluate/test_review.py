@@ -158,7 +158,6 @@ def test_a_baseline_that_is_better_by_more_than_chance():
     "other",
     [
         compared(0.7, -0.02, 0.001),  # chance
-        compared(0.95, -0.3, -0.2, "teacher"),
         Reference(name="mean"),  # it has no figure
     ],
 )
