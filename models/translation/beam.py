@@ -179,8 +179,8 @@ def _allowed(how: Search, size: int) -> Callable[[Tensor, Tensor, Tensor], Tenso
 def _top(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` highest values of each row of (B, n) and their indices; of equal ones the lower index.
 
-    ``top_k`` costs more than all the rest of a step's work with the vocabulary, and a maximum little: so the best are
-    sought in the blocks that have the highest maxima, which hold them.
+    ``top_k`` of all takes about as long as the product that makes the logits, and a maximum a seventh of that: so the
+    best are sought in the blocks that have the highest maxima, which hold them.
     """
     width = values.shape[1]
     block = max(each for each in range(1, 129) if width % each == 0 and width // each >= count)

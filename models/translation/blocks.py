@@ -183,8 +183,8 @@ class DecoderBlock(EncoderBlock):
         Returns:
           (B, W, D), and the cache with the new piece.
         """
-        shape = tf.shape(cache[0])
-        batch, beams, heads, room, width = tf.unstack(shape)
+        shape, heads, width = tf.shape(cache[0]), self.num_heads, self.hidden_dim // self.num_heads
+        batch, beams, _, room, _ = tf.unstack(shape)
         new = tf.reshape(self.qkv(self.attention_norm(x)), [batch, beams, 3, heads, 1, width])
         query, *parts = tf.unstack(new, axis=2)
         at = (tf.range(batch * beams * heads) * room + place)[:, None]
@@ -192,7 +192,7 @@ class DecoderBlock(EncoderBlock):
         def written(old: Tensor, part: Tensor) -> Tensor:
             # Of all operations that write rows this one alone takes its input's memory where nothing else reads it
             # (core/kernels/scatter_nd_op.cc); the others, and a concatenation, copy what is there.
-            flat, rows = (tf.reshape(each, [-1, self.hidden_dim // self.num_heads]) for each in (old, part))
+            flat, rows = (tf.reshape(each, [-1, width]) for each in (old, part))
             flat = tf.raw_ops.ScatterNdNonAliasingAdd(input=flat, indices=at, updates=rows)
             return tf.reshape(flat, shape)
 
